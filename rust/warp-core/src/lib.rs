@@ -1,0 +1,9 @@
+//! The byte-moving core: cutting, hashing, codecs, sealing and the pipelines built of them.
+//!
+//! Pure and synchronous; it knows no Python, reads no configuration and picks no policy.
+#![forbid(unsafe_code)]
+
+pub mod entry;
+pub mod error;
+
+pub use error::{Error, Result};

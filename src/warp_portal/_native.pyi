@@ -1,0 +1,275 @@
+"""The native core: it moves bytes in batches and decides nothing.
+
+Crossings per second in steady state are noted per class; buffers are `bytes`-like, paths are raw bytes,
+times are nanoseconds. Errors: `FormatError`, `IntegrityError`, `UsageError` from `warp_portal.errors`,
+`OSError` with errno from the system, `Cancelled` after `abort()`.
+"""
+
+from collections.abc import Sequence
+from typing import final
+
+from typing_extensions import Buffer
+
+OBJECT_CHUNK: int
+OBJECT_PAGE: int
+OBJECT_TOC: int
+
+def blake3(data: Buffer, /, *, key: Buffer | None = None, context: str | None = None, length: int = 32) -> bytes:
+    """BLAKE3 in plain, keyed (`key`, 32 bytes) or derive-key (`context`) mode, `length` bytes of output."""
+
+def merkle_leaves(cids: Buffer, stored_lengths: Buffer) -> bytes:
+    """Leaf hashes (32 bytes each) of chunks given as joined cids and u32 little-endian lengths."""
+
+def merkle_root(leaves: Buffer) -> bytes:
+    """RFC 6962-shaped root of joined leaf hashes; 32 zero bytes for none."""
+
+@final
+class Frontier:
+    """The O(log n) right edge of a Merkle tree: append leaves, know the root. Once a batch."""
+
+    def __new__(cls, size: int = 0, nodes: Buffer = b"") -> Frontier: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def hashed(self) -> int:
+        """Interior nodes hashed so far by this object."""
+    def append(self, leaves: Buffer) -> None: ...
+    def nodes(self) -> bytes: ...
+    def root(self) -> bytes: ...
+
+@final
+class ScopeKeys:
+    """Every key of one scope (docs/format.md §4); never shows them. `None` = plain archive. A few calls a page."""
+
+    def __new__(cls, archive_key: Buffer | None, suite: int) -> ScopeKeys: ...
+    @property
+    def suite(self) -> int: ...
+    def commitment(self) -> bytes: ...
+    def header_mac(self, data: Buffer) -> bytes: ...
+    def slot_mac(self, data: Buffer) -> bytes: ...
+    def commit_mac(self, data: Buffer) -> bytes: ...
+    def seal(self, kind: int, raw: Buffer, codec: int, level: int) -> tuple[bytes, bytes]:
+        """Encode `raw` and seal it as an object of `kind`: (stored bytes, dp). The codec falls back to store if larger."""
+    def open(self, kind: int, stored: Buffer, dp: Buffer, max_raw: int) -> bytes:
+        """The raw bytes of a stored object; dp is 32 bytes (ignored for a plain scope)."""
+
+def cut(data: Buffer, keys: ScopeKeys, algorithm: int, sizes: tuple[int, int, int], segment: int, threads: int) -> list[int]:
+    """End offsets of the fragments of `data`, found in segments by `threads`: the same for any segment and threads."""
+
+def measure(primitive: str, data: Buffer, threads: int, seconds: float) -> tuple[int, float]:
+    """Run `copy`, `cut`, `blake3`, `chacha20-poly1305`, `aes-256-gcm`, `lz4`, `zstd:N`, `unlz4`, `unzstd:N` or `roundtrip:zstd:N` over
+    `data` (raw) in 1 MiB pieces on `threads` for about `seconds`: (raw bytes processed, seconds)."""
+
+@final
+class EntryTable:
+    """Entries of a tree in order (one file-table page, or a batch). Once a page."""
+
+    @staticmethod
+    def from_columns(columns: dict[str, object]) -> EntryTable: ...
+    def to_columns(self) -> dict[str, object]:
+        """The columns of docs/format.md §7, keys in that order."""
+    def __len__(self) -> int: ...
+    def path(self, index: int) -> bytes: ...
+    def entry(self, index: int) -> tuple[bytes, int, int, int, int, int, int, int, int, int, bytes, int, list[tuple[bytes, bytes]], list[tuple[int, int]], list[tuple[int, int]]]:
+        """path, kind, mode, uid, gid, size, mtime ns, ctime ns, inode, flags, link, rdev, xattrs, extents, runs (first, count)."""
+    def find(self, path: bytes) -> int | None:
+        """Index of the entry with exactly this path, by binary search in component order."""
+    def matching(self, matcher: Matcher) -> list[int]: ...
+    def owners(self) -> tuple[list[int], list[int]]:
+        """Distinct uids and gids."""
+    def totals(self) -> tuple[int, int]:
+        """Regular files and their logical bytes."""
+    def using(self, fragments: Sequence[tuple[int, int]]) -> list[int]:
+        """Indices of entries whose recipe touches any of the sorted, disjoint ordinal ranges [first, end)."""
+
+@final
+class Matcher:
+    """gitignore-style patterns over stored paths: last match wins, `!` negates; a directory match covers all below it."""
+
+    def __new__(cls, patterns: Sequence[str]) -> Matcher: ...
+    def matches(self, path: bytes, is_directory: bool) -> bool: ...
+
+@final
+class Walker:
+    """Walk roots in archive order. `roots` = (stored path, path on disk), sorted, disjoint. A call per ≤ 4096 entries."""
+
+    def __new__(
+        cls,
+        roots: Sequence[tuple[bytes, bytes]],
+        *,
+        excludes: Sequence[str] = (),
+        exclude_caches: bool = False,
+        one_file_system: bool = False,
+        skip: Sequence[tuple[int, int]] = (),
+    ) -> Walker: ...
+    def next(self, max_entries: int) -> WalkBatch | None: ...
+    def problems(self) -> list[tuple[bytes, str, int]]:
+        """(path on disk, what failed, errno) since the last call."""
+
+@final
+class WalkBatch:
+    """Entries found by a walk, not yet read."""
+
+    def __len__(self) -> int: ...
+    @property
+    def size(self) -> int:
+        """Logical bytes of its files."""
+    @property
+    def last_path(self) -> bytes: ...
+
+@final
+class Baseline:
+    """An earlier snapshot's entries, pushed in order and merged against a walk, so that unchanged files are not read.
+
+    Unchanged = same path, kind, size, mtime, ctime and inode, and ctime older than `scan_time_ns` − 2 s."""
+
+    def __new__(cls, scan_time_ns: int) -> Baseline: ...
+    def push(self, table: EntryTable) -> None: ...
+    def finish(self) -> None:
+        """No more tables follow."""
+    def behind(self, batch: WalkBatch) -> bool:
+        """True while `apply` still needs further tables."""
+    def apply(self, batch: WalkBatch) -> int:
+        """Mark the unchanged entries of `batch` to take their recipe and attributes from here; how many."""
+
+@final
+class FragmentIndex:
+    """Deduplication: fragment id → ordinal, 8 bytes a slot; ids beyond `memory` bytes lie in an unlinked temporary file."""
+
+    def __new__(cls, memory: int, directory: bytes) -> FragmentIndex: ...
+    def __len__(self) -> int: ...
+    def load(self, first: int, ids: Buffer) -> None:
+        """Joined 24-byte ids of the ordinals from `first` = len(self)."""
+
+@final
+class PackPipeline:
+    """Read → cut → hash → deduplicate → compress → seal → write, on threads of its own. ≤ 50 calls a second."""
+
+    def __new__(
+        cls,
+        fd: int,
+        offset: int,
+        keys: ScopeKeys,
+        index: FragmentIndex,
+        *,
+        cutter: tuple[int, int, int, int],
+        chunk: tuple[int, int, int],
+        policy: Sequence[tuple[float, int, int]],
+        threads: int,
+        memory: int,
+        verify: bool,
+    ) -> PackPipeline:
+        """`fd` is written from `offset` (sequentially, so it may be a pipe). cutter = algorithm, min, mean, max; chunk = min, mean, max.
+        policy rows (entropy below bits a byte, codec, level), first that fits; `verify` decodes and compares each chunk before it is written."""
+    def submit(self, batch: WalkBatch) -> bool:
+        """Hand in a batch; False (after ≤ 100 ms) if the window is full: poll and try again."""
+    def submit_stream(self, fd: int, columns: dict[str, object]) -> None:
+        """Hand in one regular file read from `fd` to its end; `columns` is an EntryTable's of one entry without recipe."""
+    def finish(self) -> None:
+        """No more input; the last chunk closes."""
+    def poll(self, timeout_s: float) -> PackEvents:
+        """What was written since the last poll; waits until there is something or the time is over."""
+    def hold(self) -> PackEvents:
+        """Stop the writer after its present chunk and return what is left to poll; readers go on until their window is full."""
+    def release(self) -> None: ...
+    def emit(self, blob: Buffer) -> int:
+        """Append bytes (metadata) to the output between two chunks; their offset."""
+    @property
+    def offset(self) -> int: ...
+    def abort(self) -> None:
+        """Stop all threads and wait for them; idempotent."""
+
+@final
+class PackEvents:
+    """A batch of results: records of written chunks and their fragments, complete entries, counters."""
+
+    @property
+    def done(self) -> bool:
+        """All input is written and every entry delivered."""
+    @property
+    def chunks(self) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
+        """Columns: offset u64, stored u32, cid 32, raw u32, fragments u32, codec u8, dp 32."""
+    @property
+    def fragments(self) -> tuple[bytes, bytes]:
+        """Columns of the fragments of those chunks: length u32, id 24."""
+    @property
+    def tables(self) -> list[EntryTable]:
+        """Complete file-table pages, cut by the rule of docs/format.md §7; after `done`, the last partial one too."""
+    @property
+    def partial(self) -> EntryTable | None:
+        """From `hold` only: a copy of the complete entries of the page still open."""
+    @property
+    def counters(self) -> dict[str, int]:
+        """Totals: entries, files, bytes_read, bytes_reused, bytes_duplicate, bytes_raw, bytes_stored, chunks, fragments."""
+    @property
+    def problems(self) -> list[tuple[bytes, str, int]]:
+        """(stored path, what failed, errno; errno 0 = changed while read)."""
+    @property
+    def current(self) -> bytes:
+        """Stored path last read, for progress."""
+
+@final
+class ChunkIndex:
+    """Where chunks and fragments lie. Filled from raw pages in order; checks that the columns agree."""
+
+    def __new__(cls, encrypted: bool, chunk_max: int) -> ChunkIndex: ...
+    def add_locators(self, raw: Buffer) -> None: ...
+    def add_chunks(self, raw: Buffer) -> None: ...
+    def add_fragments(self, raw: Buffer, keep_ids: bool) -> None: ...
+    def finish(self, data_end: int) -> None:
+        """Check that the three columns describe the same chunks and fragments and lie in the file."""
+    @property
+    def chunks(self) -> int: ...
+    @property
+    def fragments(self) -> int: ...
+    def chunk_fragments(self, chunk: int) -> tuple[int, int]:
+        """(first fragment ordinal, end) of a chunk."""
+    def locate(self, first: int, count: int) -> list[tuple[int, int, int]]:
+        """The run of fragments as (chunk, offset in its raw bytes, length), neighbours in a chunk merged."""
+    def read(self, fd: int, keys: ScopeKeys, chunk: int) -> bytes:
+        """One chunk: read, verified against its cid, opened and decoded."""
+    def leaves(self) -> bytes:
+        """Merkle leaf hashes of all chunks."""
+
+@final
+class UnpackPipeline:
+    """Restore entries below a directory: chunks are decoded once a window and go wherever they belong. ≤ 50 calls a second."""
+
+    def __new__(
+        cls,
+        fd: int,
+        index: ChunkIndex,
+        keys: ScopeKeys,
+        target_fd: int,
+        *,
+        overwrite: int,
+        owners: bool,
+        devices: bool,
+        setuid: bool,
+        tag: bytes,
+        threads: int,
+        memory: int,
+    ) -> UnpackPipeline:
+        """overwrite 0 = never, 1 = changed (size or mtime differ), 2 = always. `tag` (8 bytes) names temporary files, the same for each
+        try. owners/devices: restore owners, devices; setuid: keep setuid and setgid bits."""
+    def submit(self, table: EntryTable, indices: Sequence[int] | None) -> bool:
+        """Entries in archive order, pages in order (all of a page if None); False after ≤ 100 ms if the window is full."""
+    def finish(self) -> None: ...
+    def poll(self, timeout_s: float) -> dict[str, int]:
+        """Totals: entries, files, skipped, bytes_written, bytes_read, chunks; and done (0, 1)."""
+    def problems(self) -> list[tuple[bytes, str, int]]:
+        """(stored path, what failed, errno; errno 0 = damaged data) since the last call."""
+    def skips(self) -> dict[str, int]:
+        """How often something was left out by rule: owner, device, socket, setuid, xattr, exists."""
+    def abort(self) -> None: ...
+
+@final
+class ChunkVerifier:
+    """Read and check chunks on threads: cids alone (keys None), or open, decode and check each fragment's id. ≤ 20 calls a second."""
+
+    def __new__(cls, fd: int, index: ChunkIndex, keys: ScopeKeys | None, threads: int) -> ChunkVerifier: ...
+    def poll(self, timeout_s: float) -> tuple[int, int, bool]:
+        """(chunks checked, stored bytes checked, done)."""
+    def damaged(self) -> list[tuple[int, str]]:
+        """(chunk, what is wrong) since the last call."""
+    def abort(self) -> None: ...
