@@ -3,7 +3,15 @@
 //! Pure and synchronous; it knows no Python, reads no configuration and picks no policy.
 #![forbid(unsafe_code)]
 
+pub mod codec;
+pub mod cutter;
+pub mod dedup;
+pub mod digest;
+pub mod entropy;
 pub mod entry;
 pub mod error;
+pub mod keys;
+pub mod merkle;
+pub mod seal;
 
 pub use error::{Error, Result};
