@@ -5,6 +5,7 @@ A class exists where a caller can do something different; the message says what 
 
     WarpPortalError                1   something failed
     ├── UsageError                 2   the call or the options make no sense: change them
+    │   └── ExistsError            2   the target is there already and is not an unfinished one of ours: name another
     ├── PartialError               3   done, but for some inputs: read the list, repeat for those
     ├── NotFoundError             10   no such archive, snapshot, path or slot: name another
     ├── BusyError                 11   another writer holds the archive: wait for it
@@ -16,6 +17,7 @@ A class exists where a caller can do something different; the message says what 
     │   ├── RollbackError         13   an older state than one already seen: ask where the newer went
     │   ├── UnsignedError         13   a signature was expected and there is none
     │   └── SignatureError        13   a signature is there and does not hold
+    │       └── SignerError       13   it holds, but by another signer than the one expected or remembered
     ├── PolicyError               14   refused by a rule (expired, limit reached, schedule)
     ├── UnreachableError          15   no source answers: try again later
     ├── VersionError              16   written by a newer version, or needs a feature that is not here: update
@@ -41,6 +43,10 @@ class UsageError(WarpPortalError):
     """The call or its options make no sense together."""
 
     exit_code = 2
+
+
+class ExistsError(UsageError):
+    """The target exists already, finished or made by other arguments."""
 
 
 class PartialError(WarpPortalError):
@@ -94,7 +100,11 @@ class UnsignedError(IntegrityError):
 
 
 class SignatureError(IntegrityError):
-    """A signature is present and does not hold, or is by another signer than the expected one."""
+    """A signature is present and does not hold."""
+
+
+class SignerError(SignatureError):
+    """The signature holds, but its signer is another than the one expected or remembered."""
 
 
 class PolicyError(WarpPortalError):
