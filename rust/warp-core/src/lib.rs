@@ -11,6 +11,7 @@ pub mod entropy;
 pub mod entry;
 pub mod error;
 pub mod keys;
+pub mod measure;
 pub mod merkle;
 pub mod seal;
 
