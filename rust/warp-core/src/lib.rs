@@ -9,6 +9,8 @@ pub mod columns;
 pub mod entry;
 pub mod error;
 pub mod matcher;
+mod parse;
+pub mod paths;
 pub mod table;
 pub mod walk;
 
