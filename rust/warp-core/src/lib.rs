@@ -5,12 +5,21 @@
 
 pub mod attributes;
 pub mod baseline;
+pub mod codec;
 pub mod columns;
+pub mod cutter;
+pub mod dedup;
+pub mod digest;
+pub mod entropy;
 pub mod entry;
 pub mod error;
+pub mod keys;
 pub mod matcher;
+pub mod measure;
+pub mod merkle;
 mod parse;
 pub mod paths;
+pub mod seal;
 pub mod table;
 pub mod walk;
 
