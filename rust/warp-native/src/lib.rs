@@ -6,9 +6,16 @@ mod buffer;
 mod error;
 mod index;
 mod primitives;
+mod table;
+mod walk;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     primitives::register(module)?;
-    module.add_class::<index::FragmentIndex>()
+    module.add_class::<index::FragmentIndex>()?;
+    module.add_class::<table::EntryTable>()?;
+    module.add_class::<table::Matcher>()?;
+    module.add_class::<walk::Walker>()?;
+    module.add_class::<walk::WalkBatch>()?;
+    module.add_class::<walk::Baseline>()
 }
