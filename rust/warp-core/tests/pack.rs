@@ -145,7 +145,7 @@ fn take(events: Events, packed: &mut Packed) -> bool {
     to.fragment_id.extend(from.fragment_id);
     packed
         .entries
-        .extend(events.tables.into_iter().flat_map(|table| table.entries));
+        .extend(events.tables.into_iter().flat_map(|table| table.entries.clone()));
     packed.problems.extend(events.problems);
     packed.counters = events.counters;
     events.done

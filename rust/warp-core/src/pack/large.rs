@@ -6,14 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::batch;
 use super::events::Problem;
 use super::lock;
-use super::sequence::{Bytes, Item, Message};
+use super::sequence::{Bytes, Item, Message, Pieces};
 use super::shared::{Job, Position, Shared};
 use crate::cutter::{Candidate, Resolver};
 use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE};
@@ -40,7 +39,7 @@ pub(super) struct Segment {
 /// Fragments to name: pieces of segments, in order, and what follows them.
 pub(super) struct HashJob {
     pub position: Position,
-    fragments: Vec<Vec<(Arc<Vec<u8>>, Range<usize>)>>,
+    fragments: Vec<Pieces>,
     end: Option<Item>,
     last: bool,
     cost: u64,
@@ -64,7 +63,7 @@ struct Progress {
     next_resolve: u64,
     resolver: Resolver,
     /// Pieces of the fragment that has not ended yet, and where it began.
-    open: Vec<(Arc<Vec<u8>>, Range<usize>)>,
+    open: Pieces,
     open_at: u64,
     next_part: u64,
     /// Parts queued and not yet sequenced.
@@ -403,7 +402,7 @@ impl Progress {
     }
 
     /// Fragments that end in `segment`, the next in order.
-    fn resolve(&mut self, segment: Segment) -> Vec<Vec<(Arc<Vec<u8>>, Range<usize>)>> {
+    fn resolve(&mut self, segment: Segment) -> Vec<Pieces> {
         let length = (segment.buffer.len() - segment.context) as u64;
         let known = segment.base + length;
         let mut ends = Vec::new();
@@ -415,12 +414,11 @@ impl Progress {
             Arc::clone(&segment.buffer),
             segment.context..segment.buffer.len(),
         ));
-        let fragments = ends.iter().map(|&end| self.take_open(end)).collect();
-        fragments
+        ends.iter().map(|&end| self.take_open(end)).collect()
     }
 
     /// Splits the bytes up to `end` (an offset in the data) off the open pieces.
-    fn take_open(&mut self, end: u64) -> Vec<(Arc<Vec<u8>>, Range<usize>)> {
+    fn take_open(&mut self, end: u64) -> Pieces {
         let mut left = (end - self.open_at) as usize;
         self.open_at = end;
         let mut pieces = Vec::with_capacity(2);

@@ -15,12 +15,15 @@ use crate::dedup::FragmentIndex;
 use crate::digest::FragmentId;
 use crate::entry::{Entry, Kind, Run};
 
+/// Parts of segments, in order.
+pub(super) type Pieces = Vec<(Arc<Vec<u8>>, Range<usize>)>;
+
 /// Where the bytes of a fragment are.
 pub(super) enum Bytes {
     /// In the message's own buffer.
     Own(Range<usize>),
     /// In segments of a large file.
-    Pieces(Vec<(Arc<Vec<u8>>, Range<usize>)>),
+    Pieces(Pieces),
 }
 
 /// One step in walk order.
