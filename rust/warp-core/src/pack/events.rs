@@ -1,6 +1,7 @@
 //! What the caller gets from a running pipeline, in batches.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::encode::EncodedChunk;
 use super::sequence::Delivered;
@@ -49,10 +50,12 @@ pub struct ChunkColumns {
 impl ChunkColumns {
     fn push(&mut self, chunk: &EncodedChunk, offset: u64) {
         self.offset.extend_from_slice(&offset.to_le_bytes());
-        self.stored.extend_from_slice(&(chunk.stored.len() as u32).to_le_bytes());
+        self.stored
+            .extend_from_slice(&(chunk.stored.len() as u32).to_le_bytes());
         self.cid.extend_from_slice(&chunk.cid);
         self.raw.extend_from_slice(&chunk.raw.to_le_bytes());
-        self.fragments.extend_from_slice(&((chunk.lengths.len() / 4) as u32).to_le_bytes());
+        self.fragments
+            .extend_from_slice(&((chunk.lengths.len() / 4) as u32).to_le_bytes());
         self.codec.push(chunk.codec as u8);
         self.dp.extend_from_slice(&chunk.dp);
         self.fragment_length.extend_from_slice(&chunk.lengths);
@@ -91,7 +94,7 @@ pub struct Events {
     /// Records of chunks written since the last batch.
     pub chunks: ChunkColumns,
     /// File-table pages that are complete.
-    pub tables: Vec<EntryTable>,
+    pub tables: Vec<Arc<EntryTable>>,
     /// Copy of the page still open (from `hold` only).
     pub partial: Option<EntryTable>,
     /// Totals so far.
@@ -174,7 +177,7 @@ impl EventLog {
         Events {
             done,
             chunks: std::mem::take(&mut self.chunks),
-            tables,
+            tables: tables.into_iter().map(Arc::new).collect(),
             partial: None,
             counters: self.counters,
             problems: std::mem::take(&mut self.problems),
@@ -185,7 +188,9 @@ impl EventLog {
     pub fn take_held(&mut self) -> Events {
         let mut events = self.take(false);
         if let Some(page) = self.page.as_ref().filter(|page| !page.open().is_empty()) {
-            events.partial = Some(EntryTable { entries: page.open().to_vec() });
+            events.partial = Some(EntryTable {
+                entries: page.open().to_vec(),
+            });
         }
         events
     }
@@ -193,12 +198,16 @@ impl EventLog {
     /// Moves the entries whose chunks are all written into pages.
     fn complete_pages(&mut self) -> Vec<EntryTable> {
         let mut tables = Vec::new();
-        let Some(page) = self.page.as_mut() else { return tables };
+        let Some(page) = self.page.as_mut() else {
+            return tables;
+        };
         while let Some((needed, _)) = self.pending.front() {
             if *needed > self.written {
                 break;
             }
-            let Some((_, entry)) = self.pending.pop_front() else { break };
+            let Some((_, entry)) = self.pending.pop_front() else {
+                break;
+            };
             tables.extend(page.push(entry));
         }
         tables
