@@ -4,9 +4,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use warp_core::{
-    codec::*, cutter::*, dedup::FragmentIndex, keys::*, matcher::Matcher, pack::*, walk::*,
-};
+use warp_core::{codec::*, cutter::*, dedup::FragmentIndex, keys::*, matcher::Matcher, pack::*, walk::*};
 fn main() {
     let a: Vec<String> = std::env::args().collect();
     let threads: usize = a[3].parse().unwrap();
@@ -16,44 +14,24 @@ fn main() {
     let keys = Arc::new(ScopeKeys::new(Some(&[7; 32]), Suite::ChaCha20Poly1305).unwrap());
     let cutter = Cutter::new(
         Algorithm::Buzhash64,
-        Sizes {
-            min: 16 << 10,
-            mean: 64 << 10,
-            max: 256 << 10,
-        },
+        Sizes { min: 16 << 10, mean: 64 << 10, max: 256 << 10 },
         keys.cutter_key(),
     )
     .unwrap();
-    let policy = Policy {
-        rows: vec![PolicyRow {
-            entropy_below: 7.9,
-            codec: Codec::Zstd,
-            level,
-        }],
-    };
+    let policy = Policy { rows: vec![PolicyRow { entropy_below: 7.9, codec: Codec::Zstd, level }] };
     let o = PackOptions {
         keys,
         cutter,
-        chunk: Sizes {
-            min: 512 << 10,
-            mean: 1 << 20,
-            max: 2 << 20,
-        },
+        chunk: Sizes { min: 512 << 10, mean: 1 << 20, max: 2 << 20 },
         policy,
         threads,
         memory: 256 << 20,
         verify,
     };
-    let idx = Arc::new(Mutex::new(FragmentIndex::new(
-        64 << 20,
-        std::env::temp_dir(),
-    )));
+    let idx = Arc::new(Mutex::new(FragmentIndex::new(64 << 20, std::env::temp_dir())));
     let p = PackPipeline::new(o, File::create(&a[2]).unwrap().into(), 0, idx).unwrap();
     let mut w = Walker::new(WalkOptions {
-        roots: vec![Root {
-            stored: vec![],
-            path: PathBuf::from(&a[1]),
-        }],
+        roots: vec![Root { stored: vec![], path: PathBuf::from(&a[1]) }],
         excludes: Matcher::new(&[]).unwrap(),
         exclude_caches: false,
         one_file_system: false,
