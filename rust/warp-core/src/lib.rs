@@ -5,10 +5,19 @@
 
 pub mod attributes;
 pub mod baseline;
+pub mod codec;
 pub mod columns;
+pub mod cutter;
+pub mod dedup;
+pub mod digest;
+pub mod entropy;
 pub mod entry;
 pub mod error;
+pub mod keys;
 pub mod matcher;
+pub mod merkle;
+pub mod pack;
+pub mod seal;
 pub mod table;
 pub mod walk;
 
