@@ -15,6 +15,7 @@ pub mod entry;
 pub mod error;
 pub mod keys;
 pub mod matcher;
+pub mod measure;
 pub mod merkle;
 pub mod pack;
 pub mod seal;
