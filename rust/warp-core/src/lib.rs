@@ -18,6 +18,8 @@ pub mod matcher;
 pub mod measure;
 pub mod merkle;
 pub mod pack;
+mod parse;
+pub mod paths;
 pub mod seal;
 pub mod table;
 pub mod walk;

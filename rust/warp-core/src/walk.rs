@@ -1,18 +1,29 @@
-//! Walking trees in archive order.
+//! Walks trees in archive order and opens what was found.
+//!
+//! Excludes are matched against paths below each root, so `/target` means the one at the top of every root; a root itself
+//! is never excluded.
+
+mod listing;
+mod root;
+mod walker;
+
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::Result;
-use crate::attributes::XattrSupport;
-use crate::entry::{Entry, Xattrs};
+use rustix::fs::{OFlags, readlinkat};
+
+use crate::attributes::{XattrSource, XattrSupport};
+use crate::entry::{Entry, Kind, Xattrs};
 use crate::matcher::Matcher;
+pub use root::RootDirectory;
+pub use walker::Walker;
 
 /// A tree, or a single object, to be walked.
 #[derive(Clone, Debug)]
 pub struct Root {
-    /// Stored path; empty for the tree's root itself.
+    /// Stored path; empty if the directory is to be the archive's root.
     pub stored: Vec<u8>,
     /// Path on disk.
     pub path: PathBuf,
@@ -21,57 +32,75 @@ pub struct Root {
 /// What to walk and what to leave out.
 #[derive(Clone, Debug, Default)]
 pub struct WalkOptions {
-    /// Sorted by stored path, disjoint.
+    /// Ascending by stored path; none lies in another.
     pub roots: Vec<Root>,
-    /// Patterns of what is left out, against paths relative to each root.
+    /// What is left out, by path below its root.
     pub excludes: Matcher,
-    /// Leave out what is in directories marked by a `CACHEDIR.TAG`.
+    /// Leave out the content of directories that a `CACHEDIR.TAG` marks as caches; they and their tags stay.
     pub exclude_caches: bool,
-    /// Do not descend into other file systems.
+    /// Leave out the content of directories on other file systems than their root's.
     pub one_file_system: bool,
-    /// Objects (st_dev, st_ino) that are left out.
+    /// Objects, as (`st_dev`, `st_ino`), that are left out: the archive itself.
     pub skip: Vec<(u64, u64)>,
 }
 
-/// An opened root.
-#[derive(Debug)]
-pub struct RootDirectory {}
-
-/// An object found by a walk.
+/// An object found by a walk, not yet read.
 #[derive(Clone, Debug)]
 pub struct WalkEntry {
-    /// Its record; symbolic links have no target, nothing has attributes or a recipe yet.
+    /// What `stat` tells of it. Content, extended attributes and a symbolic link's target are still to be read, unless
+    /// `reused`. A hard link is readable like the file that it links to, should that have vanished since.
     pub entry: Entry,
-    /// Where it was found.
+    /// The root that it was found below.
     pub root: Arc<RootDirectory>,
     /// `st_dev`.
     pub device: u64,
-    /// Allocated blocks of 512 bytes.
+    /// Allocated blocks of 512 bytes: fewer than its size needs if it is sparse.
     pub blocks: u64,
-    /// Recipe, attributes and target are those of an earlier snapshot: nothing is read.
+    /// Unchanged since an earlier snapshot, from which it has all that would be read.
     pub reused: bool,
 }
 
 impl WalkEntry {
-    /// Open the regular file for reading.
+    /// Open a regular file for reading, if possible without a change of its access time.
+    ///
+    /// It is opened where it was found and through no symbolic link, but may have been replaced: the caller compares
+    /// `fstat` with the entry. What replaced it can't block the caller.
     pub fn open(&self) -> io::Result<OwnedFd> {
-        todo!()
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        Ok(self.root.open_quietly(&self.entry.path, flags)?)
     }
-    /// The symbolic link's target.
+
+    /// Read a symbolic link's target.
     pub fn read_link(&self) -> io::Result<Vec<u8>> {
-        todo!()
+        let link = self.root.open_exactly(&self.entry.path, OFlags::PATH)?;
+        Ok(readlinkat(&link, "", Vec::new())?.into_bytes())
     }
-    /// Extended attributes.
+
+    /// Read the extended attributes: from `file` if it is open already, else from where the object was found.
     pub fn xattrs(
         &self,
-        _support: &XattrSupport,
-        _file: Option<BorrowedFd<'_>>,
+        support: &XattrSupport,
+        file: Option<BorrowedFd<'_>>,
     ) -> io::Result<Xattrs> {
-        todo!()
+        if !support.supports(self.device) {
+            return Ok(Xattrs::default());
+        }
+        if let Some(file) = file {
+            return support.read(self.device, &XattrSource::Descriptor(file));
+        }
+        if self.entry.kind == Kind::Directory
+            && let Ok(directory) = self
+                .root
+                .open_quietly(&self.entry.path, OFlags::RDONLY | OFlags::DIRECTORY)
+        {
+            return support.read(self.device, &XattrSource::Descriptor(directory.as_fd()));
+        }
+        let handle = self.root.open_exactly(&self.entry.path, OFlags::PATH)?;
+        support.read(self.device, &XattrSource::handle(handle.as_fd()))
     }
 }
 
-/// Something that could not be walked.
+/// An object that is missing from the walk, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Path on disk.
@@ -82,7 +111,7 @@ pub struct Problem {
     pub errno: i32,
 }
 
-/// Entries found by a walk, not yet read.
+/// Consecutive entries of a walk.
 #[derive(Clone, Debug, Default)]
 pub struct WalkBatch {
     /// In archive order.
@@ -90,31 +119,20 @@ pub struct WalkBatch {
 }
 
 impl WalkBatch {
-    /// Logical bytes of its files.
+    /// Logical bytes of its regular files, further names not counted.
     pub fn size(&self) -> u64 {
-        todo!()
+        let files = self
+            .entries
+            .iter()
+            .filter(|found| found.entry.kind == Kind::File);
+        files.fold(0, |bytes, file| bytes.saturating_add(file.entry.size))
     }
+
     /// Stored path of its last entry; empty if it has none.
     pub fn last_path(&self) -> &[u8] {
-        todo!()
+        self.entries.last().map_or(&[], |found| &found.entry.path)
     }
 }
 
-/// A walk in archive order.
-#[derive(Debug)]
-pub struct Walker {}
-
-impl Walker {
-    /// Open the roots.
-    pub fn new(_options: WalkOptions) -> Result<Self> {
-        todo!()
-    }
-    /// The next 1 to `max_entries` entries; `None` at the end.
-    pub fn next(&mut self, _max_entries: usize) -> Result<Option<WalkBatch>> {
-        todo!()
-    }
-    /// What went wrong since the last call.
-    pub fn problems(&mut self) -> Vec<Problem> {
-        todo!()
-    }
-}
+#[cfg(test)]
+pub(crate) mod tests;

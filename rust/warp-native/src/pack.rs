@@ -11,7 +11,8 @@ use warp_core::cutter::{Algorithm, Cutter, Sizes};
 use warp_core::entry::Entry;
 use warp_core::pack::{self, PackOptions};
 
-use crate::error::{Failure, raise};
+use crate::buffer::Bytes;
+use crate::error::{raise, usage};
 use crate::index::FragmentIndex;
 use crate::primitives::ScopeKeys;
 use crate::table::EntryTable;
@@ -34,7 +35,7 @@ fn sizes((min, mean, max): Triple) -> Sizes {
 /// A descriptor of our own for the file behind a Python one.
 pub fn duplicate(fd: i32) -> PyResult<OwnedFd> {
     if fd < 0 {
-        return Err(pyo3::exceptions::PyValueError::new_err("negative file descriptor"));
+        return Err(usage(format!("file descriptor: {fd}")));
     }
     // SAFETY: `fd` is not negative and is only borrowed for the call of `dup`, which reports EBADF if it is not open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
@@ -59,7 +60,7 @@ impl PackPipeline {
         memory: usize,
         verify: bool,
     ) -> PyResult<Self> {
-        let keys = Arc::clone(&keys.0);
+        let keys = Arc::clone(&keys.inner);
         let algorithm = Algorithm::try_from(cutter.0).map_err(raise)?;
         let cutter = Cutter::new(algorithm, sizes((cutter.1, cutter.2, cutter.3)), keys.cutter_key()).map_err(raise)?;
         let rows = policy
@@ -72,7 +73,7 @@ impl PackPipeline {
         let options =
             PackOptions { keys, cutter, chunk: sizes(chunk), policy: Policy { rows }, threads, memory, verify };
         let output = duplicate(fd)?;
-        let index = Arc::clone(&index.0);
+        let index = Arc::clone(&index.inner);
         py.detach(|| pack::PackPipeline::new(options, output, offset, index)).map(Self).map_err(raise)
     }
 
@@ -95,7 +96,7 @@ impl PackPipeline {
     }
 
     fn poll(&self, py: Python<'_>, timeout_s: f64) -> PyResult<PackEvents> {
-        let timeout = Duration::try_from_secs_f64(timeout_s).map_err(|e| Failure::value(&e))?;
+        let timeout = Duration::try_from_secs_f64(timeout_s).map_err(|e| usage(format!("timeout: {e}")))?;
         py.detach(|| self.0.poll(timeout)).map(PackEvents).map_err(raise)
     }
 
@@ -107,7 +108,8 @@ impl PackPipeline {
         self.0.release();
     }
 
-    fn emit(&self, py: Python<'_>, blob: &[u8]) -> PyResult<u64> {
+    fn emit(&self, py: Python<'_>, blob: Bytes) -> PyResult<u64> {
+        let blob = blob.as_slice();
         py.detach(|| self.0.emit(blob)).map_err(raise)
     }
 

@@ -49,10 +49,12 @@ pub struct ChunkColumns {
 impl ChunkColumns {
     fn push(&mut self, chunk: &EncodedChunk, offset: u64) {
         self.offset.extend_from_slice(&offset.to_le_bytes());
-        self.stored.extend_from_slice(&(chunk.stored.len() as u32).to_le_bytes());
+        self.stored
+            .extend_from_slice(&(chunk.stored.len() as u32).to_le_bytes());
         self.cid.extend_from_slice(&chunk.cid);
         self.raw.extend_from_slice(&chunk.raw.to_le_bytes());
-        self.fragments.extend_from_slice(&((chunk.lengths.len() / 4) as u32).to_le_bytes());
+        self.fragments
+            .extend_from_slice(&((chunk.lengths.len() / 4) as u32).to_le_bytes());
         self.codec.push(chunk.codec as u8);
         self.dp.extend_from_slice(&chunk.dp);
         self.fragment_length.extend_from_slice(&chunk.lengths);
@@ -185,7 +187,9 @@ impl EventLog {
     pub fn take_held(&mut self) -> Events {
         let mut events = self.take(false);
         if let Some(page) = self.page.as_ref().filter(|page| !page.open().is_empty()) {
-            events.partial = Some(EntryTable { entries: page.open().to_vec() });
+            events.partial = Some(EntryTable {
+                entries: page.open().to_vec(),
+            });
         }
         events
     }
@@ -193,12 +197,16 @@ impl EventLog {
     /// Moves the entries whose chunks are all written into pages.
     fn complete_pages(&mut self) -> Vec<EntryTable> {
         let mut tables = Vec::new();
-        let Some(page) = self.page.as_mut() else { return tables };
+        let Some(page) = self.page.as_mut() else {
+            return tables;
+        };
         while let Some((needed, _)) = self.pending.front() {
             if *needed > self.written {
                 break;
             }
-            let Some((_, entry)) = self.pending.pop_front() else { break };
+            let Some((_, entry)) = self.pending.pop_front() else {
+                break;
+            };
             tables.extend(page.push(entry));
         }
         tables

@@ -73,13 +73,23 @@ struct Progress {
 }
 
 enum Source {
-    File { item: Box<WalkEntry>, descriptor: Option<Arc<OwnedFd>> },
+    File {
+        item: Box<WalkEntry>,
+        descriptor: Option<Arc<OwnedFd>>,
+    },
     Stream(Box<Entry>),
 }
 
 impl LargeFile {
     pub fn new(sequence: u64, item: WalkEntry, shared: &Shared) -> Self {
-        Self::from_source(sequence, Source::File { item: Box::new(item), descriptor: None }, shared)
+        Self::from_source(
+            sequence,
+            Source::File {
+                item: Box::new(item),
+                descriptor: None,
+            },
+            shared,
+        )
     }
 
     pub fn from_stream(sequence: u64, entry: Entry, shared: &Shared) -> Self {
@@ -102,7 +112,11 @@ impl LargeFile {
             finished: false,
         };
         let cost = (shared.limits.segments * shared.limits.segment) as u64;
-        Self { sequence, cost, progress: Mutex::new(progress) }
+        Self {
+            sequence,
+            cost,
+            progress: Mutex::new(progress),
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -124,7 +138,13 @@ impl LargeFile {
 
     fn queue_segments(self: &Arc<Self>, progress: &mut Progress, shared: &Shared) {
         let segment = shared.limits.segment as u64;
-        let Source::File { descriptor: Some(_), .. } = &progress.source else { return };
+        let Source::File {
+            descriptor: Some(_),
+            ..
+        } = &progress.source
+        else {
+            return;
+        };
         while !progress.finished
             && progress.in_flight < shared.limits.segments
             && progress.next_read * segment < progress.data
@@ -132,7 +152,11 @@ impl LargeFile {
             let index = progress.next_read;
             progress.next_read += 1;
             progress.in_flight += 1;
-            let job = Job::Segment { file: Arc::clone(self), attempt: progress.attempt, index };
+            let job = Job::Segment {
+                file: Arc::clone(self),
+                attempt: progress.attempt,
+                index,
+            };
             shared.queue_read((self.sequence, index), job);
         }
     }
@@ -141,7 +165,12 @@ impl LargeFile {
         progress.finished = true;
         progress.open.clear();
         let items = vec![Item::Failed(problem)];
-        let message = Message { items, last: true, cost: self.cost, ..Message::default() };
+        let message = Message {
+            items,
+            last: true,
+            cost: self.cost,
+            ..Message::default()
+        };
         shared.deliver((self.sequence, progress.next_part), message);
     }
 }
@@ -161,7 +190,9 @@ pub(super) fn open(shared: &Shared, file: &Arc<LargeFile>) {
 }
 
 fn start(shared: &Shared, progress: &mut Progress) -> io::Result<()> {
-    let Source::File { item, descriptor } = &mut progress.source else { return Ok(()) };
+    let Source::File { item, descriptor } = &mut progress.source else {
+        return Ok(());
+    };
     let opened = match descriptor {
         Some(opened) => Arc::clone(opened),
         None => Arc::new(item.open()?),
@@ -188,7 +219,12 @@ fn start(shared: &Shared, progress: &mut Progress) -> io::Result<()> {
 fn finish_empty(shared: &Shared, file: &LargeFile, progress: &mut Progress) {
     progress.finished = true;
     let items = vec![Item::File(progress.entry())];
-    let message = Message { items, last: true, cost: file.cost, ..Message::default() };
+    let message = Message {
+        items,
+        last: true,
+        cost: file.cost,
+        ..Message::default()
+    };
     shared.deliver((file.sequence, progress.next_part), message);
 }
 
@@ -198,16 +234,32 @@ pub(super) fn read_segment(shared: &Shared, file: &Arc<LargeFile>, attempt: u8, 
     let base = index * size;
     let (descriptor, extents, data) = {
         let progress = file.progress();
-        let Source::File { item, descriptor: Some(descriptor) } = &progress.source else { return };
+        let Source::File {
+            item,
+            descriptor: Some(descriptor),
+        } = &progress.source
+        else {
+            return;
+        };
         if progress.finished || progress.attempt != attempt {
             return;
         }
-        (Arc::clone(descriptor), item.entry.extents.clone(), progress.data)
+        (
+            Arc::clone(descriptor),
+            item.entry.extents.clone(),
+            progress.data,
+        )
     };
     let context = (base.min(CONTEXT as u64)) as usize;
     let wanted = size.min(data - base) + context as u64;
     let mut buffer = Vec::with_capacity(wanted as usize);
-    if let Err(error) = read_data(&descriptor, &extents, base - context as u64, wanted, &mut buffer) {
+    if let Err(error) = read_data(
+        &descriptor,
+        &extents,
+        base - context as u64,
+        wanted,
+        &mut buffer,
+    ) {
         let mut progress = file.progress();
         if !progress.finished {
             let path = progress.path();
@@ -261,7 +313,10 @@ fn read_data(
 /// Finds the candidates of a segment and hands on every fragment that is decided by now.
 pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment) {
     let (context, own) = segment.buffer.split_at(segment.context);
-    shared.options.cutter.candidates(context, own, segment.base, &mut segment.candidates);
+    shared
+        .options
+        .cutter
+        .candidates(context, own, segment.base, &mut segment.candidates);
     let mut progress = file.progress();
     if progress.finished || progress.attempt != segment.attempt {
         return;
@@ -269,12 +324,18 @@ pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment)
     progress.arrived.insert(segment.index, segment);
     loop {
         let next = progress.next_resolve;
-        let Some(segment) = progress.arrived.remove(&next) else { return };
+        let Some(segment) = progress.arrived.remove(&next) else {
+            return;
+        };
         progress.next_resolve += 1;
         let last = segment.last;
         let short = segment.short;
         let fragments = progress.resolve(segment);
-        let again = if last { conclude(shared, &mut progress, short) } else { None };
+        let again = if last {
+            conclude(shared, &mut progress, short)
+        } else {
+            None
+        };
         let job = HashJob {
             position: (file.sequence, progress.next_part),
             fragments,
@@ -299,7 +360,11 @@ pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment)
 /// The last segment is resolved: the entry, or a restart if the file changed for the first time.
 fn conclude(shared: &Shared, progress: &mut Progress, short: bool) -> Option<Item> {
     let read = progress.open_at;
-    if let Source::File { item, descriptor: Some(descriptor) } = &mut progress.source {
+    if let Source::File {
+        item,
+        descriptor: Some(descriptor),
+    } = &mut progress.source
+    {
         let now = rustix::fs::fstat(&**descriptor);
         let unchanged = !short && now.is_ok_and(|now| batch::same(&item.entry, &now));
         if !unchanged && progress.attempt == 1 && start(shared, progress).is_ok() {
@@ -346,7 +411,10 @@ impl Progress {
         if segment.last {
             self.resolver.finish(known, &mut ends);
         }
-        self.open.push((Arc::clone(&segment.buffer), segment.context..segment.buffer.len()));
+        self.open.push((
+            Arc::clone(&segment.buffer),
+            segment.context..segment.buffer.len(),
+        ));
         let fragments = ends.iter().map(|&end| self.take_open(end)).collect();
         fragments
     }
@@ -385,11 +453,20 @@ pub(super) fn hash(shared: &Shared, job: HashJob) {
         }
         let mut id = [0; 24];
         hasher.finalize_xof().fill(&mut id);
-        items.push(Item::Fragment { id, length: length as u32, bytes: Bytes::Pieces(pieces) });
+        items.push(Item::Fragment {
+            id,
+            length: length as u32,
+            bytes: Bytes::Pieces(pieces),
+        });
     }
     items.extend(job.end);
-    let message =
-        Message { items, last: job.last, cost: job.cost, source: Some(job.source), ..Message::default() };
+    let message = Message {
+        items,
+        last: job.last,
+        cost: job.cost,
+        source: Some(job.source),
+        ..Message::default()
+    };
     shared.deliver(job.position, message);
 }
 
@@ -397,5 +474,11 @@ pub(super) fn hash(shared: &Shared, job: HashJob) {
 pub(super) fn feed(shared: &Shared, file: &Arc<LargeFile>, segment: Segment) {
     file.progress().in_flight += 1;
     let position = (file.sequence, segment.index);
-    shared.queue_read(position, Job::Scan { file: Arc::clone(file), segment });
+    shared.queue_read(
+        position,
+        Job::Scan {
+            file: Arc::clone(file),
+            segment,
+        },
+    );
 }
