@@ -124,7 +124,7 @@ impl Cutter {
     }
 
     /// Stage 1: appends the candidates of `data` in ascending order. `base` is the stream offset of `data[0]`,
-    /// `context` the up to 47 bytes before it (all there are; more is ignored). Segments may come in any order.
+    /// `context` the up to 47 bytes before it (all there are; those further back are ignored). Segments may come in any order.
     pub fn candidates(&self, context: &[u8], data: &[u8], base: u64, out: &mut Vec<Candidate>) {
         if self.algorithm == Algorithm::Fixed {
             return;
@@ -161,6 +161,44 @@ impl Cutter {
         resolver.push(&candidates, data.len() as u64, &mut found);
         resolver.finish(data.len() as u64, &mut found);
         ends.extend(found.iter().map(|&end| end as usize));
+    }
+
+    /// As [`Cutter::cut`], with the candidates found in segments of `segment` bytes by `threads` threads.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for segments of no bytes or no threads.
+    pub fn cut_parallel(
+        &self,
+        data: &[u8],
+        segment: usize,
+        threads: usize,
+        ends: &mut Vec<u64>,
+    ) -> Result<()> {
+        if segment == 0 || threads == 0 {
+            return Err(Error::Parameter(
+                "cutting: no segment length or no threads".into(),
+            ));
+        }
+        let mut found: Vec<Vec<Candidate>> = vec![Vec::new(); data.len().div_ceil(segment)];
+        let share = found.len().div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            for (thread, found) in found.chunks_mut(share).enumerate() {
+                scope.spawn(move || {
+                    for (index, out) in found.iter_mut().enumerate() {
+                        let start = (thread * share + index) * segment;
+                        let end = data.len().min(start + segment);
+                        self.candidates(&data[..start], &data[start..end], start as u64, out);
+                    }
+                });
+            }
+        });
+        let mut resolver = self.resolver();
+        for (index, candidates) in found.iter().enumerate() {
+            let known = data.len().min((index + 1) * segment);
+            resolver.push(candidates, known as u64, ends);
+        }
+        resolver.finish(data.len() as u64, ends);
+        Ok(())
     }
 
     /// Candidates of all windows inside `data`, whose first byte has the stream offset `base`.

@@ -29,6 +29,27 @@ pub fn keyed_xof(key: &[u8; 32], parts: &[&[u8]], out: &mut [u8]) {
     hasher.finalize_xof().fill(out);
 }
 
+/// What a BLAKE3 hash is keyed with.
+#[derive(Clone, Copy)]
+pub enum Mode<'a> {
+    /// Nothing.
+    Plain,
+    /// A key.
+    Keyed(&'a [u8; 32]),
+    /// A context string; the data is key material.
+    DeriveKey(&'a str),
+}
+
+/// BLAKE3 of `data` in any mode, to be read to any length.
+pub fn extended(mode: Mode<'_>, data: &[u8]) -> blake3::OutputReader {
+    let mut hasher = match mode {
+        Mode::Plain => blake3::Hasher::new(),
+        Mode::Keyed(key) => blake3::Hasher::new_keyed(key),
+        Mode::DeriveKey(context) => blake3::Hasher::new_derive_key(context),
+    };
+    hasher.update(data).finalize_xof()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
