@@ -2,7 +2,13 @@
 
 use pyo3::prelude::*;
 
+mod buffer;
+mod error;
+mod index;
+mod primitives;
+
 #[pymodule]
-fn _native(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    primitives::register(module)?;
+    module.add_class::<index::FragmentIndex>()
 }

@@ -1,0 +1,212 @@
+//! Throughput of one primitive on this machine: what the limits of the pipelines are computed from.
+
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::aead::{
+    AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey,
+};
+
+use crate::codec::{Codec, Decoder, Encoder};
+use crate::cutter::{Algorithm as CutAlgorithm, Candidate, Cutter, Sizes};
+use crate::{Error, Result, digest};
+
+/// Bytes handed to a primitive at once: the mean size of a chunk.
+const PIECE: usize = 1 << 20;
+const MAX_SECONDS: f64 = 3600.0;
+const SIZES: Sizes = Sizes {
+    min: 16 << 10,
+    mean: 64 << 10,
+    max: 256 << 10,
+};
+
+/// What is measured.
+#[derive(Clone, Copy, Debug)]
+enum Primitive {
+    Copy,
+    Cut,
+    Blake3,
+    Aead(&'static Algorithm),
+    Encode(Codec, i32),
+    Decode(Codec, i32),
+    RoundTrip(Codec, i32),
+}
+
+impl Primitive {
+    fn parse(name: &str) -> Result<Self> {
+        let unknown = || Error::Parameter(format!("primitive {name:?}"));
+        let level = |digits: &str| digits.parse().map_err(|_| unknown());
+        Ok(match name.split(':').collect::<Vec<_>>()[..] {
+            ["copy"] => Self::Copy,
+            ["cut"] => Self::Cut,
+            ["blake3"] => Self::Blake3,
+            ["chacha20-poly1305"] => Self::Aead(&CHACHA20_POLY1305),
+            ["aes-256-gcm"] => Self::Aead(&AES_256_GCM),
+            ["lz4"] => Self::Encode(Codec::Lz4, 0),
+            ["zstd", digits] => Self::Encode(Codec::Zstd, level(digits)?),
+            ["unlz4"] => Self::Decode(Codec::Lz4, 0),
+            ["unzstd", digits] => Self::Decode(Codec::Zstd, level(digits)?),
+            ["roundtrip", "lz4"] => Self::RoundTrip(Codec::Lz4, 0),
+            ["roundtrip", "zstd", digits] => Self::RoundTrip(Codec::Zstd, level(digits)?),
+            _ => return Err(unknown()),
+        })
+    }
+}
+
+/// Runs `primitive` over `data` in pieces of 1 MiB on `threads` threads, each over all of `data` again and again,
+/// until `seconds` are over (each finishes its piece, and does at least one).
+///
+/// Primitives: `copy`, `cut`, `blake3`, `chacha20-poly1305`, `aes-256-gcm`, `lz4`, `zstd:N`, `unlz4`, `unzstd:N`,
+/// `roundtrip:lz4`, `roundtrip:zstd:N` (encode, decode and compare). Returns the raw bytes processed by all threads
+/// and the seconds of the slowest.
+///
+/// # Errors
+/// [`Error::Parameter`] for an unknown primitive, no data, no threads or a duration that is not in 0..=3600 s.
+pub fn measure(primitive: &str, data: &[u8], threads: usize, seconds: f64) -> Result<(u64, f64)> {
+    let primitive = Primitive::parse(primitive)?;
+    if data.is_empty() || threads == 0 || !(0.0..=MAX_SECONDS).contains(&seconds) {
+        return Err(Error::Parameter(
+            "measurement: no data, no threads or no sensible duration".into(),
+        ));
+    }
+    let limit = Duration::from_secs_f64(seconds);
+    let barrier = Barrier::new(threads);
+    let results: Result<Vec<(u64, f64)>> = std::thread::scope(|scope| {
+        let spawn = |_| scope.spawn(|| run(primitive, data, limit, &barrier));
+        let running: Vec<_> = (0..threads).map(spawn).collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or(Err(Error::Cancelled)))
+            .collect()
+    });
+    let results = results?;
+    let bytes = results.iter().map(|(bytes, _)| bytes).sum();
+    Ok((
+        bytes,
+        results
+            .iter()
+            .map(|(_, seconds)| *seconds)
+            .fold(0.0, f64::max),
+    ))
+}
+
+fn run(
+    primitive: Primitive,
+    data: &[u8],
+    limit: Duration,
+    barrier: &Barrier,
+) -> Result<(u64, f64)> {
+    let pieces: Vec<&[u8]> = data.chunks(PIECE).collect();
+    let bench = Bench::new(primitive, &pieces);
+    // All threads arrive here, even with an error, or the others would wait for ever.
+    barrier.wait();
+    let mut bench = bench?;
+    let start = Instant::now();
+    let mut bytes = 0;
+    for (index, piece) in pieces.iter().enumerate().cycle() {
+        bench.step(index, piece)?;
+        bytes += piece.len() as u64;
+        if start.elapsed() >= limit {
+            break;
+        }
+    }
+    Ok((bytes, start.elapsed().as_secs_f64()))
+}
+
+/// One thread's state.
+struct Bench {
+    primitive: Primitive,
+    cutter: Cutter,
+    candidates: Vec<Candidate>,
+    key: Option<LessSafeKey>,
+    encoder: Encoder,
+    decoder: Decoder,
+    /// Payloads of the pieces, to be decoded.
+    payloads: Vec<Vec<u8>>,
+    buffer: Vec<u8>,
+    second: Vec<u8>,
+}
+
+impl Bench {
+    fn new(primitive: Primitive, pieces: &[&[u8]]) -> Result<Self> {
+        let mut bench = Self {
+            primitive,
+            cutter: Cutter::new(CutAlgorithm::Buzhash64, SIZES, &[0; 32])?,
+            candidates: Vec::new(),
+            key: None,
+            encoder: Encoder::new(),
+            decoder: Decoder::new(),
+            payloads: Vec::new(),
+            buffer: vec![0; pieces.first().map_or(0, |piece| piece.len())],
+            second: Vec::new(),
+        };
+        match primitive {
+            Primitive::Aead(algorithm) => bench.key = Some(key(algorithm)?),
+            Primitive::Decode(codec, level) => bench.encode_all(pieces, codec, level)?,
+            _ => {}
+        }
+        Ok(bench)
+    }
+
+    fn encode_all(&mut self, pieces: &[&[u8]], codec: Codec, level: i32) -> Result<()> {
+        for piece in pieces {
+            let mut payload = Vec::new();
+            self.encoder.encode_as(piece, codec, level, &mut payload)?;
+            self.payloads.push(payload);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, index: usize, piece: &[u8]) -> Result<()> {
+        match self.primitive {
+            Primitive::Copy => self.buffer[..piece.len()].copy_from_slice(piece),
+            Primitive::Cut => {
+                self.candidates.clear();
+                self.cutter.candidates(&[], piece, 0, &mut self.candidates);
+            }
+            Primitive::Blake3 => drop(std::hint::black_box(digest::hash(piece))),
+            Primitive::Aead(_) => self.seal(piece.len())?,
+            Primitive::Encode(codec, level) => self.encode(piece, codec, level)?,
+            Primitive::Decode(..) => drop(self.decoder.decode(
+                &self.payloads[index],
+                piece.len(),
+                &mut self.second,
+            )?),
+            Primitive::RoundTrip(codec, level) => self.round_trip(piece, codec, level)?,
+        }
+        std::hint::black_box(&mut self.buffer);
+        Ok(())
+    }
+
+    /// Seals the buffer's own bytes again and again: its speed does not depend on what they are.
+    fn seal(&mut self, length: usize) -> Result<()> {
+        let Some(key) = &self.key else { return Ok(()) };
+        let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
+        key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut self.buffer[..length])
+            .map(drop)
+            .map_err(|_| Error::Parameter("measurement: encryption failed".into()))
+    }
+
+    fn encode(&mut self, piece: &[u8], codec: Codec, level: i32) -> Result<()> {
+        self.buffer.clear();
+        self.encoder
+            .encode_as(piece, codec, level, &mut self.buffer)
+            .map(drop)
+    }
+
+    fn round_trip(&mut self, piece: &[u8], codec: Codec, level: i32) -> Result<()> {
+        self.encode(piece, codec, level)?;
+        self.decoder
+            .decode(&self.buffer, piece.len(), &mut self.second)?;
+        if self.second == piece {
+            return Ok(());
+        }
+        Err(Error::integrity("round trip: decoded bytes differ"))
+    }
+}
+
+fn key(algorithm: &'static Algorithm) -> Result<LessSafeKey> {
+    UnboundKey::new(algorithm, &[0; 32])
+        .map(LessSafeKey::new)
+        .map_err(|_| Error::Parameter("measurement: key".into()))
+}

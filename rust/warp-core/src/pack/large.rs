@@ -1,0 +1,484 @@
+//! A large file is read in segments by all workers.
+//!
+//! Cut candidates do not depend on what came before (stage 1), so segments are read and scanned in any order.
+//! As soon as the next segment in order is there, the resolver decides the cuts (stage 2) and the fragments
+//! that ended go to be hashed, again by any worker; the sequencer gets them in order.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::batch;
+use super::events::Problem;
+use super::lock;
+use super::sequence::{Bytes, Item, Message};
+use super::shared::{Job, Position, Shared};
+use crate::cutter::{Candidate, Resolver};
+use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE};
+use crate::walk::WalkEntry;
+
+/// Bytes before a segment that the rolling hash looks back on.
+pub(super) const CONTEXT: usize = 47;
+
+/// Data of one segment: `context` bytes of the one before, then its own.
+pub(super) struct Segment {
+    pub attempt: u8,
+    pub index: u64,
+    pub buffer: Arc<Vec<u8>>,
+    pub context: usize,
+    /// Offset in the file's data of the first byte after the context.
+    pub base: u64,
+    pub candidates: Vec<Candidate>,
+    /// The data ends with this segment.
+    pub last: bool,
+    /// It is shorter than it should be: the file shrank.
+    pub short: bool,
+}
+
+/// Fragments to name: pieces of segments, in order, and what follows them.
+pub(super) struct HashJob {
+    pub position: Position,
+    fragments: Vec<Vec<(Arc<Vec<u8>>, Range<usize>)>>,
+    end: Option<Item>,
+    last: bool,
+    cost: u64,
+    source: Arc<LargeFile>,
+}
+
+/// A file that is being read in segments, or a stream.
+pub(super) struct LargeFile {
+    sequence: u64,
+    cost: u64,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    source: Source,
+    attempt: u8,
+    /// Bytes of data to read, by the extents or the size; unknown for a stream.
+    data: u64,
+    next_read: u64,
+    arrived: BTreeMap<u64, Segment>,
+    next_resolve: u64,
+    resolver: Resolver,
+    /// Pieces of the fragment that has not ended yet, and where it began.
+    open: Vec<(Arc<Vec<u8>>, Range<usize>)>,
+    open_at: u64,
+    next_part: u64,
+    /// Parts queued and not yet sequenced.
+    in_flight: usize,
+    finished: bool,
+}
+
+enum Source {
+    File {
+        item: Box<WalkEntry>,
+        descriptor: Option<Arc<OwnedFd>>,
+    },
+    Stream(Box<Entry>),
+}
+
+impl LargeFile {
+    pub fn new(sequence: u64, item: WalkEntry, shared: &Shared) -> Self {
+        Self::from_source(
+            sequence,
+            Source::File {
+                item: Box::new(item),
+                descriptor: None,
+            },
+            shared,
+        )
+    }
+
+    pub fn from_stream(sequence: u64, entry: Entry, shared: &Shared) -> Self {
+        Self::from_source(sequence, Source::Stream(Box::new(entry)), shared)
+    }
+
+    fn from_source(sequence: u64, source: Source, shared: &Shared) -> Self {
+        let progress = Progress {
+            source,
+            attempt: 0,
+            data: 0,
+            next_read: 0,
+            arrived: BTreeMap::new(),
+            next_resolve: 0,
+            resolver: shared.options.cutter.resolver(),
+            open: Vec::new(),
+            open_at: 0,
+            next_part: 0,
+            in_flight: 0,
+            finished: false,
+        };
+        let cost = (shared.limits.segments * shared.limits.segment) as u64;
+        Self {
+            sequence,
+            cost,
+            progress: Mutex::new(progress),
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        lock(&self.progress)
+    }
+
+    /// Segments of a stream that may be fed now.
+    pub fn has_room(&self, shared: &Shared) -> bool {
+        let progress = self.progress();
+        progress.in_flight + progress.arrived.len() < shared.limits.segments
+    }
+
+    /// A part was sequenced: the next segment may be read.
+    pub fn read_on(self: &Arc<Self>, shared: &Shared) {
+        let mut progress = self.progress();
+        progress.in_flight = progress.in_flight.saturating_sub(1);
+        self.queue_segments(&mut progress, shared);
+    }
+
+    fn queue_segments(self: &Arc<Self>, progress: &mut Progress, shared: &Shared) {
+        let segment = shared.limits.segment as u64;
+        let Source::File {
+            descriptor: Some(_),
+            ..
+        } = &progress.source
+        else {
+            return;
+        };
+        while !progress.finished
+            && progress.in_flight < shared.limits.segments
+            && progress.next_read * segment < progress.data
+        {
+            let index = progress.next_read;
+            progress.next_read += 1;
+            progress.in_flight += 1;
+            let job = Job::Segment {
+                file: Arc::clone(self),
+                attempt: progress.attempt,
+                index,
+            };
+            shared.queue_read((self.sequence, index), job);
+        }
+    }
+
+    fn fail(&self, shared: &Shared, progress: &mut Progress, problem: Problem) {
+        progress.finished = true;
+        progress.open.clear();
+        let items = vec![Item::Failed(problem)];
+        let message = Message {
+            items,
+            last: true,
+            cost: self.cost,
+            ..Message::default()
+        };
+        shared.deliver((self.sequence, progress.next_part), message);
+    }
+}
+
+/// Opens the file, looks at what it is now, and queues its first segments.
+pub(super) fn open(shared: &Shared, file: &Arc<LargeFile>) {
+    let mut progress = file.progress();
+    if let Err(error) = start(shared, &mut progress) {
+        let path = progress.path();
+        return file.fail(shared, &mut progress, batch::problem(path, "open", &error));
+    }
+    file.queue_segments(&mut progress, shared);
+    if progress.data == 0 {
+        // It became empty, or is one hole: there is no segment to wait for.
+        finish_empty(shared, file, &mut progress);
+    }
+}
+
+fn start(shared: &Shared, progress: &mut Progress) -> io::Result<()> {
+    let Source::File { item, descriptor } = &mut progress.source else {
+        return Ok(());
+    };
+    let opened = match descriptor {
+        Some(opened) => Arc::clone(opened),
+        None => Arc::new(item.open()?),
+    };
+    let stat = rustix::fs::fstat(&*opened)?;
+    batch::take_stat(item, &stat);
+    let sparse = batch::find_extents(&opened, item)?;
+    item.entry.xattrs = item.xattrs(&shared.xattrs, Some(opened.as_fd()))?;
+    progress.data = match sparse {
+        true => item.entry.extents.iter().map(|(_, length)| length).sum(),
+        false => item.entry.size,
+    };
+    *descriptor = Some(opened);
+    progress.attempt += 1;
+    progress.next_read = 0;
+    progress.next_resolve = 0;
+    progress.arrived.clear();
+    progress.open.clear();
+    progress.open_at = 0;
+    progress.resolver = shared.options.cutter.resolver();
+    Ok(())
+}
+
+fn finish_empty(shared: &Shared, file: &LargeFile, progress: &mut Progress) {
+    progress.finished = true;
+    let items = vec![Item::File(progress.entry())];
+    let message = Message {
+        items,
+        last: true,
+        cost: file.cost,
+        ..Message::default()
+    };
+    shared.deliver((file.sequence, progress.next_part), message);
+}
+
+/// A worker reads one segment and finds its candidates.
+pub(super) fn read_segment(shared: &Shared, file: &Arc<LargeFile>, attempt: u8, index: u64) {
+    let size = shared.limits.segment as u64;
+    let base = index * size;
+    let (descriptor, extents, data) = {
+        let progress = file.progress();
+        let Source::File {
+            item,
+            descriptor: Some(descriptor),
+        } = &progress.source
+        else {
+            return;
+        };
+        if progress.finished || progress.attempt != attempt {
+            return;
+        }
+        (
+            Arc::clone(descriptor),
+            item.entry.extents.clone(),
+            progress.data,
+        )
+    };
+    let context = (base.min(CONTEXT as u64)) as usize;
+    let wanted = size.min(data - base) + context as u64;
+    let mut buffer = Vec::with_capacity(wanted as usize);
+    if let Err(error) = read_data(
+        &descriptor,
+        &extents,
+        base - context as u64,
+        wanted,
+        &mut buffer,
+    ) {
+        let mut progress = file.progress();
+        if !progress.finished {
+            let path = progress.path();
+            file.fail(shared, &mut progress, batch::problem(path, "read", &error));
+        }
+        return;
+    }
+    let short = (buffer.len() as u64) < wanted;
+    let segment = Segment {
+        attempt,
+        index,
+        context: context.min(buffer.len()),
+        buffer: Arc::new(buffer),
+        base,
+        candidates: Vec::new(),
+        last: short || base + size >= data,
+        short,
+    };
+    scan(shared, file, segment);
+}
+
+/// Reads `length` bytes of the file's data from `at`; through the extents if it has holes.
+fn read_data(
+    file: &OwnedFd,
+    extents: &[(u64, u64)],
+    at: u64,
+    length: u64,
+    buffer: &mut Vec<u8>,
+) -> io::Result<()> {
+    if extents.is_empty() {
+        return batch::read_range(file, at, length, buffer);
+    }
+    let (mut skip, mut left) = (at, length);
+    for &(offset, extent) in extents {
+        if skip >= extent {
+            skip -= extent;
+            continue;
+        }
+        let part = left.min(extent - skip);
+        let before = buffer.len() as u64;
+        batch::read_range(file, offset + skip, part, buffer)?;
+        left -= part;
+        if left == 0 || (buffer.len() as u64) < before + part {
+            break;
+        }
+        skip = 0;
+    }
+    Ok(())
+}
+
+/// Finds the candidates of a segment and hands on every fragment that is decided by now.
+pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment) {
+    let (context, own) = segment.buffer.split_at(segment.context);
+    shared
+        .options
+        .cutter
+        .candidates(context, own, segment.base, &mut segment.candidates);
+    let mut progress = file.progress();
+    if progress.finished || progress.attempt != segment.attempt {
+        return;
+    }
+    progress.arrived.insert(segment.index, segment);
+    loop {
+        let next = progress.next_resolve;
+        let Some(segment) = progress.arrived.remove(&next) else {
+            return;
+        };
+        progress.next_resolve += 1;
+        let last = segment.last;
+        let short = segment.short;
+        let fragments = progress.resolve(segment);
+        let again = if last {
+            conclude(shared, &mut progress, short)
+        } else {
+            None
+        };
+        let job = HashJob {
+            position: (file.sequence, progress.next_part),
+            fragments,
+            last: progress.finished,
+            cost: file.cost,
+            source: Arc::clone(file),
+            end: again,
+        };
+        progress.next_part += 1;
+        shared.queue_hash(job);
+        if last && !progress.finished {
+            progress.in_flight = 0;
+            file.queue_segments(&mut progress, shared);
+            if progress.data == 0 {
+                finish_empty(shared, file, &mut progress);
+            }
+            return;
+        }
+    }
+}
+
+/// The last segment is resolved: the entry, or a restart if the file changed for the first time.
+fn conclude(shared: &Shared, progress: &mut Progress, short: bool) -> Option<Item> {
+    let read = progress.open_at;
+    if let Source::File {
+        item,
+        descriptor: Some(descriptor),
+    } = &mut progress.source
+    {
+        let now = rustix::fs::fstat(&**descriptor);
+        let unchanged = !short && now.is_ok_and(|now| batch::same(&item.entry, &now));
+        if !unchanged && progress.attempt == 1 && start(shared, progress).is_ok() {
+            return Some(Item::Restart);
+        }
+        if !unchanged && let Source::File { item, .. } = &mut progress.source {
+            item.entry.flags |= FLAG_CHANGED_WHILE_READ;
+            shared.problem(batch::changed(&item.entry.path));
+            if item.entry.flags & FLAG_SPARSE != 0 {
+                batch::clip(&mut item.entry, read);
+            } else {
+                item.entry.size = read;
+            }
+        }
+    }
+    if let Source::Stream(entry) = &mut progress.source {
+        entry.size = read;
+    }
+    progress.finished = true;
+    Some(Item::File(progress.entry()))
+}
+
+impl Progress {
+    fn path(&self) -> Vec<u8> {
+        match &self.source {
+            Source::File { item, .. } => item.entry.path.clone(),
+            Source::Stream(entry) => entry.path.clone(),
+        }
+    }
+
+    fn entry(&self) -> Entry {
+        match &self.source {
+            Source::File { item, .. } => item.entry.clone(),
+            Source::Stream(entry) => (**entry).clone(),
+        }
+    }
+
+    /// Fragments that end in `segment`, the next in order.
+    fn resolve(&mut self, segment: Segment) -> Vec<Vec<(Arc<Vec<u8>>, Range<usize>)>> {
+        let length = (segment.buffer.len() - segment.context) as u64;
+        let known = segment.base + length;
+        let mut ends = Vec::new();
+        self.resolver.push(&segment.candidates, known, &mut ends);
+        if segment.last {
+            self.resolver.finish(known, &mut ends);
+        }
+        self.open.push((
+            Arc::clone(&segment.buffer),
+            segment.context..segment.buffer.len(),
+        ));
+        let fragments = ends.iter().map(|&end| self.take_open(end)).collect();
+        fragments
+    }
+
+    /// Splits the bytes up to `end` (an offset in the data) off the open pieces.
+    fn take_open(&mut self, end: u64) -> Vec<(Arc<Vec<u8>>, Range<usize>)> {
+        let mut left = (end - self.open_at) as usize;
+        self.open_at = end;
+        let mut pieces = Vec::with_capacity(2);
+        let mut used = 0;
+        for (buffer, range) in &mut self.open {
+            if left == 0 {
+                break;
+            }
+            let part = left.min(range.len());
+            pieces.push((Arc::clone(buffer), range.start..range.start + part));
+            range.start += part;
+            left -= part;
+            used += usize::from(range.start == range.end);
+        }
+        self.open.drain(..used);
+        pieces
+    }
+}
+
+/// A worker names the fragments of one part and hands them to the sequencer.
+pub(super) fn hash(shared: &Shared, job: HashJob) {
+    let mut items = Vec::with_capacity(job.fragments.len() + 1);
+    for pieces in job.fragments {
+        let mut hasher = shared.options.keys.fragment_hasher();
+        let mut length = 0;
+        for (buffer, range) in &pieces {
+            let part = buffer.get(range.clone()).unwrap_or_default();
+            hasher.update(part);
+            length += part.len();
+        }
+        let mut id = [0; 24];
+        hasher.finalize_xof().fill(&mut id);
+        items.push(Item::Fragment {
+            id,
+            length: length as u32,
+            bytes: Bytes::Pieces(pieces),
+        });
+    }
+    items.extend(job.end);
+    let message = Message {
+        items,
+        last: job.last,
+        cost: job.cost,
+        source: Some(job.source),
+        ..Message::default()
+    };
+    shared.deliver(job.position, message);
+}
+
+/// Hands in the next segment of a stream.
+pub(super) fn feed(shared: &Shared, file: &Arc<LargeFile>, segment: Segment) {
+    file.progress().in_flight += 1;
+    let position = (file.sequence, segment.index);
+    shared.queue_read(
+        position,
+        Job::Scan {
+            file: Arc::clone(file),
+            segment,
+        },
+    );
+}

@@ -1,0 +1,438 @@
+//! What the threads share: one lock over the queues between them, a condition for each kind of waiter.
+//!
+//! A job is about a megabyte, so the lock is taken a few thousand times a second at most.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::batch::BatchJob;
+use super::encode::{ChunkJob, EncodedChunk};
+use super::events::{EventLog, Events, Problem};
+use super::large::{HashJob, LargeFile, Segment};
+use super::output::Output;
+use super::sequence::{Delivered, Message};
+use super::{Limits, PackOptions, lock};
+use crate::attributes::XattrSupport;
+use crate::{Error, Result};
+
+/// Place of a message in walk order: (submission, part).
+pub(super) type Position = (u64, u64);
+
+pub(super) enum Job {
+    Encode(ChunkJob),
+    Hash(HashJob),
+    Batch(BatchJob),
+    Open(Arc<LargeFile>),
+    Segment {
+        file: Arc<LargeFile>,
+        attempt: u8,
+        index: u64,
+    },
+    Scan {
+        file: Arc<LargeFile>,
+        segment: Segment,
+    },
+}
+
+#[derive(Default)]
+struct Queues {
+    encode: VecDeque<ChunkJob>,
+    hash: BTreeMap<Position, HashJob>,
+    read: BTreeMap<Position, Job>,
+    messages: BTreeMap<Position, Message>,
+    encoded: BTreeMap<u64, EncodedChunk>,
+    /// Cost of what is submitted and not yet sequenced, in bytes.
+    window: u64,
+    /// Chunks that the sequencer closed and the writer has not written.
+    chunks: usize,
+    next_sequence: u64,
+    input_finished: bool,
+    chunks_finished: Option<u64>,
+    held: bool,
+    writing: bool,
+    done: bool,
+    stopped: bool,
+    error: Option<Error>,
+    events: EventLog,
+}
+
+pub(super) struct Shared {
+    pub options: PackOptions,
+    pub limits: Limits,
+    pub xattrs: XattrSupport,
+    pub buffers: Pool,
+    output: Mutex<Output>,
+    queues: Mutex<Queues>,
+    workers: Condvar,
+    sequencer: Condvar,
+    writer: Condvar,
+    /// Whoever submits, polls, holds or feeds a stream.
+    caller: Condvar,
+}
+
+/// Buffers that are used again: fresh ones cost a page fault per 4 KiB.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<Vec<Vec<u8>>>);
+
+impl Pool {
+    pub fn take(&self) -> Vec<u8> {
+        lock(&self.0).pop().unwrap_or_default()
+    }
+
+    pub fn give(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut pool = lock(&self.0);
+        if pool.len() < 64 && buffer.capacity() <= 16 << 20 {
+            pool.push(buffer);
+        }
+    }
+}
+
+impl Shared {
+    pub fn new(
+        options: PackOptions,
+        limits: Limits,
+        output: OwnedFd,
+        offset: u64,
+        xattrs: XattrSupport,
+    ) -> Self {
+        Self {
+            options,
+            limits,
+            xattrs,
+            buffers: Pool::default(),
+            output: Mutex::new(Output::new(output, offset)),
+            queues: Mutex::default(),
+            workers: Condvar::new(),
+            sequencer: Condvar::new(),
+            writer: Condvar::new(),
+            caller: Condvar::new(),
+        }
+    }
+
+    // --- submission ---
+
+    /// Waits until there is room for more input; false after `timeout`.
+    pub fn wait_for_window(&self, timeout: Duration) -> Result<bool> {
+        let deadline = Instant::now() + timeout;
+        let mut queues = self.queues();
+        loop {
+            queues.check()?;
+            if queues.window < self.limits.window {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            queues = wait(&self.caller, queues, left);
+        }
+    }
+
+    /// Takes the next place in walk order for a job made by `job`.
+    pub fn submit(&self, cost: u64, job: impl FnOnce(u64) -> Job) {
+        let mut queues = self.queues();
+        let sequence = queues.reserve(cost);
+        queues.read.insert((sequence, 0), job(sequence));
+        drop(queues);
+        self.workers.notify_one();
+    }
+
+    /// Takes the next place without queueing a job.
+    pub fn reserve(&self, cost: u64, made: impl FnOnce(u64)) {
+        let sequence = self.queues().reserve(cost);
+        made(sequence);
+    }
+
+    pub fn finish_input(&self) {
+        self.queues().input_finished = true;
+        self.sequencer.notify_all();
+    }
+
+    // --- workers ---
+
+    pub fn next_job(&self) -> Option<Job> {
+        let mut queues = self.queues();
+        loop {
+            if queues.stopped || queues.done {
+                return None;
+            }
+            if let Some(chunk) = queues.encode.pop_front() {
+                return Some(Job::Encode(chunk));
+            }
+            if let Some((_, job)) = queues.hash.pop_first() {
+                return Some(Job::Hash(job));
+            }
+            if let Some((_, job)) = queues.read.pop_first() {
+                return Some(job);
+            }
+            queues = self
+                .workers
+                .wait(queues)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    pub fn queue_read(&self, position: Position, job: Job) {
+        self.queues().read.insert(position, job);
+        self.workers.notify_one();
+    }
+
+    pub fn queue_hash(&self, job: HashJob) {
+        self.queues().hash.insert(job.position, job);
+        self.workers.notify_one();
+    }
+
+    /// A result for the sequencer.
+    pub fn deliver(&self, position: Position, message: Message) {
+        self.queues().messages.insert(position, message);
+        self.sequencer.notify_one();
+    }
+
+    pub fn encoded(&self, chunk: EncodedChunk) {
+        self.queues().encoded.insert(chunk.ordinal, chunk);
+        self.writer.notify_one();
+    }
+
+    // --- sequencer ---
+
+    /// The message at `position`; None if the input ended before it.
+    pub fn next_message(&self, position: Position) -> Result<Option<Message>> {
+        let mut queues = self.queues();
+        loop {
+            queues.running()?;
+            if let Some(message) = queues.messages.remove(&position) {
+                return Ok(Some(message));
+            }
+            if queues.input_finished && position == (queues.next_sequence, 0) {
+                return Ok(None);
+            }
+            queues = self
+                .sequencer
+                .wait(queues)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    /// Hands a closed chunk to the workers; waits while too many are under way.
+    pub fn queue_chunk(&self, chunk: ChunkJob) -> Result<()> {
+        let mut queues = self.queues();
+        while queues.chunks >= self.limits.chunks {
+            queues.running()?;
+            queues = self
+                .sequencer
+                .wait(queues)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        queues.running()?;
+        queues.chunks += 1;
+        queues.encode.push_back(chunk);
+        drop(queues);
+        self.workers.notify_one();
+        Ok(())
+    }
+
+    /// What one message came to; `cost` is given back to the window.
+    pub fn sequenced(&self, delivered: Delivered, cost: u64) {
+        let mut queues = self.queues();
+        queues.window = queues.window.saturating_sub(cost);
+        queues.events.sequenced(delivered);
+        drop(queues);
+        self.caller.notify_all();
+    }
+
+    pub fn finish_chunks(&self, chunks: u64) {
+        self.queues().chunks_finished = Some(chunks);
+        self.writer.notify_all();
+    }
+
+    // --- writer ---
+
+    /// The chunk of this ordinal, once the writer may write it; None when there is none to come.
+    pub fn next_encoded(&self, ordinal: u64) -> Result<Option<EncodedChunk>> {
+        let mut queues = self.queues();
+        loop {
+            queues.running()?;
+            if !queues.held {
+                if let Some(chunk) = queues.encoded.remove(&ordinal) {
+                    queues.writing = true;
+                    return Ok(Some(chunk));
+                }
+                if queues.chunks_finished == Some(ordinal) {
+                    return Ok(None);
+                }
+            }
+            queues = self
+                .writer
+                .wait(queues)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    pub fn write_chunk(&self, chunk: &EncodedChunk) -> Result<()> {
+        let offset = lock(&self.output).append(&chunk.stored)?;
+        let mut queues = self.queues();
+        queues.writing = false;
+        queues.chunks -= 1;
+        queues.events.written(chunk, offset);
+        drop(queues);
+        self.sequencer.notify_one();
+        self.caller.notify_all();
+        Ok(())
+    }
+
+    pub fn finish_writing(&self) {
+        self.queues().done = true;
+        self.workers.notify_all();
+        self.caller.notify_all();
+    }
+
+    // --- the caller ---
+
+    pub fn poll(&self, timeout: Duration) -> Result<Events> {
+        let deadline = Instant::now() + timeout;
+        let mut queues = self.queues();
+        loop {
+            queues.check()?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if queues.done || queues.events.has_news() || left.is_zero() {
+                let done = queues.done;
+                return Ok(queues.events.take(done));
+            }
+            queues = wait(&self.caller, queues, left);
+        }
+    }
+
+    pub fn hold(&self) -> Result<Events> {
+        let mut queues = self.queues();
+        queues.held = true;
+        while queues.writing {
+            queues.check()?;
+            queues = wait(&self.caller, queues, Duration::from_millis(100));
+        }
+        queues.check()?;
+        Ok(queues.events.take_held())
+    }
+
+    pub fn release(&self) {
+        self.queues().held = false;
+        self.writer.notify_all();
+    }
+
+    pub fn emit(&self, blob: &[u8]) -> Result<u64> {
+        lock(&self.output).append(blob)
+    }
+
+    pub fn offset(&self) -> u64 {
+        lock(&self.output).offset()
+    }
+
+    pub fn problem(&self, problem: Problem) {
+        self.queues().events.problem(problem);
+    }
+
+    /// Waits until `ready` or the end of the pipeline; for threads that feed it from outside.
+    /// `ready` runs without the lock, as it takes a lock under which others take this one.
+    pub fn wait_until(&self, mut ready: impl FnMut() -> bool) -> Result<()> {
+        loop {
+            self.queues().running()?;
+            if ready() {
+                return Ok(());
+            }
+            drop(wait(&self.caller, self.queues(), Duration::from_millis(20)));
+        }
+    }
+
+    // --- the end ---
+
+    pub fn fail(&self, error: Error) {
+        let mut queues = self.queues();
+        queues.error.get_or_insert(error);
+        queues.stopped = true;
+        drop(queues);
+        self.wake_all();
+    }
+
+    pub fn stop(&self) {
+        self.queues().stopped = true;
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        for condition in [&self.workers, &self.sequencer, &self.writer, &self.caller] {
+            condition.notify_all();
+        }
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        lock(&self.queues)
+    }
+}
+
+impl Queues {
+    fn reserve(&mut self, cost: u64) -> u64 {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        self.window += cost;
+        sequence
+    }
+
+    /// For the pipeline's own threads.
+    fn running(&self) -> Result<()> {
+        if self.stopped {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// For the caller: the first failure is told once; later calls learn that the pipeline stopped.
+    fn check(&mut self) -> Result<()> {
+        match self.error.take() {
+            Some(error) => Err(error),
+            None if self.stopped => Err(Error::Cancelled),
+            None => Ok(()),
+        }
+    }
+}
+
+fn wait<'a>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, Queues>,
+    timeout: Duration,
+) -> MutexGuard<'a, Queues> {
+    condition
+        .wait_timeout(guard, timeout)
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .0
+}
+
+/// Fails the pipeline if its thread unwinds, so that nobody waits for it for ever.
+pub(super) struct PanicGuard<'a> {
+    shared: &'a Shared,
+    thread: Option<String>,
+}
+
+impl<'a> PanicGuard<'a> {
+    pub fn new(shared: &'a Shared, thread: String) -> Self {
+        Self {
+            shared,
+            thread: Some(thread),
+        }
+    }
+
+    pub fn disarm(mut self) {
+        self.thread = None;
+    }
+}
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let source = std::io::Error::other("the thread panicked; this is a bug");
+            self.shared.fail(Error::io(thread, source));
+        }
+    }
+}

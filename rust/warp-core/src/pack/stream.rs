@@ -1,0 +1,59 @@
+//! A thread that reads a pipe to its end and feeds it as the segments of one large file.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::large::{self, CONTEXT, LargeFile, Segment};
+use super::shared::Shared;
+use crate::{Error, Result};
+
+pub(super) fn run(shared: &Arc<Shared>, file: &Arc<LargeFile>, input: &OwnedFd) -> Result<()> {
+    let size = shared.limits.segment;
+    let mut context: Vec<u8> = Vec::new();
+    let (mut index, mut base) = (0, 0);
+    loop {
+        shared.wait_until(|| file.has_room(shared))?;
+        let mut buffer = Vec::with_capacity(CONTEXT + size);
+        buffer.extend_from_slice(&context);
+        let before = buffer.len();
+        read_full(input, size, &mut buffer)?;
+        let read = buffer.len() - before;
+        context = buffer
+            .get(buffer.len().saturating_sub(CONTEXT)..)
+            .unwrap_or_default()
+            .to_vec();
+        let segment = Segment {
+            attempt: 0,
+            index,
+            buffer: Arc::new(buffer),
+            context: before,
+            base,
+            candidates: Vec::new(),
+            last: read < size,
+            short: false,
+        };
+        large::feed(shared, file, segment);
+        if read < size {
+            return Ok(());
+        }
+        index += 1;
+        base += read as u64;
+    }
+}
+
+/// Appends `size` bytes, fewer only at the end of the stream.
+fn read_full(input: &OwnedFd, size: usize, buffer: &mut Vec<u8>) -> Result<()> {
+    let start = buffer.len();
+    buffer.resize(start + size, 0);
+    let mut done = 0;
+    while done < size {
+        match rustix::io::read(input, buffer.get_mut(start + done..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(Error::io("read input stream", errno)),
+        }
+    }
+    buffer.truncate(start + done);
+    Ok(())
+}
