@@ -1,0 +1,120 @@
+"""The pages of a commit joined with what the sealed TOC says of them, and how one is read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from warp_portal._native import OBJECT_PAGE, OBJECT_TOC, ChunkIndex, EntryTable, ScopeKeys, blake3
+from warp_portal.archive import filetable, pages
+from warp_portal.archive.commit import Commit
+from warp_portal.archive.limits import (
+    KIND_CHUNK,
+    KIND_FRAGMENT,
+    KIND_LOCATOR,
+    KIND_NAMES,
+    KIND_TABLE,
+    MAX_PAGE_RAW,
+    MAX_TOC,
+)
+from warp_portal.archive.opening import Opened
+from warp_portal.archive.storage import ArchiveFile
+from warp_portal.archive.toc import PageRef, SealedTOC
+from warp_portal.errors import FormatError, IntegrityError
+
+LOCATOR_RECORD_BYTES: Final = sum(pages.LOCATOR_WIDTHS)
+
+
+class Page(NamedTuple):
+    """A page with its `dp` (none for locators); `first_fragment` for chunk pages, `first_path` for file-table pages."""
+
+    ref: PageRef
+    dp: bytes = b""
+    first_fragment: int = 0
+    first_path: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A commit's sealed TOC and its pages by kind."""
+
+    commit: Commit
+    sealed: SealedTOC
+    pages: dict[int, list[Page]]
+
+
+def open_content(opened: Opened, keys: ScopeKeys) -> Content:
+    """Open the sealed part of a TOC; raises FormatError, IntegrityError."""
+    toc = opened.toc
+    sealed = SealedTOC.parse(keys.open(OBJECT_TOC, toc.sealed, toc.dp, MAX_TOC))
+    sealed.check_against(toc.clear)
+    dps, fragments, paths = iter(sealed.dps), iter(sealed.first_fragments), iter(sealed.first_paths)
+    by_kind: dict[int, list[Page]] = {KIND_LOCATOR: [], KIND_CHUNK: [], KIND_FRAGMENT: [], KIND_TABLE: []}
+    for ref in toc.clear.pages:
+        page = Page(
+            ref,
+            next(dps) if ref.kind != KIND_LOCATOR else b"",
+            next(fragments) if ref.kind == KIND_CHUNK else 0,
+            next(paths) if ref.kind == KIND_TABLE else b"",
+        )
+        by_kind[ref.kind].append(page)
+    return Content(opened.commit, sealed, by_kind)
+
+
+def read_stored(file: ArchiveFile, ref: PageRef) -> bytes:
+    """The stored bytes of a page, checked by its digest."""
+    what = f"the {KIND_NAMES[ref.kind]} page at {ref.offset}"
+    stored = file.read(ref.offset, ref.stored_bytes, what)
+    if blake3(stored) != ref.digest:
+        raise IntegrityError(f"{file.name}: {what} is damaged")
+    return stored
+
+
+def read_raw(file: ArchiveFile, keys: ScopeKeys, page: Page) -> bytes:
+    """The raw content of a page; raises FormatError, IntegrityError."""
+    stored = read_stored(file, page.ref)
+    if page.ref.kind == KIND_LOCATOR:
+        return pages.open_store_payload(stored)
+    return keys.open(OBJECT_PAGE, stored, page.dp, MAX_PAGE_RAW)
+
+
+def read_index_page(file: ArchiveFile, keys: ScopeKeys, page: Page) -> pages.IndexPage:
+    """An index page's columns."""
+    column_widths = pages.widths(page.ref.kind, bool(keys.suite))
+    parsed = pages.IndexPage.parse(read_raw(file, keys, page), column_widths)
+    if parsed.count(column_widths) != page.ref.records:
+        raise FormatError(f"the {KIND_NAMES[page.ref.kind]} page at {page.ref.offset} has another number of records")
+    return parsed
+
+
+def read_table(file: ArchiveFile, keys: ScopeKeys, page: Page) -> EntryTable:
+    """A file-table page."""
+    return checked_table(read_raw(file, keys, page), page)
+
+
+def checked_table(raw: bytes, page: Page) -> EntryTable:
+    """The table in a raw file-table page, checked against what the TOC says of it."""
+    table = filetable.decode(raw)
+    if len(table) != page.ref.records or table.path(0) != page.first_path:
+        raise FormatError(f"the file-table page at {page.ref.offset} is not the one that the TOC describes")
+    return table
+
+
+def read_tables(file: ArchiveFile, keys: ScopeKeys, table_pages: list[Page]) -> Iterator[EntryTable]:
+    """File-table pages, one at a time."""
+    for page in table_pages:
+        yield read_table(file, keys, page)
+
+
+def read_chunk_index(file: ArchiveFile, keys: ScopeKeys, content: Content, chunk_max: int, keep_ids: bool) -> ChunkIndex:
+    """The whole chunk index of a snapshot, its columns checked against each other."""
+    index = ChunkIndex(bool(keys.suite), chunk_max)
+    for page in content.pages[KIND_LOCATOR]:
+        index.add_locators(read_raw(file, keys, page))
+    for page in content.pages[KIND_CHUNK]:
+        index.add_chunks(read_raw(file, keys, page))
+    for page in content.pages[KIND_FRAGMENT]:
+        index.add_fragments(read_raw(file, keys, page), keep_ids)
+    index.finish(content.commit.toc_offset)
+    if (index.chunks, index.fragments) != (content.commit.chunks, content.sealed.fragments):
+        raise FormatError(f"commit {content.commit.sequence}: its index has another number of chunks or fragments")
+    return index

@@ -1,0 +1,166 @@
+"""From a file to its newest valid commit (docs/format.md §10): header, last commit, TOC, and each one's digest by the next.
+
+Nothing here needs a key; what a key adds (MACs, the sealed part) is checked in `unlock` and `state`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from warp_portal._native import blake3
+from warp_portal.archive.commit import COMMIT_BYTES, MAGIC, Commit
+from warp_portal.archive.header import HEADER_BYTES, Header
+from warp_portal.archive.limits import ALIGNMENT, ZERO_DIGEST
+from warp_portal.archive.slots import SlotCopy
+from warp_portal.archive.storage import ArchiveFile
+from warp_portal.archive.toc import TOC
+from warp_portal.errors import DamagedTailError, FormatError, IntegrityError
+
+_SCAN_BYTES: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A commit with its TOC, checked against the header and the slot copy that it names."""
+
+    header: Header
+    commit: Commit
+    toc: TOC
+    slots: SlotCopy | None
+
+
+def read_header(file: ArchiveFile) -> Header:
+    """The header; raises FormatError, VersionError."""
+    if file.size() < HEADER_BYTES:
+        raise FormatError(f"{file.name} is no Warp archive: too short for a header")
+    return Header.parse(file.read(0, HEADER_BYTES, "the header"))
+
+
+def commit_at(file: ArchiveFile, offset: int) -> Commit:
+    """The commit that lies at `offset` and says so; raises FormatError, IntegrityError."""
+    commit = Commit.parse(file.read(offset, COMMIT_BYTES, "a commit"))
+    if commit.offset != offset:
+        raise FormatError(f"commit {commit.sequence} belongs at another offset")
+    return commit
+
+
+def last_commit(file: ArchiveFile) -> Commit | None:
+    """The commit that ends the file, or None if its end is something else."""
+    try:
+        return commit_at(file, file.size() - COMMIT_BYTES) if file.size() >= COMMIT_BYTES else None
+    except IntegrityError:
+        return None
+
+
+def candidates_before(file: ArchiveFile, end: int) -> Iterator[Commit]:
+    """Valid-looking commits that end at or before `end`, newest first: a scan on the 4096-byte steps where they may lie."""
+    top = (end - COMMIT_BYTES) // ALIGNMENT * ALIGNMENT
+    while top > 0:
+        bottom = max(0, top - _SCAN_BYTES)
+        block = file.read(bottom, top + COMMIT_BYTES - bottom, "the scanned range")
+        for offset in range(top, bottom - 1, -ALIGNMENT):
+            raw = block[offset - bottom : offset - bottom + COMMIT_BYTES]
+            if raw.startswith(MAGIC) and offset and (commit := _parsed(raw, offset)):
+                yield commit
+        top = bottom - ALIGNMENT
+
+
+def _parsed(raw: bytes, offset: int) -> Commit | None:
+    try:
+        commit = Commit.parse(raw)
+    except FormatError:
+        return None
+    return commit if commit.offset == offset else None
+
+
+def open_commit(file: ArchiveFile, header: Header, commit: Commit) -> Opened:
+    """Read and check the TOC of a commit, and the header and slots by it; raises FormatError, IntegrityError."""
+    toc = read_toc(file, commit)
+    clear = toc.clear
+    if clear.header_digest != blake3(header.serialize()):
+        raise IntegrityError(f"{file.name}: the header was changed after commit {commit.sequence}")
+    if clear.chunks != commit.chunks or (clear.previous_digest == ZERO_DIGEST) != (commit.previous == 0):
+        raise FormatError(f"commit {commit.sequence} and its TOC contradict each other")
+    return Opened(header, commit, toc, _slots(file, header, toc))
+
+
+def read_toc(file: ArchiveFile, commit: Commit) -> TOC:
+    """The TOC of a commit, checked by its digest."""
+    raw = file.read(commit.toc_offset, commit.toc_bytes, "a TOC")
+    if blake3(raw) != commit.toc_digest:
+        raise IntegrityError(f"{file.name}: the TOC of commit {commit.sequence} is damaged")
+    return TOC.parse(raw)
+
+
+def _slots(file: ArchiveFile, header: Header, toc: TOC) -> SlotCopy | None:
+    """The slot copy that the TOC names."""
+    if not header.encrypted:
+        if toc.clear.slots_digest != ZERO_DIGEST or toc.clear.active_copy:
+            raise FormatError("TOC: a plain archive has no key slots")
+        return None
+    raw = file.read(slot_copy_offset(header, toc.clear.active_copy), header.slot_copy_bytes, "the key slots")
+    if blake3(raw) != toc.clear.slots_digest:
+        raise IntegrityError(f"{file.name}: the key slots are damaged or exchanged")
+    return SlotCopy.parse(raw)
+
+
+def slot_copy_offset(header: Header, copy: int) -> int:
+    """Offset of slot copy 0 or 1."""
+    return HEADER_BYTES + copy * header.slot_copy_bytes
+
+
+def newest(
+    file: ArchiveFile,
+    header: Header,
+    *,
+    recover: bool = False,
+    accept: Callable[[Commit], bool] = lambda commit: commit.snapshot,
+) -> Opened:
+    """The newest commit that `accept` takes and whose TOC is whole (a snapshot, unless a writer asks).
+
+    The file's end must be such a commit, except beside a live writer or with `recover`: then the end is passed over.
+
+    Raises:
+        DamagedTailError: the end is damaged, cut short, unfinished or followed by bytes; `recover` may help.
+    """
+    commit = last_commit(file)
+    if commit is not None and accept(commit):
+        try:
+            return open_commit(file, header, commit)
+        except IntegrityError:
+            if not recover:
+                raise
+    if not recover and not file.being_written():
+        raise DamagedTailError(_tail_message(file, commit))
+    for candidate in candidates_before(file, file.size()):
+        if not accept(candidate):
+            continue
+        try:
+            return open_commit(file, header, candidate)
+        except IntegrityError:
+            continue
+    raise DamagedTailError(f"{file.name}: no whole commit is left: nothing to read")
+
+
+def _tail_message(file: ArchiveFile, commit: Commit | None) -> str:
+    if commit is not None:
+        return (
+            f"{file.name}: its last change was not finished: run that command again to resume it, "
+            "or read the state before with --recover"
+        )
+    return (
+        f"{file.name}: its end is damaged, cut short or not finished: resume the command that wrote it, "
+        "or read the last whole snapshot with --recover"
+    )
+
+
+def history(file: ArchiveFile, commit: Commit) -> Iterator[Commit]:
+    """`commit` and those before it, newest first, by the offsets they name; raises IntegrityError."""
+    while True:
+        yield commit
+        if not commit.previous:
+            return
+        before = commit_at(file, commit.previous)
+        if before.sequence != commit.sequence - 1 or before.chunks > commit.chunks:
+            raise IntegrityError(f"{file.name}: commit {before.sequence} does not precede commit {commit.sequence}")
+        commit = before

@@ -1,0 +1,168 @@
+"""What a writer is told and what it says: sources, options, progress and the report."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from warp_portal.archive.filetable import order_key
+from warp_portal.archive.limits import MAX_PATH, SUITE_AES_256_GCM, SUITE_CHACHA20_POLY1305, SUITE_PLAIN
+from warp_portal.archive.storage import AnyPath
+from warp_portal.errors import NotFoundError, UsageError
+from warp_portal.keys.signers import SigningKey
+from warp_portal.primitives.compression import Policy, policy
+from warp_portal.primitives.cutting import PROFILES, Cutting
+
+MIB: Final = 1024 * 1024
+SUITES: Final = {
+    "plain": SUITE_PLAIN,
+    "chacha20-poly1305": SUITE_CHACHA20_POLY1305,
+    "aes-256-gcm": SUITE_AES_256_GCM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Trees to pack: `roots` are (stored path, absolute path on disk), sorted and disjoint."""
+
+    roots: tuple[tuple[bytes, bytes], ...]
+    excludes: tuple[str, ...] = ()
+    exclude_caches: bool = False
+    one_file_system: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        paths: Iterable[AnyPath],
+        *,
+        excludes: Iterable[str] = (),
+        exclude_caches: bool = False,
+        one_file_system: bool = False,
+    ) -> Self:
+        """Paths as given: stored normalized, without a leading `/` or `../`; `.` becomes the tree's root.
+
+        Raises:
+            NotFoundError: a path does not exist.
+            UsageError: no path, two that would be stored at the same place, or one inside another.
+        """
+        roots = sorted((_root(path) for path in paths), key=lambda root: order_key(root[0]))
+        if not roots:
+            raise UsageError("nothing to pack: name at least one path")
+        for (above, _), (stored, disk) in zip(roots, roots[1:], strict=False):
+            if not above or stored == above or stored.startswith(above + b"/"):
+                raise UsageError(f"{os.fsdecode(disk)} would be stored inside another of the given paths")
+        return cls(tuple(roots), tuple(excludes), exclude_caches, one_file_system)
+
+    def arguments(self) -> dict[str, object]:
+        """What the archive records of it."""
+        return {
+            "roots": [list(root) for root in self.roots],
+            "excludes": list(self.excludes),
+            "exclude_caches": self.exclude_caches,
+            "one_file_system": self.one_file_system,
+        }
+
+
+def _root(path: AnyPath) -> tuple[bytes, bytes]:
+    raw = os.fsencode(path)
+    disk = os.path.abspath(raw)
+    if not os.path.lexists(disk):
+        raise NotFoundError(f"no such file or directory: {os.fsdecode(raw)}")
+    stored = os.path.normpath(raw).lstrip(b"/")
+    while stored.startswith(b"../"):
+        stored = stored[3:]
+    if stored in (b".", b".."):
+        stored = b""
+    if len(stored) > MAX_PATH:
+        raise UsageError(f"the path {os.fsdecode(raw)[:60]}… is too long")
+    return stored, disk
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One file whose content is read from a descriptor to its end."""
+
+    name: bytes
+    fd: int = 0
+    mode: int = 0o644
+
+    def __post_init__(self) -> None:
+        parts = self.name.split(b"/")
+        if b"\0" in self.name or len(self.name) > MAX_PATH or not all(parts) or b"." in parts or b".." in parts:
+            raise UsageError("the name of a stream is a relative path without empty, '.' or '..' parts")
+
+    def arguments(self) -> dict[str, object]:
+        """What the archive records of it."""
+        return {"stream": self.name, "mode": self.mode}
+
+
+@dataclass(frozen=True, slots=True)
+class PackOptions:
+    """How to pack. `threads` 0 = one a core; `memory` in bytes; a checkpoint follows whichever comes first."""
+
+    cutting: Cutting = PROFILES["general"]
+    policy: Policy = policy("auto")
+    threads: int = 0
+    memory: int = 256 * MIB
+    verify: bool = True
+    checkpoint_bytes: int = 256 * MIB
+    checkpoint_s: float = 5.0
+    signing_key: SigningKey | None = None
+
+    def arguments(self) -> dict[str, object]:
+        """What the archive records of it: only what shapes the content."""
+        return {"compression": self.policy.name, "policy": self.policy.version}
+
+
+def thread_count(wanted: int) -> int:
+    """`wanted`, or the number of cores that this process may use."""
+    if wanted < 0:
+        raise UsageError(f"{wanted} threads: name a positive number")
+    return wanted or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An entry that was left out or is in doubt; `errno` 0 = it changed while it was read, or its data is damaged."""
+
+    path: bytes
+    what: str
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackProgress:
+    """How far a run is. Of a tree, (bytes_read + bytes_reused) / walked_bytes is done, once `walk_done`."""
+
+    entries: int = 0
+    files: int = 0
+    bytes_read: int = 0
+    bytes_reused: int = 0
+    bytes_duplicate: int = 0
+    bytes_raw: int = 0
+    bytes_stored: int = 0
+    chunks: int = 0
+    fragments: int = 0
+    archive_bytes: int = 0
+    walked_entries: int = 0
+    walked_bytes: int = 0
+    walk_done: bool = False
+    checkpoints: int = 0
+    resumed: bool = False
+    current: bytes = b""
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PackReport:
+    """A finished run: the snapshot it made, and what it could not take."""
+
+    uuid: bytes
+    sequence: int
+    commit_hash: bytes
+    resumed: bool
+    entries: int
+    logical_bytes: int
+    archive_bytes: int
+    progress: PackProgress
+    problems: tuple[Problem, ...]

@@ -1,0 +1,312 @@
+"""One run of packing: walk, feed the native pipeline, turn what it writes into pages, and commit.
+
+The loop below is the whole orchestration. It runs some tens of times a second; everything that touches single bytes or
+entries happens in the threads of the pipeline.
+
+    walk ─▶ unchanged? ─▶ submit ──▶ pipeline ──▶ poll ─▶ index pages, file-table pages ─▶ checkpoint … snapshot
+"""
+
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from warp_portal._native import FragmentIndex, PackEvents, PackPipeline, ScopeKeys, WalkBatch, Walker
+from warp_portal.archive.base import Base
+from warp_portal.archive.commit import Commit
+from warp_portal.archive.committing import CommitChain, Facts
+from warp_portal.archive.content import Page, read_index_page
+from warp_portal.archive.filetable import Entry, Kind, columns_of
+from warp_portal.archive.header import Header
+from warp_portal.archive.indexlog import IndexLog
+from warp_portal.archive.limits import KIND_FRAGMENT
+from warp_portal.archive.options import PackOptions, PackProgress, Problem, Source, Stream, thread_count
+from warp_portal.archive.pages import IndexPage
+from warp_portal.archive.storage import ArchiveFile
+from warp_portal.archive.tablelog import TableLog, Unchanged
+from warp_portal.clock import Clock
+from warp_portal.errors import WarpPortalError
+
+BATCH_ENTRIES: Final = 4096
+# The walk runs ahead of the reading by up to 131,072 entries, about 40 MB, so that the total is known early.
+BATCHES_AHEAD: Final = 32
+POLL_S: Final = 0.1
+PROGRESS_S: Final = 0.05
+
+ProgressCallback = Callable[[PackProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An archive that is open for writing from `offset` on; `file` is None for a pipe."""
+
+    fd: int
+    file: ArchiveFile | None
+    offset: int
+    header: Header
+    keys: ScopeKeys
+    base: Base
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to pack and how."""
+
+    source: Source | Stream
+    options: PackOptions
+    clock: Clock
+    progress: ProgressCallback | None = None
+
+    def arguments(self) -> dict[str, object]:
+        """What the archive records of this run; a run with equal arguments resumes it."""
+        return self.source.arguments() | self.options.arguments()
+
+
+class PipelineOutput:
+    """The pipeline's end of the archive, for pages and commits between its chunks."""
+
+    def __init__(self, pipeline: PackPipeline, target: Target) -> None:
+        self._pipeline = pipeline
+        self._target = target
+
+    @property
+    def offset(self) -> int:
+        """Offset of the next byte."""
+        return self._pipeline.offset
+
+    def emit(self, blob: bytes) -> int:
+        """Append `blob`; its offset."""
+        return self._pipeline.emit(blob)
+
+    def sync(self) -> None:
+        """`fdatasync`, unless the archive is a pipe."""
+        if self._target.file is not None:
+            os.fdatasync(self._target.fd)
+
+
+@dataclass(slots=True)
+class Feed:
+    """Batches that the walk has found and the pipeline has not taken."""
+
+    walker: Walker | None
+    unchanged: Unchanged | None
+    waiting: deque[WalkBatch] = field(default_factory=deque)
+    entries: int = 0
+    logical_bytes: int = 0
+    walk_done: bool = False
+    finished: bool = False
+
+    def walk(self) -> None:
+        """Find one more batch, unless the walk is far ahead or over."""
+        if self.walk_done or len(self.waiting) >= BATCHES_AHEAD:
+            return
+        batch = self.walker.next(BATCH_ENTRIES) if self.walker else None
+        if batch is None:
+            self.walk_done = True
+            return
+        self.entries += len(batch)
+        self.logical_bytes += batch.size
+        if self.unchanged:
+            self.unchanged.apply(batch)
+        self.waiting.append(batch)
+
+
+class Packing:
+    """A run; `run` makes a snapshot or raises."""
+
+    def __init__(self, target: Target, job: Job) -> None:
+        self._target = target
+        self._job = job
+        self._start_s = job.clock.monotonic_s()
+        self._scan_time_ns = job.clock.now_ns()
+        self._pipeline = self._new_pipeline()
+        self._output = PipelineOutput(self._pipeline, target)
+        self._index = IndexLog(target.keys, self._output.emit, target.base, self._read_index)
+        self._tables = TableLog(target.keys, self._output.emit)
+        self._chain = CommitChain(target.header, target.keys, target.base, job.clock)
+        self._feed = self._new_feed()
+        self._problems: list[Problem] = []
+        self._checkpoints = 0
+        self._committed = (self._start_s, target.base.stored_bytes)
+        self._reported_s = 0.0
+        self.progress = PackProgress(resumed=target.base.unfinished)
+
+    def _new_pipeline(self) -> PackPipeline:
+        target, options = self._target, self._job.options
+        cutting = target.header.cutting
+        return PackPipeline(
+            target.fd,
+            target.offset,
+            target.keys,
+            self._fragments(options.memory // 4),
+            cutter=(cutting.algorithm, *cutting.fragment),
+            chunk=tuple(cutting.chunk),
+            policy=options.policy.rows,
+            threads=thread_count(options.threads),
+            memory=options.memory * 3 // 4,
+            verify=options.verify,
+        )
+
+    def _fragments(self, memory: int) -> FragmentIndex:
+        """The fragments that the archive holds already. What exceeds `memory` lies beside the archive, without a name."""
+        file = self._target.file
+        directory = os.path.dirname(os.path.abspath(file.path)) if file else os.fsencode(tempfile.gettempdir())
+        index = FragmentIndex(memory, directory)
+        for page in self._target.base.index[KIND_FRAGMENT]:
+            records = self._read_index(page)
+            index.load(records.first, records.columns[1])
+        return index
+
+    def _read_index(self, page: Page) -> IndexPage:
+        assert self._target.file is not None, "only a file has earlier pages"
+        return read_index_page(self._target.file, self._target.keys, page)
+
+    def _new_feed(self) -> Feed:
+        source, target = self._job.source, self._target
+        if isinstance(source, Stream):
+            return Feed(None, None)
+        status = os.fstat(target.fd)
+        walker = Walker(
+            source.roots,
+            excludes=source.excludes,
+            exclude_caches=source.exclude_caches,
+            one_file_system=source.one_file_system,
+            skip=[(status.st_dev, status.st_ino)],
+        )
+        layers = target.base.layers
+        unchanged = Unchanged(target.file, target.keys, layers, self._tables) if target.file and layers else None
+        return Feed(walker, unchanged)
+
+    def run(self) -> Commit:
+        """Pack everything and commit a snapshot. On Ctrl-C, a checkpoint keeps what is done."""
+        try:
+            if isinstance(self._job.source, Stream):
+                self._submit_stream(self._job.source)
+            self._loop()
+            return self._snapshot()
+        except KeyboardInterrupt:
+            self._last_checkpoint()
+            raise
+        finally:
+            self._pipeline.abort()
+
+    def _submit_stream(self, stream: Stream) -> None:
+        entry = Entry(stream.name, Kind.FILE, stream.mode, os.getuid(), os.getgid(), mtime_ns=self._scan_time_ns)
+        self._pipeline.submit_stream(stream.fd, columns_of([entry]))
+
+    def _loop(self) -> None:
+        done = False
+        while not done:
+            busy = self._feed_pipeline()
+            events = self._pipeline.poll(0.0 if busy else POLL_S)
+            self._absorb(events)
+            done = events.done
+            if not done and self._checkpoint_due():
+                self._checkpoint()
+            self._report(events, force=done)
+
+    def _feed_pipeline(self) -> bool:
+        """Walk and submit; whether more can be done at once."""
+        feed = self._feed
+        feed.walk()
+        if feed.waiting and self._pipeline.submit(feed.waiting[0]):
+            feed.waiting.popleft()
+            return True
+        if feed.walk_done and not feed.waiting and not feed.finished:
+            feed.finished = True
+            self._pipeline.finish()
+        return bool(feed.waiting) or not feed.walk_done
+
+    def _absorb(self, events: PackEvents) -> None:
+        """Turn a batch of events into pages."""
+        self._index.add(events)
+        self._tables.add(events.tables)
+        self._problems += (Problem(*problem) for problem in events.problems)
+        if self._feed.walker:
+            self._problems += (Problem(*problem) for problem in self._feed.walker.problems())
+
+    def _checkpoint_due(self) -> bool:
+        """After so many stored bytes or seconds, if there is anything new; a pipe cannot be resumed."""
+        options, (time_s, stored_bytes) = self._job.options, self._committed
+        if self._target.file is None:
+            return False
+        if self._index.stored_bytes - stored_bytes >= options.checkpoint_bytes:
+            return True
+        late = self._job.clock.monotonic_s() - time_s >= options.checkpoint_s
+        return late and self._index.stored_bytes > stored_bytes
+
+    def _checkpoint(self) -> None:
+        """Make what is written so far resumable; readers of files go on meanwhile."""
+        self._output.sync()  # the bulk of it before the writer is held
+        events = self._pipeline.hold()
+        try:
+            self._absorb(events)
+            self._tables.set_partial(events.partial)
+            self._index.flush()
+            listed = self._index.pages(news=True) + self._tables.pages(news=True)
+            self._chain.checkpoint(self._output, listed, self._facts(self._tables.position), self._index.frontier)
+        finally:
+            self._pipeline.release()
+        self._index.listed()
+        self._tables.listed()
+        self._checkpoints += 1
+        self._committed = (self._job.clock.monotonic_s(), self._index.stored_bytes)
+
+    def _last_checkpoint(self) -> None:
+        """Keep what is done when the user stops the run; if that fails too, the checkpoint before holds."""
+        if self._target.file is not None and self._index.stored_bytes > self._committed[1]:
+            try:
+                self._checkpoint()
+            except (OSError, WarpPortalError):
+                return
+
+    def _snapshot(self) -> Commit:
+        self._tables.set_partial(None)
+        self._index.flush()
+        listed = self._index.pages(news=False) + self._tables.pages(news=False)
+        key = self._job.options.signing_key
+        return self._chain.snapshot(self._output, listed, self._facts(b""), self._index.frontier, key)
+
+    def _facts(self, position: bytes) -> Facts:
+        entries, logical_bytes = self._tables.totals
+        return Facts(
+            fragments=self._index.fragments,
+            entries=entries,
+            logical_bytes=logical_bytes,
+            stored_bytes=self._index.stored_bytes,
+            scan_time_ns=self._scan_time_ns,
+            arguments=self._job.arguments(),
+            owners=self._tables.owner_names(),
+            position=position,
+        )
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Entries and logical bytes of the snapshot."""
+        return self._tables.totals
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What could not be packed as it was."""
+        return tuple(self._problems)
+
+    def _report(self, events: PackEvents, force: bool) -> None:
+        now_s = self._job.clock.monotonic_s() - self._start_s
+        if not force and now_s - self._reported_s < PROGRESS_S:
+            return
+        self._reported_s = now_s
+        self.progress = PackProgress(
+            **events.counters,
+            archive_bytes=self._pipeline.offset,
+            walked_entries=self._feed.entries,
+            walked_bytes=self._feed.logical_bytes,
+            walk_done=self._feed.walk_done,
+            checkpoints=self._checkpoints,
+            resumed=self._target.base.unfinished,
+            current=events.current,
+            elapsed_s=now_s,
+        )
+        if self._job.progress:
+            self._job.progress(self.progress)

@@ -1,0 +1,114 @@
+"""What this machine remembers of archives: unfinished ones with their key, and the newest state it has seen of each.
+
+    unfinished/<hash of the path>   uuid, archive key, arguments: until the first snapshot, so that `create` resumes
+    archives/<uuid>                 sequence, commit, signer: an older or unsigned state is refused
+
+Files are MessagePack maps, mode 0600, replaced atomically.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from warp_portal._native import blake3
+from warp_portal.archive import packed
+from warp_portal.archive.storage import AnyPath
+from warp_portal.errors import FormatError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Unfinished:
+    """A create that has not reached its first snapshot; `archive_key` is empty for a plain archive."""
+
+    uuid: bytes
+    archive_key: bytes
+    arguments: dict[str, object]
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The newest state seen of an archive; `signer` is empty if it was unsigned."""
+
+    sequence: int
+    commit_digest: bytes
+    signer: bytes
+
+
+class StateStore:
+    """A directory of such records."""
+
+    def __init__(self, directory: AnyPath) -> None:
+        self._directory = Path(os.fsdecode(directory))
+
+    def begin(self, path: bytes, record: Unfinished) -> None:
+        """Note an archive that is being created."""
+        content = {
+            "uuid": record.uuid,
+            "key": record.archive_key,
+            "arguments": record.arguments,
+            "recipients": list(record.recipients),
+        }
+        self._write(self._unfinished(path), content)
+
+    def unfinished(self, path: bytes) -> Unfinished | None:
+        """The record of the archive at `path`, if its creation was begun here and not finished."""
+        return self._read(self._unfinished(path), _unfinished)
+
+    def finish(self, path: bytes) -> None:
+        """Forget the record (and with it the key) of an archive that has its first snapshot."""
+        self._unfinished(path).unlink(missing_ok=True)
+
+    def remember(self, uuid: bytes, seen: Remembered) -> None:
+        """Note the newest state of an archive."""
+        content = {"sequence": seen.sequence, "commit": seen.commit_digest, "signer": seen.signer}
+        self._write(self._archive(uuid), content)
+
+    def remembered(self, uuid: bytes) -> Remembered | None:
+        """The newest state seen of an archive."""
+        return self._read(self._archive(uuid), _remembered)
+
+    def _unfinished(self, path: bytes) -> Path:
+        return self._directory / "unfinished" / blake3(os.path.realpath(path))[:16].hex()
+
+    def _archive(self, uuid: bytes) -> Path:
+        return self._directory / "archives" / uuid.hex()
+
+    @staticmethod
+    def _write(path: Path, content: dict[str, object]) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(fd, "wb") as file:
+                file.write(packed.pack(content))
+                file.flush()
+                os.fsync(fd)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    @staticmethod
+    def _read(path: Path, parse: Callable[[dict[str, object]], T]) -> T | None:
+        """A record; one that is malformed counts as none, for these files are hints that may be deleted."""
+        try:
+            return parse(packed.unpack_map(path.read_bytes(), "state record"))
+        except (FileNotFoundError, FormatError, KeyError):
+            return None
+
+
+def _unfinished(content: dict[str, object]) -> Unfinished:
+    arguments, recipients = content["arguments"], content["recipients"]
+    if not isinstance(arguments, dict) or not isinstance(recipients, list):
+        raise FormatError("state record: arguments")
+    uuid, key = (packed.binary(content, name, "state record") for name in ("uuid", "key"))
+    return Unfinished(uuid, key, arguments, tuple(map(str, recipients)))
+
+
+def _remembered(content: dict[str, object]) -> Remembered:
+    digest, signer = (packed.binary(content, name, "state record") for name in ("commit", "signer"))
+    return Remembered(packed.integer(content, "sequence", "state record"), digest, signer)

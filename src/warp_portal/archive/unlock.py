@@ -1,0 +1,124 @@
+"""From what a person gives (passphrases, identities) to the keys of an archive, and the other way round when one is made."""
+
+import hmac
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from warp_portal._native import ScopeKeys
+from warp_portal.archive.header import Header
+from warp_portal.archive.limits import MAX_PASSPHRASE_SLOTS, SUITE_CHACHA20_POLY1305, SUITE_PLAIN
+from warp_portal.archive.slots import (
+    PASSPHRASE,
+    Slot,
+    SlotCopy,
+    open_with_identity,
+    open_with_passphrase,
+    seal_for_passphrase,
+    seal_for_recipient,
+)
+from warp_portal.errors import IntegrityError, KeyRequiredError, UsageError, WrongKeyError
+from warp_portal.keys.password import Argon2Cost
+from warp_portal.keys.recipients import Identity, Recipient
+
+DEFAULT_SLOT_COPY_BYTES: Final = 16384  # twelve X-Wing recipients
+ARCHIVE_KEY_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Unlock:
+    """What may open an archive; all of it is tried. Empty: only what needs no key."""
+
+    passphrases: tuple[str, ...] = ()
+    identities: tuple[Identity, ...] = ()
+    archive_key: bytes | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.passphrases or self.identities or self.archive_key)
+
+    def __repr__(self) -> str:
+        return f"Unlock({len(self.passphrases)} passphrases, {len(self.identities)} identities)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Lock:
+    """What shall open a new archive, and its cipher suite."""
+
+    passphrases: tuple[str, ...] = ()
+    recipients: tuple[Recipient, ...] = ()
+    suite: int = SUITE_CHACHA20_POLY1305
+    cost: Argon2Cost = Argon2Cost()
+    slot_copy_bytes: int = DEFAULT_SLOT_COPY_BYTES
+
+    def __repr__(self) -> str:
+        return f"Lock({len(self.passphrases)} passphrases, {len(self.recipients)} recipients, suite {self.suite})"
+
+
+def new_slots(lock: Lock, archive_key: bytes, uuid: bytes) -> SlotCopy:
+    """A slot for each passphrase and recipient, in a first copy without MAC; raises UsageError."""
+    if len(lock.passphrases) > MAX_PASSPHRASE_SLOTS:
+        raise UsageError(f"an archive takes at most {MAX_PASSPHRASE_SLOTS} passphrases")
+    if not lock.passphrases and not lock.recipients:
+        raise UsageError("an encrypted archive needs a passphrase or a recipient: nobody could open it")
+    slots = [seal_for_passphrase(archive_key, uuid, text, lock.cost) for text in lock.passphrases]
+    slots += [seal_for_recipient(archive_key, uuid, recipient) for recipient in lock.recipients]
+    return SlotCopy(1, tuple(slots))
+
+
+def random_archive_key() -> bytes:
+    """A new archive key."""
+    return os.urandom(ARCHIVE_KEY_BYTES)
+
+
+def find_archive_key(header: Header, slots: SlotCopy, unlock: Unlock) -> bytes:
+    """The key that opens the archive; the header's commitment decides.
+
+    Raises:
+        KeyRequiredError: nothing was given.
+        WrongKeyError: nothing of what was given opens a slot.
+        IntegrityError: a slot holds another archive's key, or is damaged.
+    """
+    if not unlock:
+        raise KeyRequiredError("the archive is encrypted: give a passphrase or an identity")
+    for archive_key in _candidates(header, slots, unlock):
+        if hmac.compare_digest(ScopeKeys(archive_key, header.suite).commitment(), header.key_commitment):
+            return archive_key
+        if archive_key != unlock.archive_key:
+            raise IntegrityError("a key slot holds the key of another archive: the header or the slots were exchanged")
+    raise WrongKeyError("none of the given keys opens this archive")
+
+
+def _candidates(header: Header, slots: SlotCopy, unlock: Unlock) -> Iterator[bytes]:
+    if unlock.archive_key is not None:
+        yield unlock.archive_key
+    for slot in slots.slots:
+        for identity in unlock.identities:
+            if archive_key := open_with_identity(slot, header.uuid, identity):
+                yield archive_key
+    for passphrase in dict.fromkeys(unicodedata.normalize("NFC", text) for text in unlock.passphrases):
+        yield from _from_passphrase(slots.slots, header.uuid, passphrase)
+
+
+def _from_passphrase(slots: tuple[Slot, ...], uuid: bytes, passphrase: str) -> Iterator[bytes]:
+    for slot in slots:
+        if slot.type == PASSPHRASE and (archive_key := open_with_passphrase(slot, uuid, passphrase)):
+            yield archive_key
+
+
+def open_keys(header: Header, slots: SlotCopy | None, unlock: Unlock) -> ScopeKeys:
+    """The keys of an archive, with the header's and the slots' MAC checked. Raises as `find_archive_key`."""
+    if slots is None:
+        keys = ScopeKeys(None, SUITE_PLAIN)
+    else:
+        keys = ScopeKeys(find_archive_key(header, slots, unlock), header.suite)
+        slots.check_mac(keys)
+    check_header_mac(header, keys)
+    return keys
+
+
+def check_header_mac(header: Header, keys: ScopeKeys) -> None:
+    """Raises IntegrityError unless someone with the archive key wrote the header."""
+    if not hmac.compare_digest(header.mac, keys.header_mac(header.body())):
+        raise IntegrityError("the header's MAC does not match: changed by someone without the key")

@@ -1,0 +1,48 @@
+"""`warp append`: add the present state of paths to an archive as a new snapshot."""
+
+import click
+
+from warp_portal.cli import options
+from warp_portal.cli.output import Output
+from warp_portal.cli.starting import begin
+
+
+@click.command("append")
+@click.argument("archive")
+@click.argument("paths", metavar="[PATH]…", nargs=-1)
+@options.choosing
+@options.opening
+@options.packing
+@options.work
+@options.common
+def command(
+    output: Output,
+    archive: str,
+    paths: tuple[str, ...],
+    directory: str | None,
+    exclude_from: tuple[str, ...],
+    stdin_name: str | None,
+    no_verify: bool,
+    **flags: object,
+) -> int:
+    """Add a snapshot of each PATH to ARCHIVE. Only what is new is stored, and files that did not change are not read.
+
+    An interrupted append with the same options is resumed; earlier snapshots stay readable throughout.
+    """
+    settings = begin(output, "append", verify_writes=False if no_verify else None, **flags)
+    from warp_portal import archive as archives
+    from warp_portal.cli import packing, unlocking
+    from warp_portal.cli.progress import Reporter
+
+    source = packing.chosen_source(settings, paths, directory, exclude_from, stdin_name)
+    pack_options = packing.pack_options(settings, unlocking.signing_key(settings))
+    state = archives.StateStore(settings.state_path())
+    output.resume_hint = ": run the same command again to resume"
+
+    def attempt(unlock: archives.Unlock) -> archives.PackReport:
+        with Reporter(output, "append") as reporter:
+            return archives.append(
+                archive, source, pack_options, unlock=unlock, state=state, progress=reporter.following(packing.step_of)
+            )
+
+    return packing.conclude(output, unlocking.unlocked(output, settings, attempt))

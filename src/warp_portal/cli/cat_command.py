@@ -1,0 +1,49 @@
+"""`warp cat`: write one file of an archive to standard output."""
+
+import base64
+import os
+import shutil
+import sys
+
+import click
+
+from warp_portal.cli import options
+from warp_portal.cli.output import Output
+from warp_portal.cli.starting import begin
+
+# Divisible by 3, so that the pieces' base64 joins to that of the whole.
+JSON_PIECE_BYTES = 48 * 1024
+COPY_BYTES = 1 << 20
+
+
+@click.command("cat")
+@click.argument("archive")
+@click.argument("path")
+@options.snapshot
+@options.trust
+@options.opening
+@options.common
+def command(
+    output: Output, archive: str, path: str, snapshot: int | None, expect_commit: bytes | None, **flags: object
+) -> int:
+    """Write the file PATH of ARCHIVE to standard output. Only the chunks that hold it are read.
+
+    With --json its content comes as records of type data, in base64.
+    """
+    settings = begin(output, "cat", **flags)
+    from warp_portal.cli import reading
+
+    with (
+        reading.opened(output, settings, archive, snapshot=snapshot, expect_commit=expect_commit) as reader,
+        reader.open_file(os.fsencode(path)) as file,
+    ):
+        if not output.json_lines:
+            shutil.copyfileobj(file, sys.stdout.buffer, COPY_BYTES)
+            sys.stdout.buffer.flush()
+            return 0
+        offset = 0
+        while piece := file.read(JSON_PIECE_BYTES):
+            output.record("data", offset=offset, data_b64=base64.b64encode(piece).decode())
+            offset += len(piece)
+        output.record("summary", bytes=offset)
+    return 0

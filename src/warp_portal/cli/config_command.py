@@ -1,0 +1,83 @@
+"""`warp config`: what settings hold, where each comes from, and how to change them."""
+
+import os
+from pathlib import Path
+
+import click
+
+from warp_portal import config
+from warp_portal.cli import options
+from warp_portal.cli.output import Output
+from warp_portal.cli.text import columns, printable
+from warp_portal.errors import NotFoundError
+
+
+@click.group("config")
+def command() -> None:
+    """Show and change settings.
+
+    Each is taken from the last of: defaults, /etc/warp-portal/config.toml, your own file, .warp-portal.toml in the
+    working directory (harmless settings only), the environment (WARP_THREADS, …), options.
+    """
+
+
+@command.command("list")
+@options.common
+def list_settings(output: Output) -> int:
+    """List all settings: value, where it comes from, what it is."""
+    effective = config.load()
+    rows = []
+    for name, setting in config.SETTINGS.items():
+        value = getattr(effective.config, name)
+        output.record("setting", name=name, value=value, origin=effective.origin[name], about=setting["says"])
+        rows.append((name, shown(value), effective.origin[name], setting["says"]))
+    for line in columns([("SETTING", "VALUE", "FROM", "ABOUT"), *rows]):
+        output.result(line)
+    return 0
+
+
+@command.command("get")
+@click.argument("name")
+@options.common
+def get_setting(output: Output, name: str) -> int:
+    """Print the value of one setting."""
+    effective = config.load()
+    if name not in config.SETTINGS:
+        raise NotFoundError(f"no setting is called {name!r}: `warp config list` shows them all")
+    value = getattr(effective.config, name)
+    output.record("setting", name=name, value=value, origin=effective.origin[name])
+    output.result(shown(value))
+    return 0
+
+
+@command.command("set")
+@click.argument("name")
+@click.argument("values", metavar="VALUE…", nargs=-1, required=True)
+@options.common
+def set_setting(output: Output, name: str, values: tuple[str, ...]) -> int:
+    """Set NAME in your own file, keeping its comments; a list takes several VALUEs."""
+    path = config.user_file()
+    config.store(name, values, Path(path))
+    value = getattr(config.load(files=(config.ConfigFile(path),), environ={}).config, name)
+    output.record("setting", name=name, value=value, origin=path)
+    output.status(f"{path}: {name} = {shown(value)}")
+    return 0
+
+
+@command.command("path")
+@options.common
+def show_paths(output: Output) -> int:
+    """Print the files that are read, the last one first."""
+    for file in reversed(config.default_files()):
+        output.record("file", path=file.path, exists=os.path.exists(file.path), trusted=file.trusted)
+        output.result(f"{file.path}{'' if os.path.exists(file.path) else '  (not there)'}")
+    return 0
+
+
+def shown(value: object) -> str:
+    """A value as it would be typed."""
+    if isinstance(value, tuple):
+        return " ".join(printable(str(item)) for item in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else printable(str(value))

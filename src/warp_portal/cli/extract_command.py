@@ -1,0 +1,148 @@
+"""`warp extract`: restore files from an archive."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from warp_portal.cli import options
+from warp_portal.cli.output import Output
+from warp_portal.cli.starting import begin
+from warp_portal.cli.text import count_of, path_fields, printable
+from warp_portal.errors import EXIT_OK, IntegrityError, PartialError
+from warp_portal.units import format_bytes, format_duration, format_rate
+
+if TYPE_CHECKING:
+    from warp_portal.archive import ArchiveReader, ExtractProgress, ExtractReport, ExtractRequest
+    from warp_portal.cli.progress import Step
+
+_SKIPPED = {
+    "owner": "owners of {} were not restored: that needs root",
+    "device": "{} (devices) were not made: that needs root",
+    "socket": "{} (sockets) were left out",
+    "setuid": "setuid and setgid bits of {} were not restored: --setuid does",
+    "xattr": "extended attributes of {} are not possible here",
+    "exists": "{} were there already and were kept: see --overwrite",
+}
+
+
+@click.command("extract")
+@click.argument("archive")
+@click.argument("patterns", metavar="[PATTERN]…", nargs=-1)
+@click.option("-C", "--directory", metavar="DIR", default=".", help="Restore below DIR (default: here).")
+@click.option("--overwrite", metavar="WHEN", help="Existing files: never (default), changed, or always.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be restored.")
+@click.option("--recover", is_flag=True, help="Use the last whole snapshot of a damaged archive.")
+@click.option("--owners/--no-owners", default=None, help="Restore owners and groups (default: as root).")
+@click.option("--devices/--no-devices", default=None, help="Restore device nodes (default: as root).")
+@click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits.")
+@click.option("--no-space-check", is_flag=True, help="Begin even if the file system seems too small.")
+@options.snapshot
+@options.trust
+@options.opening
+@options.work
+@options.common
+def command(
+    output: Output,
+    archive: str,
+    patterns: tuple[str, ...],
+    directory: str,
+    dry_run: bool,
+    recover: bool,
+    owners: bool | None,
+    devices: bool | None,
+    setuid: bool,
+    no_space_check: bool,
+    snapshot: int | None,
+    expect_commit: bytes | None,
+    **flags: object,
+) -> int:
+    """Restore what matches each PATTERN (as in .gitignore), or everything, from ARCHIVE.
+
+    Files appear under their names only when they are whole. The same command again goes on where an interrupted one stopped.
+    """
+    settings = begin(output, "extract", **flags)
+    from warp_portal import archive as archives
+    from warp_portal.cli import reading
+    from warp_portal.cli.progress import Reporter
+
+    request = archives.ExtractRequest(
+        patterns=patterns,
+        overwrite=archives.Overwrite[settings.overwrite.upper()],
+        owners=owners,
+        devices=devices,
+        setuid=setuid,
+        threads=settings.threads,
+        memory=settings.memory,
+        check_space=not no_space_check,
+    )
+    with reading.opened(
+        output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit
+    ) as reader:
+        if dry_run:
+            return _preview(output, reader, request)
+        output.resume_hint = ": run the same command again to go on"
+        with Reporter(output, "extract") as reporter:
+            report = archives.extract(reader, directory, request, reporter.following(step_of))
+    return _conclude(output, directory, report)
+
+
+def step_of(progress: "ExtractProgress") -> "Step":
+    """Progress for display."""
+    from warp_portal.cli.progress import Step
+
+    fields = {
+        name: getattr(progress, name)
+        for name in ("entries", "files", "skipped", "bytes_read", "chunks", "total_entries")
+    }
+    note = f"{progress.files:,} files"
+    return Step(progress.bytes_written, progress.total_bytes, note, b"", fields)
+
+
+def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest") -> int:
+    from warp_portal.archive import plan
+
+    entries = files = size = 0
+    for table, indices in plan(reader, request):
+        for index in range(len(table)) if indices is None else indices:
+            path, kind, _, _, _, length, *_ = table.entry(index)
+            output.result(printable(path) or ".")
+            output.record("entry", size=length, **path_fields(path))
+            entries, files, size = entries + 1, files + (kind == 0), size + (length if kind == 0 else 0)
+    text = f"would restore {count_of(entries, 'entry', 'entries')}: {count_of(files, 'file')}, {format_bytes(size)}"
+    output.summary(text, dry_run=True, entries=entries, files=files, bytes=size)
+    return EXIT_OK
+
+
+def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
+    progress = report.progress
+    output.problems(report.problems)
+    written, seconds = progress.bytes_written, progress.elapsed_s
+    speed = f" ({format_rate(written / seconds)})" if written and seconds > 0 else ""
+    lines = [
+        f"{directory}: {count_of(progress.files, 'file')}, {format_bytes(written)} in {format_duration(seconds)}{speed}"
+    ]
+    for name, number in sorted(report.skips.items()):
+        if number:
+            lines.append(
+                "  " + _SKIPPED.get(name, f"{{}}: {name} left out").format(count_of(number, "entry", "entries"))
+            )
+    damaged = sum(problem.errno == 0 for problem in report.problems)
+    if report.problems:
+        lines.append(
+            f"  {count_of(len(report.problems), 'path')} failed, {damaged} of them for damaged data: see above"
+        )
+    output.summary(
+        "\n".join(lines),
+        directory=directory,
+        entries=progress.entries,
+        files=progress.files,
+        skipped=progress.skipped,
+        bytes=written,
+        seconds=round(seconds, 3),
+        skips=dict(report.skips),
+        problems=len(report.problems),
+        damaged=damaged,
+    )
+    if damaged:
+        return IntegrityError.exit_code
+    return PartialError.exit_code if report.problems else EXIT_OK

@@ -1,0 +1,125 @@
+"""`warp info`: what an archive is and what it holds."""
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from warp_portal.cli import options
+from warp_portal.cli.output import Output
+from warp_portal.cli.starting import begin
+from warp_portal.cli.text import columns, count_of, printable
+from warp_portal.units import format_bytes
+
+if TYPE_CHECKING:
+    from warp_portal.archive import ArchiveReader, Snapshot
+
+CUTTERS = {1: "buzhash64", 2: "fixed"}
+
+
+@click.command("info")
+@click.argument("archive")
+@options.snapshot
+@options.trust
+@options.opening
+@options.common
+def command(output: Output, archive: str, snapshot: int | None, expect_commit: bytes | None, **flags: object) -> int:
+    """Show the identity, parameters, key slots, sizes and snapshots of ARCHIVE."""
+    settings = begin(output, "info", **flags)
+    from warp_portal.cli import reading
+
+    with reading.opened(output, settings, archive, snapshot=snapshot, expect_commit=expect_commit) as reader:
+        fields = facts(reader)
+        output.record("archive", **fields)
+        for found in reader.snapshots():
+            output.record("snapshot", **snapshot_fields(found))
+        if not output.json_lines:
+            for line in report(archive, reader):
+                output.result(line)
+    return 0
+
+
+def facts(reader: "ArchiveReader") -> dict[str, object]:
+    """The archive and its open snapshot, for programs."""
+    from warp_portal.archive import SUITES
+
+    header, summary = reader.header, reader.summary
+    return {
+        "uuid": reader.uuid.hex(),
+        "created_ns": header.created_ns,
+        "encrypted": reader.encrypted,
+        "cipher": {number: name for name, number in SUITES.items()}[header.suite],
+        "cutter": CUTTERS[header.cutting.algorithm],
+        "fragment_sizes": list(header.cutting.fragment),
+        "chunk_sizes": list(header.cutting.chunk),
+        "commit": reader.commit_hash.hex(),
+        "signature": reader.signature.name.lower(),
+        "signer": None if reader.snapshot.signer is None else reader.snapshot.signer.hex(),
+        "snapshot": reader.snapshot.sequence,
+        "entries": summary.entries,
+        "bytes": summary.bytes,
+        "fragments": summary.fragments,
+        "chunks": summary.chunks,
+        "stored_bytes": summary.stored_bytes,
+        "slots": [{"id": slot.slot_id.hex(), "kind": slot.kind, "detail": slot.detail} for slot in reader.slots()],
+    }
+
+
+def snapshot_fields(snapshot: "Snapshot") -> dict[str, object]:
+    """A snapshot for programs."""
+    return {
+        "sequence": snapshot.sequence,
+        "time_ns": snapshot.time_ns,
+        "commit": snapshot.commit_hash.hex(),
+        "signed": snapshot.signed,
+        "chunks": snapshot.chunks,
+        "stored_bytes": snapshot.stored_bytes,
+    }
+
+
+def report(archive: str, reader: "ArchiveReader") -> list[str]:
+    """The same for people."""
+    from warp_portal.cli.reading import SIGNATURES
+
+    found, summary = facts(reader), reader.summary
+    cutting = reader.header.cutting
+    ratio = f" ({summary.bytes / summary.stored_bytes:.2f}× smaller)" if summary.stored_bytes else ""
+    rows = [
+        ("archive", printable(archive)),
+        ("uuid", str(found["uuid"])),
+        ("created", local_time(reader.header.created_ns)),
+        ("cipher", str(found["cipher"]) if reader.encrypted else "none: the archive is not encrypted"),
+        ("fragments", f"{found['cutter']}, {_sizes(cutting.fragment)}"),
+        ("chunks", _sizes(cutting.chunk)),
+        ("signature", SIGNATURES[reader.signature]),
+        ("snapshot", f"{reader.snapshot.sequence} of {local_time(reader.snapshot.time_ns)}"),
+        ("commit", str(found["commit"])),
+        ("content", f"{count_of(summary.entries, 'entry', 'entries')}, {format_bytes(summary.bytes)}"),
+        (
+            "stored",
+            f"{format_bytes(summary.stored_bytes)} in {count_of(summary.chunks, 'chunk')}, {count_of(summary.fragments, 'fragment')}{ratio}",
+        ),
+    ]
+    lines = [f"{name:<10} {text}" for name, text in rows]
+    lines += [f"{'key slot':<10} {slot.slot_id.hex()}  {slot.kind}  {slot.detail}".rstrip() for slot in reader.slots()]
+    return [*lines, "", *_history(reader)]
+
+
+def local_time(time_ns: int) -> str:
+    """A moment, in the machine's time zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(time_ns // 1_000_000_000))
+
+
+def _history(reader: "ArchiveReader") -> list[str]:
+    rows = [("snapshot", "time", "chunks", "stored", "growth", "signed")]
+    before = 0
+    for found in reader.snapshots():
+        growth = found.stored_bytes - before
+        before = found.stored_bytes
+        sizes = (f"{found.chunks:,}", format_bytes(found.stored_bytes), format_bytes(growth))
+        rows.append((str(found.sequence), local_time(found.time_ns), *sizes, "yes" if found.signed else "no"))
+    return columns(rows, right=(0, 2, 3, 4))
+
+
+def _sizes(sizes: tuple[int, int, int]) -> str:
+    return " / ".join(f"{size // 1024} KiB" for size in sizes) + " (min / mean / max)"

@@ -1,0 +1,160 @@
+"""`warp key`: make keys, and change what opens an archive."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from warp_portal.cli import options
+from warp_portal.cli.output import Output
+from warp_portal.cli.starting import begin
+from warp_portal.cli.text import columns
+from warp_portal.errors import NotFoundError, UsageError
+from warp_portal.units import parse_bytes
+
+if TYPE_CHECKING:
+    from warp_portal.archive import SlotInfo
+
+KINDS = ("xwing", "x25519", "signing")
+# More memory than this a guess keeps small machines from opening the archive, so it must be meant.
+LARGE_ARGON2_BYTES = 128 << 20
+
+
+@click.group("key")
+def command() -> None:
+    """Make keys; add, remove and list what opens an archive.
+
+    Removing a key does not bind whoever kept it and an old copy of the archive.
+    """
+
+
+@command.command("list")
+@click.argument("archive")
+@options.common
+def list_slots(output: Output, archive: str) -> int:
+    """List the key slots of ARCHIVE; needs no key."""
+    begin(output, "key list")
+    from warp_portal import archive as archives
+
+    slots = archives.list_slots(archive)
+    for slot in slots:
+        output.record("slot", **slot_fields(slot))
+    rows = [(slot.slot_id.hex(), slot.kind, slot.detail) for slot in slots]
+    for line in (
+        columns([("SLOT", "KIND", "DETAIL"), *rows]) if rows else ["no key slots: the archive is not encrypted"]
+    ):
+        output.result(line)
+    return 0
+
+
+@command.command("add")
+@click.argument("archive")
+@click.option("--new-passphrase-file", metavar="FILE", help="The passphrase to add (default: ask on the terminal).")
+@click.option("-r", "--recipient", metavar="KEY", help="Add a public key instead, or that in a file.")
+@click.option("--argon2-memory", metavar="SIZE", default="64M", show_default=True, help="Memory that one guess costs.")
+@click.option("--argon2-passes", metavar="N", type=int, default=3, show_default=True, help="Passes over it.")
+@click.option("--large-argon2", is_flag=True, help="Allow more than 128M of --argon2-memory.")
+@click.option("--sign", metavar="KEYFILE", help="Sign the changed state.")
+@options.opening
+@options.common
+def add_slot(
+    output: Output,
+    archive: str,
+    new_passphrase_file: str | None,
+    recipient: str | None,
+    argon2_memory: str,
+    argon2_passes: int,
+    large_argon2: bool,
+    **flags: object,
+) -> int:
+    """Let a further passphrase or public key open ARCHIVE."""
+    settings = begin(output, "key add", **flags)
+    from warp_portal import archive as archives
+    from warp_portal.cli import unlocking
+    from warp_portal.keys import Argon2Cost, load_recipient
+
+    if recipient is not None and new_passphrase_file is not None:
+        raise UsageError("give --recipient or --new-passphrase-file, not both: one key is added at a time")
+    memory = parse_bytes(argon2_memory)
+    if memory > LARGE_ARGON2_BYTES and not large_argon2:
+        raise UsageError("more than 128M of --argon2-memory needs --large-argon2: every opening will take as much")
+    key = None if recipient is None else load_recipient(recipient)
+    passphrase = None
+    if key is None:
+        new = new_passphrase_file
+        passphrase = unlocking.ask_twice() if new is None else unlocking.read_passphrase(output, new)
+    state, signing_key = archives.StateStore(settings.state_path()), unlocking.signing_key(settings)
+
+    def attempt(unlock: archives.Unlock) -> "SlotInfo":
+        cost = Argon2Cost(memory_kib=memory // 1024, passes=argon2_passes)
+        return archives.add_slot(
+            archive, unlock, passphrase=passphrase, recipient=key, cost=cost, signing_key=signing_key, state=state
+        )
+
+    slot = unlocking.unlocked(output, settings, attempt)
+    output.summary(f"{archive}: added {slot.kind} slot {slot.slot_id.hex()}", archive=archive, **slot_fields(slot))
+    return 0
+
+
+@command.command("remove")
+@click.argument("archive")
+@click.argument("slot")
+@click.option("--sign", metavar="KEYFILE", help="Sign the changed state.")
+@options.opening
+@options.common
+def remove_slot(output: Output, archive: str, slot: str, **flags: object) -> int:
+    """Remove SLOT (its number as `key list` shows it) from ARCHIVE; the last one stays."""
+    settings = begin(output, "key remove", **flags)
+    from warp_portal import archive as archives
+    from warp_portal.cli import unlocking
+
+    chosen = [found for found in archives.list_slots(archive) if found.slot_id.hex().startswith(slot.lower())]
+    if len(chosen) != 1:
+        raise NotFoundError(f"{archive}: {len(chosen)} slots begin with {slot!r}: see `warp key list`")
+    state, signing_key = archives.StateStore(settings.state_path()), unlocking.signing_key(settings)
+
+    def attempt(unlock: archives.Unlock) -> None:
+        archives.remove_slot(archive, unlock, chosen[0].slot_id, signing_key=signing_key, state=state)
+
+    unlocking.unlocked(output, settings, attempt)
+    text = f"{archive}: removed {chosen[0].kind} slot {chosen[0].slot_id.hex()}; old copies of the archive still open with it"
+    output.summary(text, archive=archive, **slot_fields(chosen[0]))
+    return 0
+
+
+@command.command("keygen")
+@click.argument("file")
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default="xwing",
+    show_default=True,
+    help="xwing resists quantum computers as well.",
+)
+@options.common
+def make_key(output: Output, file: str, kind: str) -> int:
+    r"""Write a new private key to FILE (mode 0600) and print its public key.
+
+    \b
+      xwing, x25519   for --recipient (public) and --identity (private)
+      signing         for --signer (public) and --sign (private)
+    """
+    begin(output, "key keygen")
+    from warp_portal.keys import Identity, SigningKey
+
+    if kind == "signing":
+        signing = SigningKey.generate()
+        signing.save(file)
+        public = str(signing.public)
+    else:
+        identity = Identity.generate(kind)
+        identity.save(file)
+        public = str(identity.recipient)
+    output.record("key", kind=kind, file=file, public=public)
+    output.status(f"{file}: new {kind} key; keep it safe, there is no other copy; its public key:")
+    output.result(public)
+    return 0
+
+
+def slot_fields(slot: "SlotInfo") -> dict[str, object]:
+    """A slot for programs."""
+    return {"slot": slot.slot_id.hex(), "kind": slot.kind, "detail": slot.detail}

@@ -1,0 +1,158 @@
+"""The entry point of `warp`: finds the command, runs it, and turns whatever happens into a message and an exit code.
+
+Commands are imported only when they run or complete, so that `warp --help` stays fast.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+import click
+
+from warp_portal.cli.output import Output
+from warp_portal.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_OK, UsageError, VersionError
+
+COMPLETION_VARIABLE: Final = "_WARP_COMPLETE"
+# Section, then (command, what it does); the module of a command is `warp_portal.cli.<command>_command`.
+SECTIONS: Final = (
+    (
+        "Archives",
+        (
+            ("create", "Pack paths into a new archive, or resume one."),
+            ("append", "Add a snapshot to an archive."),
+            ("extract", "Restore files from an archive."),
+            ("cat", "Write one file of an archive to stdout."),
+            ("list", "List the entries of a snapshot."),
+            ("info", "Show what an archive is and holds."),
+            ("verify", "Check an archive for damage and forgery."),
+        ),
+    ),
+    ("Keys", (("key", "Make keys; add, remove and list an archive's."),)),
+    (
+        "This machine",
+        (
+            ("bench", "Measure what this machine can do."),
+            ("config", "Show and change settings."),
+            ("completion", "Print the completion script of a shell."),
+        ),
+    ),
+)
+_HELP: Final = {name: says for _, commands in SECTIONS for name, says in commands}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the help."""
+        return list(_HELP)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in _HELP:
+            return None
+        command: click.Command = import_module(f"warp_portal.cli.{cmd_name}_command").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by section, without importing any."""
+        for title, commands in SECTIONS:
+            with formatter.section(title):
+                formatter.write_dl(list(commands), col_spacing=4)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="warp-portal", message="%(prog)s %(version)s")
+def cli() -> None:
+    r"""Pack trees into .warp archives: deduplicated, compressed, encrypted, verifiable, resumable.
+
+    \b
+      warp create home.warp ~/work --encrypt     pack a tree
+      warp append home.warp ~/work               add its present state
+      warp extract home.warp -C /tmp/back        restore it
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if sys.platform == "win32":
+        sys.stderr.write("warp: Windows is not supported: run warp in WSL 2, or on Linux or macOS\n")
+        return VersionError.exit_code
+    completing = _complete()
+    if completing is not None:
+        return completing
+    options = words[: words.index("--")] if "--" in words else words
+    output = Output(json_lines="--json" in options)
+    try:
+        code = _guarded(words, output)
+        output.exit(code)
+    except BrokenPipeError:
+        code = _leave_pipe()
+    return code
+
+
+def _complete() -> int | None:
+    """Answer a shell that asks for completions; None if none does."""
+    from warp_portal.config import completion_request
+
+    instruction = completion_request(COMPLETION_VARIABLE)
+    if not instruction:
+        return None
+    from click.shell_completion import shell_complete
+
+    return shell_complete(cli, {}, "warp", COMPLETION_VARIABLE, instruction)
+
+
+def _guarded(words: list[str], output: Output) -> int:
+    """Run the command; every failure becomes one line and a code, except where WARP_DEBUG asks for the traceback."""
+    try:
+        with cli.make_context("warp", words, obj=output) as context:
+            return int(cli.invoke(context) or EXIT_OK)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.remark(error.format_message())
+        return UsageError.exit_code
+    except click.ClickException as error:
+        output.failure(_usage_message(error), "UsageError", UsageError.exit_code)
+        return UsageError.exit_code
+    except (KeyboardInterrupt, click.Abort, EOFError):
+        output.failure(f"interrupted{output.resume_hint}", "CancelledError", EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the root of all commands: nothing may reach the user as a traceback
+        return _explained(error, output)
+
+
+def _explained(error: Exception, output: Output) -> int:
+    from warp_portal.cli.failures import explain
+    from warp_portal.config import debugging
+
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        raise BrokenPipeError(errno.EPIPE, "the reader has left") from error
+    if debugging():
+        raise error
+    failure = explain(error)
+    output.failure(failure.message, failure.name, failure.code)
+    return failure.code
+
+
+def _usage_message(error: click.ClickException) -> str:
+    where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "warp"
+    return f"{error.format_message().rstrip('.')}: see {where} --help"
+
+
+def _leave_pipe() -> int:
+    """The reader of stdout has left: say nothing, and keep the interpreter from flushing into the closed pipe."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return EXIT_BROKEN_PIPE

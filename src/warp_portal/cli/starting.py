@@ -1,0 +1,40 @@
+"""What every command does first: settings from all sources, and logs if they are asked for."""
+
+import os
+
+from warp_portal.cli.output import Output
+from warp_portal.config import Config, load
+from warp_portal.errors import UsageError
+
+
+def begin(output: Output, command: str, **flags: object) -> Config:
+    """Announce the command and load its settings; flags that are None or empty were not given."""
+    output.record("status", message="started", command=command)
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if output.log_level is not None:
+        given["log_level"] = output.log_level
+    settings = load(flags=given).config
+    if settings.log_level != "warning" or settings.log_format != "auto":
+        from warp_portal import telemetry
+
+        telemetry.configure(settings.log_level, settings.log_format, output.stderr)
+        telemetry.logger("warp").info("command.started", command=command)
+    return settings
+
+
+def read_patterns(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Exclude patterns from files: one a line, without blank lines and # comments."""
+    patterns: list[str] = []
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = file.read().splitlines()
+        except UnicodeDecodeError:
+            raise UsageError(f"{path}: patterns must be UTF-8") from None
+        patterns += [line for line in lines if line.strip() and not line.startswith("#")]
+    return tuple(patterns)
+
+
+def absolute(path: str) -> str:
+    """A path that stays true when the working directory changes."""
+    return os.path.abspath(os.path.expanduser(path)) if path != "-" else path

@@ -1,0 +1,63 @@
+r"""Text for terminals and for JSON: names from archives are hostile until they are escaped.
+
+A stored path is any bytes. On a terminal, control characters could move the cursor or run a paste, and bidirectional
+marks could show another name; so whatever is not printable is escaped, as `tar` does, and a backslash is doubled to keep
+names apart. In JSON a path that is not UTF-8 is given again, exactly, in base64.
+
+>>> printable(b"report\x1b[2J\xff.txt"), path_fields(b"\xff")
+('report\\x1b[2J\\xff.txt', {'path': '�', 'path_b64': '/w=='})
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+# Categories that show something: letters, marks, numbers, punctuation, symbols; of the separators only the blank.
+_SHOWN: Final = frozenset("LMNPS")
+
+
+def printable(name: bytes | str) -> str:
+    """A name with every character escaped that a terminal would not simply show."""
+    text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text
+    return "".join(map(_escaped, text))
+
+
+def path_fields(path: bytes, name: str = "path") -> dict[str, str]:
+    """A path for JSON: as text, and in base64 beside it if the text cannot say it exactly."""
+    try:
+        return {name: path.decode()}
+    except UnicodeDecodeError:
+        import base64
+
+        return {name: path.decode("utf-8", "replace"), f"{name}_b64": base64.b64encode(path).decode()}
+
+
+def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Rows as lines with aligned columns; the columns in `right` are flush right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def count_of(number: int, singular: str, plural: str | None = None) -> str:
+    """`1 file`, `2,310 files`."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    if character == "\\":
+        return "\\\\"
+    if 0xDC80 <= number <= 0xDCFF:  # a byte that is not UTF-8, kept by surrogateescape
+        return f"\\x{number - 0xDC00:02x}"
+    if character == " " or unicodedata.category(character)[0] in _SHOWN:
+        return character
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

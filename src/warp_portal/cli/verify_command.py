@@ -1,0 +1,140 @@
+"""`warp verify`: check an archive for damage and forgery."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from warp_portal.cli import options
+from warp_portal.cli.output import Output
+from warp_portal.cli.starting import begin
+from warp_portal.cli.text import count_of, path_fields, printable
+from warp_portal.errors import EXIT_OK, IntegrityError
+from warp_portal.units import format_bytes
+
+if TYPE_CHECKING:
+    from warp_portal.archive import VerifyProgress, VerifyReport
+    from warp_portal.cli.progress import Step
+
+LEVELS = ("quick", "index", "data", "deep")
+
+
+@click.command("verify")
+@click.argument("archive")
+@click.option(
+    "-l",
+    "--level",
+    type=click.Choice(LEVELS),
+    default="data",
+    show_default=True,
+    help="How much is checked; see above.",
+)
+@click.option("--signer", metavar="KEY", help="Require a signature by this public key, or by that in a file.")
+@options.snapshot
+@options.trust
+@options.opening
+@click.option("-j", "--threads", metavar="N", help="Threads to work on (default: one a core).")
+@options.common
+def command(
+    output: Output,
+    archive: str,
+    level: str,
+    signer: str | None,
+    snapshot: int | None,
+    expect_commit: bytes | None,
+    **flags: object,
+) -> int:
+    r"""Check ARCHIVE; ends with code 13 if it is not what it was when written.
+
+    \b
+      quick   header, newest commit, table of contents, signature
+      index   all metadata as well
+      data    every stored byte against its digest; needs no key
+      deep    every chunk opened and decoded, every fragment against its id
+    """
+    settings = begin(output, "verify", **flags)
+    from warp_portal import archive as archives
+    from warp_portal.cli import unlocking
+    from warp_portal.cli.progress import Reporter
+    from warp_portal.keys import load_signer
+
+    wanted = None if signer is None else load_signer(signer)
+    state = archives.StateStore(settings.state_path())
+
+    def attempt(unlock: archives.Unlock) -> archives.VerifyReport:
+        with Reporter(output, "verify") as reporter:
+            return archives.verify(
+                archive,
+                archives.Level[level.upper()],
+                unlock=unlock,
+                signer=wanted,
+                expect_commit=expect_commit,
+                snapshot=snapshot,
+                state=state,
+                threads=settings.threads,
+                progress=reporter.following(step_of),
+            )
+
+    output.resume_hint = ": nothing was changed"
+    return _conclude(output, archive, unlocking.unlocked(output, settings, attempt))
+
+
+def step_of(progress: "VerifyProgress") -> "Step":
+    """Progress for display."""
+    from warp_portal.cli.progress import Step
+
+    fields = {"chunks": progress.chunks, "chunks_total": progress.total_chunks}
+    return Step(
+        progress.bytes, progress.total_bytes, f"{progress.chunks:,} of {progress.total_chunks:,} chunks", b"", fields
+    )
+
+
+def _conclude(output: Output, archive: str, report: "VerifyReport") -> int:
+    from warp_portal.cli.reading import SIGNATURES
+
+    for reason in report.metadata_damage:
+        output.record("damage", what="metadata", message=reason)
+        output.remark(f"warp: metadata: {printable(reason)}")
+    for chunk in report.damaged_chunks:
+        where = {"chunk": chunk.ordinal, "offset": chunk.offset, "stored_bytes": chunk.stored_bytes}
+        output.record("damage", what="chunk", message=chunk.reason, **where)
+        output.remark(
+            f"warp: chunk {chunk.ordinal} (bytes {chunk.offset} to {chunk.offset + chunk.stored_bytes}): {chunk.reason}"
+        )
+    for path in report.damaged_files:
+        output.record("damage", what="file", message="its content is damaged", **path_fields(path))
+        output.remark(f"warp: {printable(path)}: its content is damaged")
+    output.summary(
+        _account(archive, report) + f"; {SIGNATURES[report.signature]}",
+        archive=archive,
+        ok=report.ok,
+        level=report.level.name.lower(),
+        keyed=report.keyed,
+        snapshot=report.sequence,
+        snapshots=report.snapshots,
+        commit=report.commit_hash.hex(),
+        signature=report.signature.name.lower(),
+        chunks=report.chunks,
+        bytes=report.bytes,
+        damaged_chunks=len(report.damaged_chunks),
+        damaged_files=len(report.damaged_files),
+        metadata_damage=len(report.metadata_damage),
+    )
+    return EXIT_OK if report.ok else IntegrityError.exit_code
+
+
+def _account(archive: str, report: "VerifyReport") -> str:
+    checked = f"{archive}: snapshot {report.sequence}, level {report.level.name.lower()}"
+    if report.chunks:
+        checked += f", {count_of(report.chunks, 'chunk')} ({format_bytes(report.bytes)})"
+    if report.ok:
+        return f"{checked}: no damage found{'' if report.keyed else ' (without a key)'}"
+    parts = [
+        count_of(len(found), name)
+        for found, name in (
+            (report.damaged_chunks, "chunk"),
+            (report.damaged_files, "file"),
+            (report.metadata_damage, "piece of metadata"),
+        )
+        if found
+    ]
+    return f"{checked}: DAMAGED: {', '.join(parts)}: fetch the archive again, or restore the rest with extract"

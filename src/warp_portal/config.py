@@ -1,0 +1,253 @@
+"""Settings: what holds, and where each value comes from.
+
+A value is taken from the last of these that has it: defaults, /etc/warp-portal/config.toml, the user's config.toml,
+`.warp-portal.toml` in the working directory, the environment (`WARP_THREADS`, …), flags; lists given by flags are added
+to what is set elsewhere. The working directory's
+file may set only what cannot harm (never keys, recipients or places to write to): a tree one has been sent may hold one.
+This is the only module that reads the environment.
+
+>>> load(files=(), environ={"WARP_MEMORY": "1G"}, flags={"threads": 4}).origin["memory"]
+'WARP_MEMORY'
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from warp_portal.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APP: Final = "warp-portal"
+SYSTEM_FILE: Final = f"/etc/{APP}/config.toml"
+PROJECT_FILE: Final = ".warp-portal.toml"
+_PREFIX: Final = "WARP_"
+T = TypeVar("T")
+
+
+class ConfigFile(NamedTuple):
+    """A file to read settings from; an untrusted one may set only harmless ones."""
+
+    path: str
+    trusted: bool = True
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise UsageError("expected a text")
+    return value
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise UsageError("expected a whole number from 0")
+    return value
+
+
+def _seconds(value: object) -> float:
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e9:
+        raise UsageError("expected seconds, above 0")
+    return seconds
+
+
+def _size(value: object) -> int:
+    from warp_portal.units import parse_bytes
+
+    return parse_bytes(value) if isinstance(value, str) else _whole(value)
+
+
+def _switch(value: object) -> bool:
+    words = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+    found = value if isinstance(value, bool) else words.get(str(value).lower())
+    if found is None:
+        raise UsageError("expected true or false")
+    return found
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    items = value.split(os.pathsep) if isinstance(value, str) else value
+    if not isinstance(items, Sequence) or not all(isinstance(item, str) and item for item in items):
+        raise UsageError("expected a list of texts")
+    return tuple(items)
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in choices:
+            raise UsageError(f"expected one of {', '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
+def _setting(default: T, parse: Callable[[object], T], says: str, *, harmless: bool = False) -> T:
+    found: T = field(default=default, metadata={"parse": parse, "says": says, "harmless": harmless})
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting, with its default. Names are those of the files and, in upper case after WARP_, of the environment."""
+
+    threads: int = _setting(0, _whole, "threads to work on; 0 = one a core", harmless=True)
+    memory: int = _setting(256 << 20, _size, "memory for buffers and indexes, as 512M", harmless=True)
+    profile: str = _setting(
+        "general", _one_of("fine", "general", "bulk"), "sizes of fragments and chunks", harmless=True
+    )
+    cutter: str = _setting("buzhash64", _one_of("buzhash64", "fixed"), "how files are cut", harmless=True)
+    compression: str = _setting("auto", _text, "auto, none, lz4, zstd or zstd:LEVEL", harmless=True)
+    cipher: str = _setting("chacha20-poly1305", _one_of("chacha20-poly1305", "aes-256-gcm"), "cipher of new archives")
+    exclude: tuple[str, ...] = _setting((), _texts, "patterns left out, as in .gitignore", harmless=True)
+    exclude_caches: bool = _setting(False, _switch, "leave out directories with a CACHEDIR.TAG", harmless=True)
+    one_file_system: bool = _setting(False, _switch, "stay on the file systems of the paths given", harmless=True)
+    verify_writes: bool = _setting(True, _switch, "decode and compare each chunk before it is written")
+    checkpoint_bytes: int = _setting(256 << 20, _size, "bytes between checkpoints", harmless=True)
+    checkpoint_seconds: float = _setting(5.0, _seconds, "seconds between checkpoints", harmless=True)
+    overwrite: str = _setting("never", _one_of("never", "changed", "always"), "what extract does with existing files")
+    passphrase_file: str | None = _setting(None, _text, "file that holds the passphrase")
+    identity: tuple[str, ...] = _setting((), _texts, "identity files that open archives")
+    recipient: tuple[str, ...] = _setting((), _texts, "recipients of every new archive")
+    sign: str | None = _setting(None, _text, "key file that signs snapshots")
+    state_dir: str | None = _setting(None, _text, "where remembered archives and unfinished creates are kept")
+    log_level: str = _setting(
+        "warning", _one_of("debug", "info", "warning", "error"), "least level that is logged", harmless=True
+    )
+    log_format: str = _setting(
+        "auto", _one_of("auto", "text", "json"), "auto: JSON where stderr is no terminal", harmless=True
+    )
+
+    def state_path(self) -> str:
+        """The state directory: as set, or the platform's place for it."""
+        if self.state_dir is not None:
+            return os.path.expanduser(self.state_dir)
+        import platformdirs
+
+        return platformdirs.user_state_dir(APP)
+
+
+SETTINGS: Final[Mapping[str, Any]] = {item.name: item.metadata for item in fields(Config)}
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """The values that hold and, for each, where it comes from: "default", a file, a variable or a flag."""
+
+    config: Config
+    origin: Mapping[str, str]
+
+
+def load(
+    *,
+    files: Sequence[ConfigFile] | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> Effective:
+    """Read all sources. A flag that is None was not given. UsageError names the source and the setting that is wrong."""
+    environ = os.environ if environ is None else environ
+    found: list[tuple[str, object, str]] = []
+    for file in default_files(environ) if files is None else files:
+        found += [(name, value, file.path) for name, value in _read(file).items()]
+    found += [(name, value, _PREFIX + name.upper()) for name, value in _from_environment(environ).items()]
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    found += [(name, value, "--" + name.replace("_", "-")) for name, value in given.items()]
+    values: dict[str, Any] = {}
+    origin = dict.fromkeys(SETTINGS, "default")
+    for name, value, source in found:
+        parsed = parse(name, value, source)
+        if source.startswith("--") and isinstance(parsed, tuple):
+            parsed = values.get(name, ()) + parsed
+        values[name], origin[name] = parsed, source
+    return Effective(replace(Config(), **values), origin)
+
+
+def parse(name: str, value: object, source: str) -> object:
+    """The value of a setting from what a file, a variable or a person wrote."""
+    if name not in SETTINGS:
+        import difflib
+
+        near = difflib.get_close_matches(name, SETTINGS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else "`warp config list` shows them all"
+        raise UsageError(f"{source}: no setting is called {name!r}: {hint}")
+    try:
+        return SETTINGS[name]["parse"](value)
+    except UsageError as error:
+        where = source if source.startswith(("--", _PREFIX)) else f"{source}: {name}"
+        raise UsageError(f"{where} = {value!r}: {error}") from None
+
+
+def default_files(environ: Mapping[str, str] | None = None) -> tuple[ConfigFile, ...]:
+    """The system's, the user's and the working directory's files, whether they exist or not."""
+    return ConfigFile(SYSTEM_FILE), ConfigFile(user_file(environ)), ConfigFile(PROJECT_FILE, trusted=False)
+
+
+def user_file(environ: Mapping[str, str] | None = None) -> str:
+    """The file that `warp config set` writes; WARP_CONFIG names another."""
+    chosen = (os.environ if environ is None else environ).get("WARP_CONFIG")
+    if chosen:
+        return chosen
+    import platformdirs
+
+    return os.path.join(platformdirs.user_config_dir(APP), "config.toml")
+
+
+def store(name: str, values: Sequence[str], path: "Path") -> None:
+    """Set one setting in a file, keeping its comments and its other lines."""
+    import tomlkit
+
+    is_list = isinstance(getattr(Config(), name, None), tuple)
+    if not is_list and len(values) != 1:
+        raise UsageError(f"{name} takes one value, not {len(values)}")
+    value = parse(name, list(values) if is_list else values[0], "warp config set")
+    kept: object = list(value) if isinstance(value, tuple) else value
+    if SETTINGS[name]["parse"] is _size:
+        kept = values[0]  # as written: 512M says more than 536870912
+    document = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
+    document[name] = kept
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(tomlkit.dumps(document))
+    temporary.replace(path)
+
+
+def environment_passphrase() -> str | None:
+    """The passphrase in WARP_PASSPHRASE, for machines that can pass a secret in no better way."""
+    return os.environ.get("WARP_PASSPHRASE")
+
+
+def completion_request(variable: str) -> str | None:
+    """What a shell asks of the completion that it has loaded."""
+    return os.environ.get(variable)
+
+
+def debugging() -> bool:
+    """Whether WARP_DEBUG asks for tracebacks."""
+    return os.environ.get("WARP_DEBUG", "") not in ("", "0")
+
+
+def _read(file: ConfigFile) -> dict[str, object]:
+    import tomllib
+
+    try:
+        with open(file.path, "rb") as source:
+            values = tomllib.load(source)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file.path}: not valid TOML: {error}") from None
+    for name in values:
+        if not file.trusted and name in SETTINGS and not SETTINGS[name]["harmless"]:
+            raise UsageError(f"{file.path}: {name} cannot be set here: set it in {user_file()} or by its flag")
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    named = {name: environ.get(_PREFIX + name.upper()) for name in SETTINGS}
+    return {name: value for name, value in named.items() if value}

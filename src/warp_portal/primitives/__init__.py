@@ -1,0 +1,1 @@
+"""Layer 1: small, pure pieces that archives, transfers and portals share."""

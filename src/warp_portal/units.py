@@ -1,0 +1,70 @@
+"""Sizes, rates and durations as people write and read them.
+
+Sizes are read with binary letters, as `dd` and `tar` do (`64K` = 65536, `1GB` = 10⁹, `1GiB` = 2³⁰), and printed decimal
+(`1.34 GB`), as rates are everywhere.
+
+>>> parse_bytes("512M"), format_bytes(1_340_000_000), format_rate(2.5e9), format_duration(3725)
+(536870912, '1.34 GB', '2.50 GB/s', '1:02:05')
+"""
+
+import re
+from decimal import Decimal
+from typing import Final
+
+from warp_portal.errors import UsageError
+
+_LETTERS: Final = "KMGTPE"
+_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(?:([KMGTPE])(iB|B)?|B)?\s*", re.IGNORECASE)
+# Sizes are kept in 64-bit fields everywhere.
+_MAX_BYTES: Final = 2**63 - 1
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes in a size such as `4096`, `64K`, `1.5GiB` or `2GB`; UsageError if it is none."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is no size: write a number with K, M, G or T, for example 512M")
+    number, letter, suffix = match.groups()
+    power = _LETTERS.index(letter.upper()) + 1 if letter else 0
+    base = 1000 if suffix and suffix.upper() == "B" else 1024
+    value = int(Decimal(number) * base**power)
+    if value > _MAX_BYTES:
+        raise UsageError(f"{text!r} is larger than any file can be")
+    return value
+
+
+def format_bytes(count: float) -> str:
+    """A size with three significant digits and a decimal unit."""
+    value, unit = float(count), 0
+    while value >= 999.5 and unit < len(_LETTERS):
+        value, unit = value / 1000, unit + 1
+    if unit == 0:
+        return f"{value:.0f} B"
+    letter = ("k" + _LETTERS[1:])[unit - 1]
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {letter}B"
+
+
+def format_rate(bytes_per_s: float) -> str:
+    """Bytes a second."""
+    return f"{format_bytes(bytes_per_s)}/s"
+
+
+def format_duration(seconds: float) -> str:
+    """A span of time: `0.8 s` below ten seconds, then `0:42`, `1:02:05`, `3 d 4 h`."""
+    if seconds < 0.0005:
+        return "0 ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole >= 2 * 86400:
+        return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def format_count(count: int) -> str:
+    """A whole number with groups of three digits."""
+    return f"{count:,}"
