@@ -5,7 +5,7 @@
 //! write right after the walk's look could leave the same ctime ("racy" files, as in git's index).
 
 use std::collections::VecDeque;
-use std::vec::IntoIter;
+use std::sync::Arc;
 
 use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, Kind, Timestamp};
 use crate::table::{EntryTable, compare_paths};
@@ -18,7 +18,8 @@ const MARGIN_NS: i64 = 2_000_000_000;
 #[derive(Debug)]
 pub struct Baseline {
     settled_before: Timestamp,
-    tables: VecDeque<IntoIter<Entry>>,
+    /// Tables not yet passed, with the number of entries of each that are.
+    tables: VecDeque<(Arc<EntryTable>, usize)>,
     reach: Option<Vec<u8>>,
     finished: bool,
 }
@@ -41,10 +42,11 @@ impl Baseline {
     }
 
     /// The snapshot's next table in order.
-    pub fn push(&mut self, table: EntryTable) {
+    pub fn push(&mut self, table: impl Into<Arc<EntryTable>>) {
+        let table = table.into();
         if let Some(last) = table.entries.last() {
             self.reach = Some(last.path.clone());
-            self.tables.push_back(table.entries.into_iter());
+            self.tables.push_back((table, 0));
         }
     }
 
@@ -69,36 +71,41 @@ impl Baseline {
     }
 
     fn reuse(&mut self, found: &mut WalkEntry) -> bool {
-        let Some(known) = self.take(&found.entry.path) else {
+        let settled_before = self.settled_before;
+        let Some(known) = self.find(&found.entry.path) else {
             return false;
         };
         let entry = &mut found.entry;
-        if known.ctime >= self.settled_before || !is_unchanged(&known, entry) {
+        if known.ctime >= settled_before || !is_unchanged(known, entry) {
             return false;
         }
-        entry.xattrs = known.xattrs;
-        entry.extents = known.extents;
+        entry.xattrs.clone_from(&known.xattrs);
+        entry.extents.clone_from(&known.extents);
         entry.flags = known.flags;
-        entry.link = known.link;
-        entry.runs = known.runs;
+        entry.link.clone_from(&known.link);
+        entry.runs.clone_from(&known.runs);
         found.reused = true;
         true
     }
 
-    /// The entry with this path; those before it are dropped.
-    fn take(&mut self, path: &[u8]) -> Option<Entry> {
-        loop {
-            let table = self.tables.front_mut()?;
-            let before = |entry: &Entry| compare_paths(&entry.path, path).is_lt();
-            while table.as_slice().first().is_some_and(before) {
-                table.next();
+    /// The entry with this path; those before it are passed for ever.
+    fn find(&mut self, path: &[u8]) -> Option<&Entry> {
+        while let Some((table, passed)) = self.tables.front_mut() {
+            let rest = table.entries.get(*passed..).unwrap_or_default();
+            *passed += rest
+                .iter()
+                .take_while(|entry| compare_paths(&entry.path, path).is_lt())
+                .count();
+            if *passed < table.entries.len() {
+                break;
             }
-            match table.as_slice().first() {
-                Some(entry) if entry.path == path => return table.next(),
-                Some(_) => return None,
-                None => drop(self.tables.pop_front()),
-            }
+            self.tables.pop_front();
         }
+        let (table, passed) = self.tables.front()?;
+        table
+            .entries
+            .get(*passed)
+            .filter(|entry| entry.path == path)
     }
 }
 

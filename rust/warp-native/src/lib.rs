@@ -5,10 +5,20 @@ use pyo3::prelude::*;
 mod buffer;
 mod error;
 mod index;
+mod pack;
 mod primitives;
+mod table;
+mod walk;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     primitives::register(module)?;
-    module.add_class::<index::FragmentIndex>()
+    module.add_class::<index::FragmentIndex>()?;
+    module.add_class::<table::EntryTable>()?;
+    module.add_class::<table::Matcher>()?;
+    module.add_class::<walk::Walker>()?;
+    module.add_class::<walk::WalkBatch>()?;
+    module.add_class::<walk::Baseline>()?;
+    module.add_class::<pack::PackPipeline>()?;
+    module.add_class::<pack::PackEvents>()
 }

@@ -144,7 +144,7 @@ impl PackEvents {
 
     #[getter]
     fn tables(&self) -> Vec<EntryTable> {
-        self.0.tables.iter().cloned().map(EntryTable::new).collect()
+        self.0.tables.iter().map(|table| EntryTable::new(Arc::clone(table))).collect()
     }
 
     #[getter]
@@ -181,10 +181,4 @@ impl PackEvents {
     fn current<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.0.current)
     }
-}
-
-/// Adds the classes to the module.
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<PackPipeline>()?;
-    module.add_class::<PackEvents>()
 }

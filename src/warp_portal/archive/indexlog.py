@@ -5,6 +5,7 @@ the records that do not fill a page yet.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from warp_portal._native import OBJECT_PAGE, Frontier, PackEvents, ScopeKeys, blake3, merkle_leaves
@@ -16,15 +17,15 @@ from warp_portal.archive.toc import PageRef
 from warp_portal.primitives.compression import ZSTD
 
 Emit = Callable[[bytes], int]
+Place = Callable[[IndexPage], Page]
 PAGE_LEVEL: Final = 3  # zstd: pages are small beside chunks, and read by every open
 
 
 class PageLog:
     """The pages of one kind of index."""
 
-    def __init__(self, column_widths: tuple[int, ...], place: Callable[[IndexPage], Page]) -> None:
+    def __init__(self, column_widths: tuple[int, ...]) -> None:
         self._widths = column_widths
-        self._place = place
         self._full: list[Page] = []
         self._partial: Page | None = None
         self._columns = [bytearray() for _ in column_widths]
@@ -39,12 +40,12 @@ class PageLog:
             self._columns = [bytearray(column) for column in read(self._partial).columns]
         self.listed()
 
-    def extend(self, columns: tuple[bytes, ...]) -> None:
+    def extend(self, columns: tuple[bytes, ...], place: Place) -> None:
         """Add records; places pages as they fill."""
         for mine, new in zip(self._columns, columns, strict=True):
             mine += new
         while len(self._columns[0]) >= PAGE_RECORDS * self._widths[0]:
-            self._full.append(self._place(self._take_page()))
+            self._full.append(place(self._take_page()))
             self._partial = None
 
     def _take_page(self) -> IndexPage:
@@ -59,11 +60,11 @@ class PageLog:
         )
         return IndexPage(len(self._full) * PAGE_RECORDS, tuple(columns))
 
-    def flush(self) -> None:
+    def flush(self, place: Place) -> None:
         """Place the records that fill no page, unless that was done with the same ones."""
         records = len(self._columns[0]) // self._widths[0]
         if records and (self._partial is None or self._partial.ref.records != records):
-            self._partial = self._place(self._head())
+            self._partial = place(self._head())
 
     def all(self) -> list[Page]:
         """Every page, for a snapshot."""
@@ -90,13 +91,10 @@ class IndexLog:
         self.fragments = base.fragments
         self.stored_bytes = base.stored_bytes
         self._paged_fragments = 0  # fragments of the chunks in full chunk pages
-        self._logs = {kind: self._log(kind) for kind in INDEX_KINDS}
+        self._logs = {kind: PageLog(widths(kind, self._encrypted)) for kind in INDEX_KINDS}
         for kind, log in self._logs.items():
             log.load(base.index[kind], read)
         self._paged_fragments = self._fragments_in_full_pages(base)
-
-    def _log(self, kind: int) -> PageLog:
-        return PageLog(widths(kind, self._encrypted), lambda page: self._place(kind, page))
 
     @staticmethod
     def _fragments_in_full_pages(base: Base) -> int:
@@ -118,14 +116,14 @@ class IndexLog:
         self.stored_bytes += sum(memoryview(stored).cast("I"))
         lengths, ids = events.fragments
         self.fragments += len(lengths) // 4
-        self._logs[KIND_LOCATOR].extend((offsets, stored, cids))
-        self._logs[KIND_CHUNK].extend((raws, fragments, codecs, dps) if self._encrypted else (raws, fragments, codecs))
-        self._logs[KIND_FRAGMENT].extend((lengths, ids))
+        sealed_columns = (raws, fragments, codecs, dps) if self._encrypted else (raws, fragments, codecs)
+        for kind, columns in zip(INDEX_KINDS, ((offsets, stored, cids), sealed_columns, (lengths, ids)), strict=True):
+            self._logs[kind].extend(columns, partial(self._place, kind))
 
     def flush(self) -> None:
         """Place the partial pages."""
-        for log in self._logs.values():
-            log.flush()
+        for kind, log in self._logs.items():
+            log.flush(partial(self._place, kind))
 
     def pages(self, news: bool) -> list[Page]:
         """The pages that a checkpoint (`news`) or a snapshot lists, by kind and position."""

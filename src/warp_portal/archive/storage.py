@@ -48,6 +48,7 @@ class ArchiveFile:
         except IsADirectoryError:
             raise UsageError(f"{self.name} is a directory, no archive") from None
         self._closed = False
+        self._locked = False
 
     @property
     def name(self) -> str:
@@ -80,6 +81,7 @@ class ArchiveFile:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 raise BusyError(f"{self.name} is being written by another process: wait for it to end") from None
             raise
+        self._locked = True
 
     def being_written(self) -> bool:
         """Whether another process holds the writer's lock."""
@@ -88,9 +90,11 @@ class ArchiveFile:
         return bool(_LOCK.unpack(answer)[0] != _UNLOCKED)
 
     def close(self) -> None:
-        """Close the file, which ends the lock; idempotent."""
+        """Close the file and end the lock, also for duplicates of the descriptor that live on; idempotent."""
         if not self._closed:
             self._closed = True
+            if self._locked:
+                fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _LOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0))
             os.close(self.fd)
 
     def __enter__(self) -> Self:

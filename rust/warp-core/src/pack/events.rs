@@ -1,6 +1,7 @@
 //! What the caller gets from a running pipeline, in batches.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::encode::EncodedChunk;
 use super::sequence::Delivered;
@@ -93,7 +94,7 @@ pub struct Events {
     /// Records of chunks written since the last batch.
     pub chunks: ChunkColumns,
     /// File-table pages that are complete.
-    pub tables: Vec<EntryTable>,
+    pub tables: Vec<Arc<EntryTable>>,
     /// Copy of the page still open (from `hold` only).
     pub partial: Option<EntryTable>,
     /// Totals so far.
@@ -176,7 +177,7 @@ impl EventLog {
         Events {
             done,
             chunks: std::mem::take(&mut self.chunks),
-            tables,
+            tables: tables.into_iter().map(Arc::new).collect(),
             partial: None,
             counters: self.counters,
             problems: std::mem::take(&mut self.problems),

@@ -1,0 +1,102 @@
+"""Whether a whole archive is also the right one: commit MAC, signature, and what was seen or expected of it before.
+
+A forger without the key can only go back: serve an older state, or one without its signature. So the newest commit seen
+is remembered, with its signer, and the state at hand must descend from it.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from warp_portal._native import ScopeKeys
+from warp_portal.archive.commit import Commit
+from warp_portal.archive.opening import Opened, history, read_toc
+from warp_portal.archive.state import Remembered, StateStore
+from warp_portal.archive.storage import ArchiveFile
+from warp_portal.errors import RollbackError, SignatureError, UnsignedError
+from warp_portal.keys.signers import Signer
+
+
+class SignatureState(enum.Enum):
+    """What is known of a snapshot's signature."""
+
+    UNSIGNED = "unsigned"
+    UNCHECKED = "present, not checked: give the key or the signer"
+    UNKNOWN_SIGNER = "valid, signer unknown"
+    REMEMBERED = "valid, by the same signer as before"
+    TRUSTED = "valid, by the signer asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the caller demands: a signer, and the hash of the newest commit or a beginning of it (≥ 8 bytes)."""
+
+    signer: Signer | None = None
+    commit_hash: bytes | None = None
+
+
+def check_state(file: ArchiveFile, opened: Opened, keys: ScopeKeys | None, state: StateStore | None) -> Remembered | None:
+    """Check the commit's MAC (with keys) and that it descends from the state remembered; what was remembered."""
+    if keys is not None:
+        opened.commit.check_mac(keys)
+    seen = state.remembered(opened.header.uuid) if state else None
+    if seen is not None:
+        _check_descent(file, opened.commit, seen)
+    return seen
+
+
+def _check_descent(file: ArchiveFile, commit: Commit, seen: Remembered) -> None:
+    """Raises RollbackError unless `commit` is, or follows by digests, the one remembered."""
+    if commit.sequence < seen.sequence:
+        raise RollbackError(f"{file.name}: commit {commit.sequence} is older than commit {seen.sequence} seen before")
+    digest = commit.digest()
+    for step in history(file, commit):
+        if step.digest() != digest:
+            raise RollbackError(f"{file.name}: commit {step.sequence} is not the one that its successor names")
+        if step.sequence == seen.sequence:
+            if digest != seen.commit_digest:
+                raise RollbackError(f"{file.name}: commit {step.sequence} is another than the one seen before")
+            return
+        digest = read_toc(file, step).clear.previous_digest
+
+
+def check_expected_commit(file: ArchiveFile, commit: Commit, expected: bytes | None) -> None:
+    """Raises RollbackError unless the commit is the expected one."""
+    if expected is not None and not commit.digest().startswith(expected):
+        raise RollbackError(f"{file.name}: its newest snapshot is not the expected commit {expected.hex()}")
+
+
+def check_signature(
+    file: ArchiveFile, opened: Opened, public: bytes | None, seen: Remembered | None, expected: Signer | None
+) -> SignatureState:
+    """What a snapshot's signature is worth. `public` is the sealed TOC's signer, None without keys.
+
+    Raises:
+        UnsignedError: unsigned, although it was asked to be signed or was signed before.
+        SignatureError: the signature does not hold, or is by another signer.
+    """
+    commit = opened.commit
+    if not commit.signed:
+        _check_may_be_unsigned(file, commit, seen, expected)
+        return SignatureState.UNSIGNED
+    signer = expected or (Signer(public) if public else None)
+    if signer is None and seen and seen.signer:
+        signer = Signer(seen.signer)
+    if signer is None:
+        return SignatureState.UNCHECKED
+    if signer.tag != commit.signer_tag:
+        raise SignatureError(f"{file.name}: commit {commit.sequence} is signed by another signer")
+    commit.check_signature(opened.header.uuid, signer)
+    if seen and seen.signer and seen.signer != signer.raw and expected is None:
+        raise SignatureError(f"{file.name}: commit {commit.sequence} is signed by another signer than before")
+    if expected is not None:
+        return SignatureState.TRUSTED
+    return SignatureState.REMEMBERED if seen and seen.signer == signer.raw else SignatureState.UNKNOWN_SIGNER
+
+
+def _check_may_be_unsigned(file: ArchiveFile, commit: Commit, seen: Remembered | None, expected: Signer | None) -> None:
+    if expected is not None:
+        raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed")
+    if seen is not None and seen.signer:
+        raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed, but the archive was before")
+    if any(earlier.signed for earlier in history(file, commit)):
+        raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed, but an earlier one is")

@@ -1,0 +1,320 @@
+"""Creating, resuming and appending: which state of the file a run goes on from, and what is remembered of it.
+
+    create    no file, or an empty one    → a new archive
+              unfinished, equal arguments → go on from its last checkpoint (or anew, if it has none)
+              anything else               → refused
+    append    finished                    → go on from the newest snapshot
+              unfinished, equal arguments → go on from the last checkpoint
+              unfinished, other arguments → cut back to the newest snapshot, then go on from there
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from warp_portal._native import ScopeKeys, blake3
+from warp_portal.archive.base import Base, load_base
+from warp_portal.archive.commit import COMMIT_BYTES, MAGIC, Commit
+from warp_portal.archive.header import HEADER_BYTES, Header
+from warp_portal.archive.limits import ALIGNMENT, SUITE_PLAIN, UUID_BYTES, ZERO_DIGEST
+from warp_portal.archive.opening import (
+    Opened,
+    candidates_before,
+    history,
+    last_commit,
+    open_commit,
+    read_header,
+)
+from warp_portal.archive.options import PackOptions, PackReport, Source, Stream
+from warp_portal.archive.packing import Job, Packing, ProgressCallback, Target
+from warp_portal.archive.state import Remembered, StateStore, Unfinished
+from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
+from warp_portal.archive.trust import check_state
+from warp_portal.archive.unlock import Lock, Unlock, new_slots, open_keys, random_archive_key
+from warp_portal.clock import SYSTEM_CLOCK, Clock
+from warp_portal.errors import (
+    DamagedTailError,
+    FormatError,
+    IntegrityError,
+    KeyRequiredError,
+    StorageFullError,
+    UsageError,
+    VersionError,
+)
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Setting:
+    """What surrounds a run beside its job: how a new archive is locked, what is remembered, and given randomness."""
+
+    lock: Lock | None = None
+    unlock: Unlock = Unlock()
+    state: StateStore | None = None
+    archive_key: bytes | None = None
+    uuid: bytes | None = None
+
+
+class ArchiveWriter:
+    """One archive that is created or appended to; `run` does it."""
+
+    def __init__(self, job: Job, setting: Setting) -> None:
+        self._job = job
+        self._setting = setting
+
+    def create(self, target: AnyPath | int) -> PackReport:
+        """Make a new archive at a path, or on a descriptor (a pipe: not resumable)."""
+        if isinstance(target, int):
+            return self._run(self._begin(None, target), None)
+        with _named_full_disk(), ArchiveFile(target, os.O_RDWR | os.O_CREAT) as file:
+            file.lock()
+            return self._run(self._resumable(file) or self._begin(file, file.fd), file)
+
+    def append(self, path: AnyPath) -> PackReport:
+        """Add a snapshot to an archive."""
+        with _named_full_disk(), ArchiveFile(path, os.O_RDWR) as file:
+            file.lock()
+            header = writable_header(file)
+            opened = newest_for_writer(file, header)
+            keys = open_keys(header, opened.slots, self._setting.unlock)
+            check_state(file, opened, keys, self._setting.state)
+            opened = self._start_of_append(file, opened, keys)
+            return self._run(_going_on(file, opened, keys), file)
+
+    def _start_of_append(self, file: ArchiveFile, opened: Opened, keys: ScopeKeys) -> Opened:
+        """The commit to go on from: a checkpoint of an equal run, or the newest snapshot."""
+        snapshot = next((commit for commit in history(file, opened.commit) if commit.snapshot), None)
+        if snapshot is None:
+            raise UsageError(f"{file.name} was never finished: run the create command again")
+        if snapshot.signed and self._job.options.signing_key is None:
+            raise UsageError(f"{file.name} is signed: sign what you append, or readers will refuse it")
+        if opened.commit.snapshot or load_base(file, opened, keys).arguments == self._job.arguments():
+            return opened
+        return open_commit(file, opened.header, snapshot)
+
+    # Creating
+
+    def _resumable(self, file: ArchiveFile) -> Target | None:
+        """The target if the file is an unfinished archive of this very job; None if it is empty or has nothing worth keeping."""
+        if file.size() == 0:
+            return None
+        record = self._setting.state.unfinished(file.path) if self._setting.state else None
+        newest = _newest_of_any_kind(file)
+        if newest is None:
+            if record is not None and _may_be(file, record.uuid):
+                return None
+            raise UsageError(f"{file.name} exists: choose another name, or remove it")
+        header, commit = newest
+        if any(earlier.snapshot for earlier in history(file, commit)):
+            raise UsageError(f"{file.name} is a finished archive: append to it, or choose another name")
+        return self._resume(file, open_commit(file, header, commit), record)
+
+    def _resume(self, file: ArchiveFile, opened: Opened, record: Unfinished | None) -> Target:
+        """Go on with an unfinished create, if this is the same one."""
+        header = opened.header
+        ours = record if record and record.uuid == header.uuid else None
+        keys = self._resume_keys(opened, ours)
+        target = _going_on(file, opened, keys)
+        lock, cutting = self._setting.lock, self._job.options.cutting
+        same_recipients = ours is None or ours.recipients == _recipients(lock)
+        same_header = header.cutting == cutting and header.suite == (lock.suite if lock else SUITE_PLAIN)
+        if target.base.arguments != self._job.arguments() or not same_recipients or not same_header:
+            raise UsageError(f"{file.name} is unfinished, and was begun with other arguments: repeat those, or remove it")
+        return target
+
+    def _resume_keys(self, opened: Opened, record: Unfinished | None) -> ScopeKeys:
+        """The keys by the passphrases given, which must all fit, or else by the state record."""
+        lock = self._setting.lock
+        known = Unlock(archive_key=record.archive_key) if record and record.archive_key else None
+        for passphrase in lock.passphrases if lock else ():
+            known = Unlock(archive_key=known.archive_key if known else None, passphrases=(passphrase,))
+            open_keys(opened.header, opened.slots, replace(known, archive_key=None))
+        try:
+            return open_keys(opened.header, opened.slots, known or Unlock(archive_key=self._setting.archive_key))
+        except KeyRequiredError:
+            raise UsageError("the archive is unfinished, and its key was not kept here: remove it and begin anew") from None
+
+    def _begin(self, file: ArchiveFile | None, fd: int) -> Target:
+        """Write the header and key slots of a new archive."""
+        setting, lock = self._setting, self._setting.lock
+        uuid = setting.uuid or os.urandom(UUID_BYTES)
+        archive_key = (setting.archive_key or random_archive_key()) if lock else None
+        if file is not None and setting.state:
+            recipients, arguments = _recipients(lock), self._job.arguments()
+            setting.state.begin(file.path, Unfinished(uuid, archive_key or b"", arguments, recipients))
+        keys = ScopeKeys(archive_key, lock.suite if lock else SUITE_PLAIN)
+        header = self._new_header(keys, uuid)
+        copies = _new_slot_copies(lock, archive_key, keys, uuid) if lock and archive_key else b""
+        if file is not None:
+            os.ftruncate(fd, 0)
+        FileOutput(fd, 0, durable=file is not None).emit(header.serialize() + copies)
+        digest = blake3(copies[: header.slot_copy_bytes]) if lock else ZERO_DIGEST
+        return Target(fd, file, header.first_segment, header, keys, Base(slots_digest=digest))
+
+    def _new_header(self, keys: ScopeKeys, uuid: bytes) -> Header:
+        lock = self._setting.lock
+        header = Header(
+            uuid=uuid,
+            suite=keys.suite,
+            cutting=self._job.options.cutting,
+            slot_copy_bytes=lock.slot_copy_bytes if lock else 0,
+            key_commitment=keys.commitment() if lock else ZERO_DIGEST,
+            created_ns=self._job.clock.now_ns(),
+        )
+        return replace(header, mac=keys.header_mac(header.body()))
+
+    # Running
+
+    def _run(self, target: Target, file: ArchiveFile | None) -> PackReport:
+        packing = Packing(target, self._job)
+        commit = packing.run()
+        digest = commit.digest()
+        if file is not None and self._setting.state:
+            _sync_directory(file.path)
+            signing_key = self._job.options.signing_key
+            signer = signing_key.public.raw if signing_key else b""
+            self._setting.state.remember(target.header.uuid, Remembered(commit.sequence, digest, signer))
+            self._setting.state.finish(file.path)
+        entries, logical_bytes = packing.totals
+        return PackReport(
+            uuid=target.header.uuid,
+            sequence=commit.sequence,
+            commit_hash=digest,
+            resumed=target.base.unfinished,
+            entries=entries,
+            logical_bytes=logical_bytes,
+            archive_bytes=commit.end,
+            progress=packing.progress,
+            problems=packing.problems,
+        )
+
+
+def create(
+    target: AnyPath | int, source: Source | Stream, options: PackOptions = PackOptions(), *,
+    lock: Lock | None = None, state: StateStore | None = None, progress: ProgressCallback | None = None,
+    clock: Clock = SYSTEM_CLOCK, archive_key: bytes | None = None, uuid: bytes | None = None,
+) -> PackReport:  # fmt: skip  # noqa: PLR0913 - one call of the API, all but two by keyword
+    """Make an archive at a path, or on an open descriptor (a pipe). An unfinished one of equal arguments is resumed.
+
+    Without `lock` the archive is plain. `archive_key` (32 bytes) and `uuid` (16) are for tests and escrow; else random.
+
+    Raises:
+        UsageError: the path holds something else, or the arguments make no sense.
+        BusyError: another process writes to it.
+        StorageFullError: no room; what is there can be resumed.
+    """
+    setting = Setting(lock=lock, state=state, archive_key=archive_key, uuid=uuid)
+    return ArchiveWriter(Job(source, options, clock, progress), setting).create(target)
+
+
+def append(
+    path: AnyPath, source: Source | Stream, options: PackOptions = PackOptions(), *,
+    unlock: Unlock = Unlock(), state: StateStore | None = None, progress: ProgressCallback | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> PackReport:  # fmt: skip  # noqa: PLR0913 - one call of the API, all but two by keyword
+    """Add a snapshot to an archive; unchanged files are not read. `options.cutting` is ignored: the archive has its own.
+
+    Raises:
+        NotFoundError, BusyError, KeyRequiredError, WrongKeyError, IntegrityError, VersionError, UsageError, StorageFullError.
+    """
+    return ArchiveWriter(Job(source, options, clock, progress), Setting(unlock=unlock, state=state)).append(path)
+
+
+def writable_header(file: ArchiveFile) -> Header:
+    """The header of an archive that this version may write to."""
+    header = read_header(file)
+    if header.writer_features or header.minor:
+        raise VersionError(f"{file.name} was written by a newer version, which must be used to change it")
+    return header
+
+
+def newest_for_writer(file: ArchiveFile, header: Header) -> Opened:
+    """The newest commit of either kind; bytes after it are what a stopped writer left.
+
+    A damaged commit at the very end is told apart from that: cutting it off would lose a finished snapshot.
+    """
+    commit = last_commit(file)
+    if commit is not None:
+        return open_commit(file, header, commit)
+    if _ends_like_a_commit(file):
+        raise DamagedTailError(f"{file.name}: its newest commit is damaged: verify it, or extract with --recover")
+    for candidate in candidates_before(file, file.size()):
+        try:
+            return open_commit(file, header, candidate)
+        except IntegrityError:
+            continue
+    raise DamagedTailError(f"{file.name}: it has no commit: repeat the command that began it")
+
+
+def _ends_like_a_commit(file: ArchiveFile) -> bool:
+    if file.size() % ALIGNMENT != COMMIT_BYTES:
+        return False
+    offset = file.size() - COMMIT_BYTES
+    raw = file.read(offset, COMMIT_BYTES, "the end")
+    return raw[:8] == MAGIC or raw[24:32] == offset.to_bytes(8, "little")
+
+
+def _newest_of_any_kind(file: ArchiveFile) -> tuple[Header, Commit] | None:
+    """The header and newest commit of what may be an archive."""
+    try:
+        header = read_header(file)
+        return header, newest_for_writer(file, header).commit
+    except DamagedTailError:
+        if _ends_like_a_commit(file):
+            raise
+        return None
+    except FormatError:
+        return None
+
+
+def _may_be(file: ArchiveFile, uuid: bytes) -> bool:
+    """Whether a file without commits is what is left of the archive `uuid`: its header, or the beginning of it."""
+    try:
+        return read_header(file).uuid == uuid
+    except FormatError:
+        return file.size() < HEADER_BYTES
+
+
+def _going_on(file: ArchiveFile, opened: Opened, keys: ScopeKeys) -> Target:
+    """Cut off what follows a commit, and write from there."""
+    base = load_base(file, opened, keys)
+    end = opened.commit.end
+    if file.size() > end:
+        os.ftruncate(file.fd, end)
+    os.lseek(file.fd, end, os.SEEK_SET)
+    return Target(file.fd, file, end, opened.header, keys, base)
+
+
+def _recipients(lock: Lock | None) -> tuple[str, ...]:
+    return tuple(sorted(map(str, lock.recipients))) if lock else ()
+
+
+def _new_slot_copies(lock: Lock, archive_key: bytes, keys: ScopeKeys, uuid: bytes) -> bytes:
+    """The active first copy and the empty second."""
+    slots = new_slots(lock, archive_key, uuid)
+    first = replace(slots, mac=keys.slot_mac(slots.body())).serialize(lock.slot_copy_bytes)
+    return first + bytes(lock.slot_copy_bytes)
+
+
+def _sync_directory(path: bytes) -> None:
+    """Make the file's name durable too."""
+    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _named_full_disk() -> Iterator[None]:
+    """A full disk gets the error class that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFullError("no room left for the archive: make room and repeat the command to resume") from error
+        raise
