@@ -119,7 +119,11 @@ def open_commit_before(file: ArchiveFile, opened: Opened, commit: Commit) -> Ope
 
 def _add_index(base: Base, content: Content, chunks: int, fragments: int) -> None:
     """Replace the index pages from the one after which nothing was complete."""
-    totals = {KIND_LOCATOR: content.commit.chunks, KIND_CHUNK: content.commit.chunks, KIND_FRAGMENT: content.sealed.fragments}
+    totals = {
+        KIND_LOCATOR: content.commit.chunks,
+        KIND_CHUNK: content.commit.chunks,
+        KIND_FRAGMENT: content.sealed.fragments,
+    }
     before = {KIND_LOCATOR: chunks, KIND_CHUNK: chunks, KIND_FRAGMENT: fragments}
     for kind in INDEX_KINDS:
         if content.commit.snapshot:

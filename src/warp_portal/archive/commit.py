@@ -141,4 +141,3 @@ class Commit:
             raise FormatError("commit: number of chunks and root contradict each other")
         if not self.signed and (self.signature != _NO_SIGNATURE or self.signer_tag != _NO_TAG):
             raise FormatError("commit: a signature that its flags do not announce")
-

@@ -1,6 +1,6 @@
 """Writing a commit: TOC, padding, and the 256 bytes that make it all valid, with a sync before and after them.
 
-    … pages │ TOC │ zeros to 4096 │ ── sync ── commit ── sync ──
+… pages │ TOC │ zeros to 4096 │ ── sync ── commit ── sync ──
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """The TOC of a commit (docs/format.md §8): a clear part that anyone can verify the file by, and a sealed part for readers.
 
-    u32 clear length │ clear part │ dp of the sealed part 32 │ sealed part
+u32 clear length │ clear part │ dp of the sealed part 32 │ sealed part
 """
 
 import struct
@@ -114,7 +114,9 @@ def _parse_pages(raw: bytes, start: int, count: int) -> tuple[PageRef, ...]:
     return tuple(pages)
 
 
-def _page_refs(rows: Iterable[tuple[int, int, int, int, int, int, bytes, bytes] | tuple[int, ...]]) -> Iterable[PageRef]:
+def _page_refs(
+    rows: Iterable[tuple[int, int, int, int, int, int, bytes, bytes] | tuple[int, ...]],
+) -> Iterable[PageRef]:
     for row in rows:
         kind, zero, more_zero, records, offset, stored_bytes, digest, *root = row
         if zero or more_zero:
