@@ -17,6 +17,7 @@ pub mod keys;
 pub mod matcher;
 pub mod measure;
 pub mod merkle;
+pub mod pages;
 mod parse;
 pub mod paths;
 pub mod seal;
