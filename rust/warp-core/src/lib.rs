@@ -3,7 +3,10 @@
 //! Pure and synchronous; it knows no Python, reads no configuration and picks no policy.
 #![forbid(unsafe_code)]
 
+pub mod attributes;
+pub mod baseline;
 pub mod codec;
+pub mod columns;
 pub mod cutter;
 pub mod dedup;
 pub mod digest;
@@ -11,8 +14,13 @@ pub mod entropy;
 pub mod entry;
 pub mod error;
 pub mod keys;
+pub mod matcher;
 pub mod measure;
 pub mod merkle;
+mod parse;
+pub mod paths;
 pub mod seal;
+pub mod table;
+pub mod walk;
 
 pub use error::{Error, Result};

@@ -1,0 +1,161 @@
+//! Tables of entries in archive order: one file-table page (docs/format.md §7), or a batch that is to become some.
+
+use std::collections::BTreeSet;
+
+use crate::Result;
+use crate::columns::{Column, ColumnSource, ColumnWriter};
+use crate::entry::{Entry, Kind};
+use crate::matcher::{Matcher, SortedMatches};
+use crate::parse::{MAX_PAGE_ENTRIES, parse_columns};
+pub use crate::paths::compare_paths;
+
+/// From this many entries on, a page closes where the hash of a path says so.
+const MIN_PAGE_ENTRIES: usize = 1_024;
+/// A page closes once its MessagePack form is larger than this.
+const MAX_PAGE_SIZE: usize = 1 << 20;
+/// The bits of the hash's first two bytes that are zero where a page closes: once in 1,024 paths.
+const PAGE_MASK: u16 = 0x3ff;
+
+/// Entries of a tree, strictly ascending by [`compare_paths`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryTable {
+    /// In archive order.
+    pub entries: Vec<Entry>,
+}
+
+impl EntryTable {
+    /// The columns of docs/format.md §7 with their keys, in that order.
+    pub fn to_columns(&self) -> Vec<(&'static str, Column)> {
+        let mut writer = ColumnWriter::with_capacity(self.entries.len());
+        let mut previous: &[u8] = &[];
+        for entry in &self.entries {
+            writer.push(previous, entry);
+            previous = &entry.path;
+        }
+        writer.finish()
+    }
+
+    /// The table of at most 4,096 entries that [`Self::to_columns`] gives exactly these columns for; [`Error::Format`]
+    /// if there is none.
+    ///
+    /// [`Error::Format`]: crate::Error::Format
+    pub fn from_columns(columns: &ColumnSource<'_>) -> Result<Self> {
+        Ok(Self {
+            entries: parse_columns(columns)?,
+        })
+    }
+
+    /// Index of the entry with exactly this path.
+    pub fn find(&self, path: &[u8]) -> Option<usize> {
+        self.entries
+            .binary_search_by(|entry| compare_paths(&entry.path, path))
+            .ok()
+    }
+
+    /// Indices of the entries that match, themselves or by a directory above them.
+    pub fn matching(&self, matcher: &Matcher) -> Vec<usize> {
+        let mut matches = SortedMatches::new(matcher);
+        self.indices(|entry| matches.matches(&entry.path, entry.kind == Kind::Directory))
+    }
+
+    /// Distinct owners and groups, ascending.
+    pub fn owners(&self) -> (Vec<u32>, Vec<u32>) {
+        let uids: BTreeSet<u32> = self.entries.iter().map(|entry| entry.uid).collect();
+        let gids: BTreeSet<u32> = self.entries.iter().map(|entry| entry.gid).collect();
+        (uids.into_iter().collect(), gids.into_iter().collect())
+    }
+
+    /// Number of regular files, further names not counted, and their logical bytes.
+    pub fn totals(&self) -> (u64, u64) {
+        let files = self.entries.iter().filter(|entry| entry.kind == Kind::File);
+        files.fold((0, 0), |(count, bytes), file| {
+            (count + 1, file.size.saturating_add(bytes))
+        })
+    }
+
+    /// Indices of the entries whose recipe touches any of the ordinal ranges `[first, end)`, sorted and disjoint.
+    pub fn using(&self, fragments: &[(u64, u64)]) -> Vec<usize> {
+        let touched = |first: u64, count: u64| {
+            let next = fragments.partition_point(|(_, end)| *end <= first);
+            fragments
+                .get(next)
+                .is_some_and(|(start, _)| *start < first.saturating_add(count))
+        };
+        self.indices(|entry| entry.runs.iter().any(|run| touched(run.first, run.count)))
+    }
+
+    fn indices(&self, mut wanted: impl FnMut(&Entry) -> bool) -> Vec<usize> {
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| wanted(entry))
+            .map(|(index, _)| index)
+            .collect()
+    }
+}
+
+/// Cuts a stream of complete entries into file-table pages by the rule of docs/format.md §7.
+///
+/// Where a page closes depends on the entries since the last close only, so most pages of a changed tree are those of
+/// the tree before.
+#[derive(Debug, Default)]
+pub struct PageCutter {
+    entries: Vec<Entry>,
+    measure: ColumnWriter<usize>,
+}
+
+impl PageCutter {
+    /// A cutter at the beginning of a page.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Add the next entry in archive order, its recipe complete; the page, if it closes after this entry.
+    pub fn push(&mut self, entry: Entry) -> Option<EntryTable> {
+        self.measure.push(
+            self.entries.last().map_or(&[], |before| &before.path),
+            &entry,
+        );
+        self.entries.push(entry);
+        self.closes().then(|| EntryTable {
+            entries: std::mem::take(self).entries,
+        })
+    }
+
+    /// The entries of the page that is still open.
+    pub fn open(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The last page, if it has any entry.
+    pub fn finish(self) -> Option<EntryTable> {
+        (!self.entries.is_empty()).then_some(EntryTable {
+            entries: self.entries,
+        })
+    }
+
+    fn closes(&self) -> bool {
+        let count = self.entries.len();
+        let by_hash = || {
+            count >= MIN_PAGE_ENTRIES
+                && self
+                    .entries
+                    .last()
+                    .is_some_and(|entry| ends_page(&entry.path))
+        };
+        count >= MAX_PAGE_ENTRIES || self.measure.raw_size() > MAX_PAGE_SIZE || by_hash()
+    }
+}
+
+/// Whether a page that is long enough closes after this path.
+fn ends_page(path: &[u8]) -> bool {
+    let hash = blake3::hash(path);
+    let head = hash
+        .as_bytes()
+        .first_chunk()
+        .map_or(0, |bytes| u16::from_le_bytes(*bytes));
+    head & PAGE_MASK == 0
+}
+
+#[cfg(test)]
+mod tests;
