@@ -5,6 +5,8 @@
 
 pub mod attributes;
 pub mod baseline;
+pub mod chunk_index;
+pub mod chunk_read;
 pub mod codec;
 pub mod columns;
 pub mod cutter;
@@ -23,6 +25,8 @@ mod parse;
 pub mod paths;
 pub mod seal;
 pub mod table;
+pub mod unpack;
+pub mod verify;
 pub mod walk;
 
 pub use error::{Error, Result};
