@@ -105,7 +105,9 @@ def read_tables(file: ArchiveFile, keys: ScopeKeys, table_pages: list[Page]) -> 
         yield read_table(file, keys, page)
 
 
-def read_chunk_index(file: ArchiveFile, keys: ScopeKeys, content: Content, chunk_max: int, keep_ids: bool) -> ChunkIndex:
+def read_chunk_index(
+    file: ArchiveFile, keys: ScopeKeys, content: Content, chunk_max: int, keep_ids: bool
+) -> ChunkIndex:
     """The whole chunk index of a snapshot, its columns checked against each other."""
     index = ChunkIndex(bool(keys.suite), chunk_max)
     for page in content.pages[KIND_LOCATOR]:

@@ -136,7 +136,12 @@ def _check_frame(raw: bytes, fields: tuple[int, ...]) -> None:
     if fields[4] & ~ENCRYPTED:
         raise VersionError("the archive needs a feature that this program lacks: update it")
     normalization_window = _CUTTER_PARAMETERS.get(fields[11])
-    if fields[8] != _HASH_BLAKE3 or fields[9] not in _SUITES or fields[10] != _DERIVATION or normalization_window is None:
+    if (
+        fields[8] != _HASH_BLAKE3
+        or fields[9] not in _SUITES
+        or fields[10] != _DERIVATION
+        or normalization_window is None
+    ):
         raise VersionError("the archive uses an algorithm that this program lacks: update it")
     if (fields[12], fields[13]) != normalization_window:
         raise FormatError("header: parameters of the cutter")

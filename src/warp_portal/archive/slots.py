@@ -1,6 +1,6 @@
 """Key slots (docs/format.md §3): one copy of the slot area as a value, and ways in and out of each kind of slot.
 
-    "WSLT" │ u32 generation │ u16 count │ u16 zero │ u32 used │ slots … │ MAC 32 │ zeros up to the copy's length
+"WSLT" │ u32 generation │ u16 count │ u16 zero │ u32 used │ slots … │ MAC 32 │ zeros up to the copy's length
 """
 
 import hmac
@@ -80,7 +80,9 @@ class SlotCopy:
         """The whole copy of `copy_bytes`; raises UsageError if the slots do not fit."""
         content = self.body() + self.mac
         if len(content) > copy_bytes:
-            raise UsageError(f"{len(self.slots)} key slots need {len(content)} bytes; this archive has room for {copy_bytes}")
+            raise UsageError(
+                f"{len(self.slots)} key slots need {len(content)} bytes; this archive has room for {copy_bytes}"
+            )
         return content.ljust(copy_bytes, b"\0")
 
     def check_mac(self, keys: ScopeKeys) -> None:
@@ -182,7 +184,9 @@ def open_with_identity(slot: Slot, uuid: bytes, identity: Identity) -> bytes | N
     except IntegrityError:
         return None
     commitment = slot.body[_TAG_BYTES : _TAG_BYTES + _COMMITMENT_BYTES]
-    if len(archive_key) != ARCHIVE_KEY_BYTES or not hmac.compare_digest(commitment, _recipient_commitment(archive_key, info)):
+    if len(archive_key) != ARCHIVE_KEY_BYTES or not hmac.compare_digest(
+        commitment, _recipient_commitment(archive_key, info)
+    ):
         raise IntegrityError("key slot: its commitment does not match: made to open differently for different people")
     return archive_key
 
