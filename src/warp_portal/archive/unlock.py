@@ -20,7 +20,7 @@ from warp_portal.archive.slots import (
     seal_for_recipient,
 )
 from warp_portal.errors import IntegrityError, KeyRequiredError, UsageError, WrongKeyError
-from warp_portal.keys.password import Argon2Cost
+from warp_portal.keys.password import DEFAULT_COST, Argon2Cost
 from warp_portal.keys.recipients import Identity, Recipient
 
 DEFAULT_SLOT_COPY_BYTES: Final = 16384  # twelve X-Wing recipients
@@ -42,6 +42,9 @@ class Unlock:
         return f"Unlock({len(self.passphrases)} passphrases, {len(self.identities)} identities)"
 
 
+NO_KEY: Final = Unlock()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Lock:
     """What shall open a new archive, and its cipher suite."""
@@ -49,7 +52,7 @@ class Lock:
     passphrases: tuple[str, ...] = ()
     recipients: tuple[Recipient, ...] = ()
     suite: int = SUITE_CHACHA20_POLY1305
-    cost: Argon2Cost = Argon2Cost()
+    cost: Argon2Cost = DEFAULT_COST
     slot_copy_bytes: int = DEFAULT_SLOT_COPY_BYTES
 
     def __repr__(self) -> str:
