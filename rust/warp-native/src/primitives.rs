@@ -93,7 +93,7 @@ struct Frontier {
 #[pymethods]
 impl Frontier {
     #[new]
-    #[pyo3(signature = (size=0, nodes=None))]
+    #[pyo3(signature = (size=0, nodes=None), text_signature = "(size=0, nodes=b'')")]
     fn new(size: u64, nodes: Option<Bytes>) -> PyResult<Self> {
         let nodes = match &nodes {
             Some(nodes) => nodes.as_arrays::<32>("nodes")?.to_vec(),
