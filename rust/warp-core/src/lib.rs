@@ -20,6 +20,8 @@ pub mod matcher;
 pub mod measure;
 pub mod merkle;
 pub mod pack;
+pub mod pages;
+mod parse;
 pub mod paths;
 pub mod seal;
 pub mod table;

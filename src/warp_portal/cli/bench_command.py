@@ -67,9 +67,7 @@ def measure_cpu(output: Output, data: str | None, size: str, seconds: float, **f
     settings = begin(output, "bench cpu", **flags)
     from warp_portal._native import measure
 
-    threads = (
-        settings.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    threads = settings.threads or cores()
     sample = collect(data, parse_bytes(size))
     output.record("data", about=sample.about, bytes=len(sample.data), threads=threads)
     output.status(f"data: {sample.about}, {format_bytes(len(sample.data))}; each figure takes {seconds} s")
@@ -111,6 +109,11 @@ def collect(path: str | None, most_bytes: int) -> Sample:
             f"{about}: only {format_bytes(total)} found there: measuring needs {format_bytes(LEAST_SAMPLE_BYTES)}"
         )
     return Sample(b"".join(pieces), f"{count_of(len(pieces), 'file')} of {about}", tuple(small))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def report_files(output: Output, sample: Sample) -> None:

@@ -1,0 +1,58 @@
+import base64
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warp_portal.cli.text import columns, count_of, path_fields, printable
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"plain name.txt", "plain name.txt"),
+        ("größe/日本".encode(), "größe/日本"),
+        (b"\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        (b"a\nb\rc\td", "a\\x0ab\\x0dc\\x09d"),
+        (b"back\\slash", "back\\\\slash"),
+        (b"\xff\xfe", "\\xff\\xfe"),
+        ("evil\u202egnp.exe".encode(), "evil\\u202egnp.exe"),
+        ("wide\u2003blank".encode(), "wide\\u2003blank"),
+        ("tag\U000e0041".encode(), "tag\\U000e0041"),
+        ("\u0085".encode(), "\\x85"),
+    ],
+)
+def test_what_a_terminal_would_not_simply_show_is_escaped(name: bytes, shown: str) -> None:
+    assert printable(name) == shown
+
+
+@given(st.binary())
+def test_nothing_printed_controls_a_terminal(name: bytes) -> None:
+    assert all(unicodedata.category(character)[0] in "LMNPSZ" for character in printable(name))
+
+
+@given(st.binary(), st.binary())
+def test_different_names_look_different(one: bytes, other: bytes) -> None:
+    if one.isascii() and other.isascii():
+        assert (printable(one) == printable(other)) == (one == other)
+
+
+@given(st.binary())
+def test_json_says_every_path_exactly(path: bytes) -> None:
+    fields = path_fields(path, "link")
+    exact = base64.b64decode(fields["link_b64"]) if "link_b64" in fields else fields["link"].encode()
+    assert exact == path
+
+
+def test_columns_are_aligned() -> None:
+    assert columns([("a", "10"), ("bcd", "5")], right=(1,)) == ["a    10", "bcd   5"]
+    assert columns([]) == []
+
+
+def test_counts_agree_with_their_noun() -> None:
+    assert [count_of(1, "file"), count_of(1200, "file"), count_of(0, "entry", "entries")] == [
+        "1 file",
+        "1,200 files",
+        "0 entries",
+    ]

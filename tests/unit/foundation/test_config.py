@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+
+from warp_portal import config
+from warp_portal.config import ConfigFile, load
+from warp_portal.errors import UsageError
+
+
+def written(path: Path, text: str, *, trusted: bool = True) -> ConfigFile:
+    path.write_text(text)
+    return ConfigFile(str(path), trusted)
+
+
+def test_defaults_hold_where_nothing_is_set() -> None:
+    effective = load(files=(), environ={})
+    assert effective.config == config.Config()
+    assert set(effective.origin.values()) == {"default"}
+
+
+def test_the_last_source_wins_and_is_named(tmp_path: Path) -> None:
+    system = written(tmp_path / "system.toml", 'threads = 1\nmemory = "1M"\nprofile = "fine"\ncutter = "fixed"')
+    user = written(tmp_path / "user.toml", 'memory = "2M"\nprofile = "bulk"\ncutter = "buzhash64"')
+    environ = {"WARP_PROFILE": "general", "WARP_CUTTER": "fixed"}
+    effective = load(files=(system, user), environ=environ, flags={"cutter": "buzhash64", "overwrite": None})
+    assert (effective.config.threads, effective.config.memory) == (1, 2 << 20)
+    assert (effective.config.profile, effective.config.cutter) == ("general", "buzhash64")
+    named = [effective.origin[name] for name in ("threads", "memory", "profile", "cutter", "overwrite")]
+    assert named == [system.path, user.path, "WARP_PROFILE", "--cutter", "default"]
+
+
+def test_lists_given_by_flags_are_added(tmp_path: Path) -> None:
+    file = written(tmp_path / "c.toml", 'exclude = ["*.o"]')
+    effective = load(files=(file,), environ={}, flags={"exclude": ("*.tmp",)})
+    assert effective.config.exclude == ("*.o", "*.tmp")
+
+
+def test_lists_in_the_environment_are_split() -> None:
+    assert load(files=(), environ={"WARP_IDENTITY": "/a:/b"}).config.identity == ("/a", "/b")
+
+
+def test_an_untrusted_file_sets_only_what_is_harmless(tmp_path: Path) -> None:
+    harmless = written(tmp_path / "a.toml", "exclude_caches = true", trusted=False)
+    assert load(files=(harmless,), environ={}).config.exclude_caches
+    for line in (
+        'recipient = ["warp-recipient-xwing:aa"]',
+        'state_dir = "/tmp/x"',
+        "verify_writes = false",
+        'sign = "key"',
+    ):
+        hostile = written(tmp_path / "b.toml", line, trusted=False)
+        with pytest.raises(UsageError, match="cannot be set here"):
+            load(files=(hostile,), environ={})
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("threads = -1", "whole number"), ("threads = true", "whole number"), ('memory = "5Q"', "no size"),
+        ('profile = "huge"', "one of fine"), ("exclude = [1]", "list of texts"), ('exclude_caches = "maybe"', "true or false"),
+        ("checkpoint_seconds = 0", "seconds"), ('checkpoint_seconds = "soon"', "seconds"), ('sign = ""', "a text"),
+        ("thread = 1", "did you mean 'threads'"), ("zzz = 1", "config list"), ("threads =", "TOML"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_names_its_source(tmp_path: Path, line: str, complaint: str) -> None:
+    file = written(tmp_path / "c.toml", line)
+    with pytest.raises(UsageError, match=complaint) as caught:
+        load(files=(file,), environ={})
+    assert str(caught.value).startswith(file.path)
+
+
+def test_a_file_that_is_not_there_is_no_error(tmp_path: Path) -> None:
+    assert load(files=(ConfigFile(str(tmp_path / "none.toml")),), environ={}).config == config.Config()
+
+
+def test_the_files_read_are_the_system_user_and_project_ones(tmp_path: Path) -> None:
+    files = config.default_files({"WARP_CONFIG": "/somewhere.toml"})
+    assert [file.path for file in files] == [config.SYSTEM_FILE, "/somewhere.toml", ".warp-portal.toml"]
+    assert [file.trusted for file in files] == [True, True, False]
+    assert config.user_file({}).endswith("/warp-portal/config.toml")
+
+
+def test_storing_keeps_comments_and_other_lines(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "config.toml"
+    config.store("memory", ["512M"], path)
+    path.write_text("# mine\n" + path.read_text() + "threads = 2 # few\n")
+    config.store("threads", ["3"], path)
+    config.store("exclude", ["*.o", "a b"], path)
+    assert path.read_text() == '# mine\nmemory = "512M"\nthreads = 3 # few\nexclude = ["*.o", "a b"]\n'
+    loaded = load(files=(ConfigFile(str(path)),), environ={}).config
+    assert (loaded.memory, loaded.threads, loaded.exclude) == (512 << 20, 3, ("*.o", "a b"))
+
+
+def test_storing_refuses_what_would_not_load(tmp_path: Path) -> None:
+    for name, values in (("threads", ["x"]), ("threads", ["1", "2"]), ("nothing", ["1"])):
+        with pytest.raises(UsageError):
+            config.store(name, values, tmp_path / "c.toml")
+    assert not (tmp_path / "c.toml").exists()
+
+
+def test_the_state_directory_follows_the_platform_unless_set() -> None:
+    assert config.Config().state_path().endswith("warp-portal")
+    assert config.Config(state_dir="/x").state_path() == "/x"
+
+
+def test_debugging_is_asked_for_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not config.debugging()
+    monkeypatch.setenv("WARP_DEBUG", "1")
+    assert config.debugging()

@@ -1,0 +1,68 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warp_portal.errors import UsageError
+from warp_portal.units import format_bytes, format_duration, format_rate, parse_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0), ("4096", 4096), ("7B", 7), ("64K", 65536), ("64k", 65536), ("1.5M", 1572864), (".5K", 512),
+        ("1GB", 10**9), ("1GiB", 2**30), ("1 gib", 2**30), (" 2T ", 2**41), ("9007199254740993", 9007199254740993),
+    ],
+)  # fmt: skip
+def test_sizes_are_read_with_binary_letters(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "1X", "-1", "1e6", "1,5M", "0x10", "9E9", "99999999999E", "1 2", "1iB"])
+def test_other_texts_are_no_sizes(text: str) -> None:
+    with pytest.raises(UsageError, match=r"size|larger"):
+        parse_bytes(text)
+
+
+@given(st.integers(0, 2**62))
+def test_printing_keeps_three_digits(size: int) -> None:
+    text = format_bytes(size)
+    number, unit = text.split()
+    factor = 1000 ** ["B", "kB", "MB", "GB", "TB", "PB", "EB"].index(unit)
+    assert abs(float(number) * factor - size) <= 0.0051 * size
+    assert len(number.replace(".", "")) <= 3 or float(number) == 1000
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.00 MB"),
+        (1_340_000_000, "1.34 GB"),
+    ],
+)
+def test_sizes_are_printed_decimal(size: int, text: str) -> None:
+    assert format_bytes(size) == text
+
+
+def test_a_rate_is_a_size_a_second() -> None:
+    assert format_rate(2.5e9) == "2.50 GB/s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 ms"),
+        (0.0123, "12 ms"),
+        (0.9999, "1.0 s"),
+        (9.94, "9.9 s"),
+        (42, "0:42"),
+        (59.7, "1:00"),
+        (3725, "1:02:05"),
+        (180000, "2 d 2 h"),
+    ],
+)
+def test_durations_suit_their_length(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
