@@ -21,8 +21,8 @@ RUNS = st.lists(st.tuples(st.integers(0, 2**40), st.integers(1, 2**20)), max_siz
 
 
 @st.composite
-def entries(draw: st.DrawFn, path: bytes) -> Entry:
-    kind = draw(st.sampled_from(list(Kind)))
+def entries(draw: st.DrawFn, path: bytes, before: bytes | None) -> Entry:
+    kind = draw(st.sampled_from([kind for kind in Kind if before or kind != Kind.HARDLINK]))
     entry = Entry(
         path,
         kind,
@@ -34,8 +34,10 @@ def entries(draw: st.DrawFn, path: bytes) -> Entry:
         inode=draw(st.integers(0, 2**64 - 1)),
         xattrs=tuple(sorted(draw(XATTRS).items())),
     )
-    if kind in (Kind.SYMLINK, Kind.HARDLINK):
+    if kind == Kind.SYMLINK:
         return replace(entry, link=draw(PATHS.filter(bool)))
+    if kind == Kind.HARDLINK and before:
+        return replace(entry, link=before, size=draw(U32))
     if kind in (Kind.CHAR_DEVICE, Kind.BLOCK_DEVICE):
         return replace(entry, rdev=draw(U32) << 32 | draw(U32))
     return draw(files(entry)) if kind == Kind.FILE else entry
@@ -56,7 +58,7 @@ def files(draw: st.DrawFn, entry: Entry) -> Entry:
 @st.composite
 def trees(draw: st.DrawFn) -> list[Entry]:
     paths = sorted(set(draw(st.lists(PATHS, min_size=1, max_size=12))), key=order_key)
-    return [draw(entries(path)) for path in paths]
+    return [draw(entries(path, before)) for before, path in zip([None, *paths], paths, strict=False)]
 
 
 @given(trees())
