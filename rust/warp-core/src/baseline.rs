@@ -122,3 +122,151 @@ fn is_unchanged(known: &Entry, found: &Entry) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Run, Xattrs};
+    use crate::table::tests::file;
+    use crate::walk::tests::Scratch;
+    use crate::walk::{Root, WalkOptions, Walker};
+
+    const LATER: i64 = i64::MAX;
+
+    fn walk(tree: &Scratch) -> WalkBatch {
+        let root = Root {
+            stored: Vec::new(),
+            path: tree.path().into(),
+        };
+        let options = WalkOptions {
+            roots: vec![root],
+            ..WalkOptions::default()
+        };
+        Walker::new(options).unwrap().next(10_000).unwrap().unwrap()
+    }
+
+    /// The table that packing this walk would have given.
+    fn packed(batch: &WalkBatch) -> EntryTable {
+        let complete = |found: &WalkEntry| {
+            let mut entry = found.entry.clone();
+            entry.xattrs = [(b"user.k".to_vec(), b"v".to_vec())].into();
+            match entry.kind {
+                Kind::File => {
+                    entry.runs = vec![Run {
+                        first: entry.inode,
+                        count: 1,
+                    }]
+                }
+                Kind::Symlink => entry.link = found.read_link().unwrap(),
+                _ => {}
+            }
+            entry
+        };
+        EntryTable {
+            entries: batch.entries.iter().map(complete).collect(),
+        }
+    }
+
+    fn apply(table: EntryTable, batch: &mut WalkBatch, scan_time_ns: i64) -> usize {
+        let mut baseline = Baseline::new(scan_time_ns);
+        baseline.push(table);
+        baseline.finish();
+        baseline.apply(batch)
+    }
+
+    #[test]
+    fn an_unchanged_tree_is_taken_whole() {
+        let tree = Scratch::new("unchanged").with(&[b"a/b", b"a/c", b"d"]);
+        std::os::unix::fs::symlink("x", tree.path().join("l")).unwrap();
+        std::fs::hard_link(tree.path().join("d"), tree.path().join("e")).unwrap();
+        let mut batch = walk(&tree);
+        let table = packed(&batch);
+        assert_eq!(apply(table.clone(), &mut batch, LATER), 7);
+        assert!(batch.entries.iter().all(|found| found.reused));
+        assert_eq!(
+            batch
+                .entries
+                .iter()
+                .map(|found| found.entry.clone())
+                .collect::<Vec<_>>(),
+            table.entries
+        );
+    }
+
+    #[test]
+    fn a_ctime_too_near_to_the_walk_is_not_trusted() {
+        let tree = Scratch::new("racy").with(&[b"f"]);
+        let mut batch = walk(&tree);
+        let table = packed(&batch);
+        let ctime = batch
+            .entries
+            .iter()
+            .map(|found| found.entry.ctime)
+            .max()
+            .unwrap();
+        let settled = ctime.seconds * 1_000_000_000 + i64::from(ctime.nanos) + MARGIN_NS;
+        assert_eq!(apply(table.clone(), &mut batch.clone(), settled), 0);
+        assert_eq!(apply(table, &mut batch, settled + 1), 2);
+        assert_eq!(apply(EntryTable::default(), &mut batch, i64::MIN), 0);
+    }
+
+    #[test]
+    fn any_difference_means_reading_again() {
+        let tree = Scratch::new("differs").with(&[b"f"]);
+        let batch = walk(&tree);
+        let changes: [fn(&mut Entry); 7] = [
+            |entry| entry.size += 1,
+            |entry| entry.mtime.nanos ^= 1,
+            |entry| entry.ctime.seconds -= 1,
+            |entry| entry.inode += 1,
+            |entry| entry.path.push(b'x'),
+            |entry| entry.flags = FLAG_CHANGED_WHILE_READ,
+            |entry| (entry.kind, entry.link) = (Kind::Hardlink, b"e".to_vec()),
+        ];
+        for change in changes {
+            let (mut table, mut batch) = (packed(&batch), batch.clone());
+            change(&mut table.entries[1]);
+            assert_eq!(apply(table, &mut batch, LATER), 1, "the directory alone");
+            assert!(!batch.entries[1].reused && batch.entries[1].entry.runs.is_empty());
+        }
+    }
+
+    #[test]
+    fn entries_that_came_or_went_do_not_disturb_the_join() {
+        let tree = Scratch::new("join").with(&[b"b", b"d", b"f", b"h/i"]);
+        let mut batch = walk(&tree);
+        let mut entries = packed(&batch).entries;
+        entries.retain(|entry| entry.path != b"d");
+        for gone in ["a", "c/x", "e", "g", "h/j", "z"] {
+            entries.push(file(gone));
+        }
+        entries.sort_by(|a, b| compare_paths(&a.path, &b.path));
+        let mut baseline = Baseline::new(LATER);
+        for pair in entries.chunks(2) {
+            baseline.push(EntryTable {
+                entries: pair.to_vec(),
+            });
+        }
+        assert_eq!(baseline.apply(&mut batch), 5);
+        assert!(!batch.entries[2].reused && batch.entries[2].entry.xattrs == Xattrs::default());
+    }
+
+    #[test]
+    fn it_is_behind_until_a_table_reaches_the_end_of_the_batch() {
+        let tree = Scratch::new("behind").with(&[b"m"]);
+        let batch = walk(&tree);
+        let mut baseline = Baseline::new(0);
+        assert!(baseline.behind(&batch) && !baseline.behind(&WalkBatch::default()));
+        baseline.push(EntryTable {
+            entries: vec![file("a")],
+        });
+        assert!(baseline.behind(&batch));
+        baseline.push(EntryTable {
+            entries: vec![file("m")],
+        });
+        assert!(!baseline.behind(&batch));
+        let mut ended = Baseline::new(0);
+        ended.finish();
+        assert!(!ended.behind(&batch));
+    }
+}

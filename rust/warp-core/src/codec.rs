@@ -4,11 +4,15 @@
 
 use std::io::Cursor;
 
-use lz4::block::{CompressionMode, compress_bound, compress_to_buffer, decompress_to_buffer};
-use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
+use lz4::block::{CompressionMode, compress_bound, compress_to_buffer};
+use zstd::zstd_safe::{self, CCtx, CParameter};
 
 use crate::entropy::Probe;
 use crate::{Error, Result};
+
+mod decode;
+
+pub use decode::Decoder;
 
 /// How a payload's raw bytes are stored; the values are those of the format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,14 +50,11 @@ const BLOCK: usize = 64 << 10;
 const STORED_RAW: u32 = 1 << 31;
 /// What LZ4 can take (LZ4_MAX_INPUT_SIZE).
 const LZ4_MAX: usize = 0x7E00_0000;
-/// No LZ4 sequence yields more bytes than this from one.
-const LZ4_MAX_RATIO: u64 = 255;
 /// zstd's levels: the fast ones below 0 go further, but gain nothing there.
 const ZSTD_LEVELS: std::ops::RangeInclusive<i32> = -100..=22;
 const LZ4_LEVELS: std::ops::RangeInclusive<i32> = -100..=12;
 /// First level at which LZ4 searches harder, as in the lz4 tool.
 const LZ4_FIRST_HIGH_LEVEL: i32 = 3;
-const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528u32.to_le_bytes();
 
 /// A codec and level for chunks that look compressible enough.
 #[derive(Clone, Debug)]
@@ -224,95 +225,6 @@ impl Encoder {
     }
 }
 
-/// Decodes payloads; keeps its context for the next. One a thread.
-pub struct Decoder {
-    zstd: DCtx<'static>,
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Decoder {
-    /// A decoder.
-    pub fn new() -> Self {
-        Self {
-            zstd: DCtx::create(),
-        }
-    }
-
-    /// Replaces the content of `out` by the raw bytes of `payload`, at most `max_raw`; returns its codec.
-    /// A buffer that is used again is not zeroed again.
-    ///
-    /// # Errors
-    /// [`Error::Format`] for anything that is not a payload of at most `max_raw` raw bytes; `out` is then empty.
-    pub fn decode(&mut self, payload: &[u8], max_raw: usize, out: &mut Vec<u8>) -> Result<Codec> {
-        let decoded = self.decode_into(payload, max_raw, out);
-        if decoded.is_err() {
-            out.clear();
-        }
-        decoded
-    }
-
-    fn decode_into(&mut self, payload: &[u8], max_raw: usize, out: &mut Vec<u8>) -> Result<Codec> {
-        let Header { codec, raw, stored } = Header::parse(payload, max_raw)?;
-        match codec {
-            Codec::Store => decode_store(stored, raw, out),
-            Codec::Zstd => self.decode_zstd(stored, raw, out),
-            Codec::Lz4 => decode_lz4(stored, raw, out),
-            Codec::Lz4Blocks => decode_lz4_blocks(stored, raw, out),
-        }?;
-        Ok(codec)
-    }
-
-    fn decode_zstd(&mut self, stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<()> {
-        let one_frame = stored.starts_with(&ZSTD_MAGIC)
-            && zstd_safe::find_frame_compressed_size(stored) == Ok(stored.len());
-        let content = zstd_safe::get_frame_content_size(stored).ok().flatten();
-        if !one_frame || content != Some(raw as u64) {
-            return Err(Error::format("payload: zstd frame"));
-        }
-        out.clear();
-        out.reserve_exact(raw);
-        match self.zstd.decompress(out, stored) {
-            Ok(length) if length == raw => Ok(()),
-            _ => Err(Error::format("payload: zstd frame")),
-        }
-    }
-}
-
-struct Header<'a> {
-    codec: Codec,
-    raw: usize,
-    stored: &'a [u8],
-}
-
-impl<'a> Header<'a> {
-    fn parse(payload: &'a [u8], max_raw: usize) -> Result<Self> {
-        let (header, stored) = payload
-            .split_first_chunk::<PAYLOAD_HEADER_LEN>()
-            .ok_or_else(|| Error::format("payload: shorter than its header"))?;
-        let [codec, zero0, zero1, zero2, lengths @ ..] = header;
-        if [zero0, zero1, zero2] != [&0; 3] {
-            return Err(Error::format("payload: reserved bytes"));
-        }
-        let (lengths, _) = lengths.as_chunks::<8>();
-        let [raw, length] = [lengths[0], lengths[1]].map(u64::from_le_bytes);
-        if length != stored.len() as u64 {
-            return Err(Error::format("payload: stored length"));
-        }
-        let raw = usize::try_from(raw).ok().filter(|&raw| raw <= max_raw);
-        let raw = raw.ok_or_else(|| Error::format("payload: raw length"))?;
-        Ok(Self {
-            codec: Codec::try_from(*codec)?,
-            raw,
-            stored,
-        })
-    }
-}
-
 fn write_header(header: &mut [u8], codec: Codec, raw: usize, stored: usize) {
     header[0] = codec as u8;
     header[4..12].copy_from_slice(&(raw as u64).to_le_bytes());
@@ -322,65 +234,6 @@ fn write_header(header: &mut [u8], codec: Codec, raw: usize, stored: usize) {
 /// Whether an encoding pays: it is smaller than 0.97 × raw.
 fn is_smaller(encoded: usize, raw: usize) -> bool {
     encoded as u128 * 100 < raw as u128 * 97
-}
-
-fn decode_store(stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<()> {
-    if stored.len() != raw {
-        return Err(Error::format("payload: raw length of stored bytes"));
-    }
-    out.clear();
-    out.extend_from_slice(stored);
-    Ok(())
-}
-
-fn decode_lz4(stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<()> {
-    if raw > LZ4_MAX || raw as u64 > LZ4_MAX_RATIO * stored.len() as u64 {
-        return Err(Error::format("payload: raw length of an lz4 block"));
-    }
-    // Grows or shrinks: only bytes that were not there yet are zeroed.
-    out.resize(raw, 0);
-    decode_block(stored, out)
-}
-
-fn decode_lz4_blocks(stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<()> {
-    let malformed = || Error::format("payload: table of lz4 blocks");
-    let (count, rest) = stored.split_first_chunk::<4>().ok_or_else(malformed)?;
-    let blocks = raw.div_ceil(BLOCK);
-    if u32::from_le_bytes(*count) as usize != blocks {
-        return Err(malformed());
-    }
-    let table = blocks.checked_mul(4).ok_or_else(malformed)?;
-    let (table, mut rest) = rest.split_at_checked(table).ok_or_else(malformed)?;
-    out.resize(raw, 0);
-    for (entry, block) in table.as_chunks::<4>().0.iter().zip(out.chunks_mut(BLOCK)) {
-        let entry = u32::from_le_bytes(*entry);
-        let length = (entry & !STORED_RAW) as usize;
-        let (bytes, after) = rest.split_at_checked(length).ok_or_else(malformed)?;
-        rest = after;
-        match entry & STORED_RAW {
-            0 => decode_block(bytes, block)?,
-            _ if length == block.len() => block.copy_from_slice(bytes),
-            _ => return Err(malformed()),
-        }
-    }
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(malformed())
-    }
-}
-
-/// Fills `block` exactly from one LZ4 block.
-fn decode_block(stored: &[u8], block: &mut [u8]) -> Result<()> {
-    let malformed = || Error::format("payload: lz4 block");
-    let (length, size) = i32::try_from(stored.len())
-        .and_then(|_| i32::try_from(block.len()))
-        .map(|size| (block.len(), size))
-        .map_err(|_| malformed())?;
-    match decompress_to_buffer(stored, Some(size), block) {
-        Ok(decoded) if decoded == length => Ok(()),
-        _ => Err(malformed()),
-    }
 }
 
 fn check_level(codec: &str, levels: &std::ops::RangeInclusive<i32>, level: i32) -> Result<()> {

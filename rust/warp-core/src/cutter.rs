@@ -18,10 +18,9 @@ pub const WINDOW: usize = 48;
 const NORMALIZATION: u32 = 2;
 /// Each step of a hash waits for the one before; independent lanes fill the wait.
 const LANES: usize = 4;
-/// Bytes of each lane per turn of the inner loop.
-const STRIDE: usize = 8;
-/// Windows of a lane that are worth its start from scratch.
-const LEAST_SHARE: usize = 4 * WINDOW;
+/// Windows of a lane, large and small. No power of two, so that the lanes' cache lines fall into different sets.
+const LANE: usize = 4032;
+const SHORT_LANE: usize = 448;
 const MIN_MEAN: u32 = 4 << 10;
 const MAX_MEAN: u32 = 16 << 20;
 const MIN_MIN: u32 = 64;
@@ -92,10 +91,53 @@ pub struct Cutter {
     loose_below: u64,
     /// Hashes below are strict candidates.
     strict_below: u64,
-    /// A byte's contribution as it enters the window.
-    entering: Box<[u64; 256]>,
-    /// And as it leaves: `rotl(entering, WINDOW)`.
-    leaving: Box<[u64; 256]>,
+    table: Box<Table>,
+}
+
+/// The contributions of each byte value. Rotating by one at every step would cost as much as both look-ups, so
+/// every second hash is kept rotated back by one (`_odd`) and the next step rotates by two.
+struct Table {
+    entering: [u64; 256],
+    leaving: [u64; 256],
+    entering_odd: [u64; 256],
+    leaving_odd: [u64; 256],
+}
+
+impl Table {
+    /// 256 little-endian u64 of `BLAKE3_keyed(key, "buzhash64")`.
+    fn new(key: &[u8; 32]) -> Box<Self> {
+        let mut bytes = [0; 256 * 8];
+        digest::keyed_xof(key, &[b"buzhash64"], &mut bytes);
+        let (words, _) = bytes.as_chunks::<8>();
+        let entering: [u64; 256] = std::array::from_fn(|byte| u64::from_le_bytes(words[byte]));
+        let leaving = entering.map(|word| word.rotate_left(WINDOW as u32));
+        Box::new(Self {
+            entering,
+            leaving,
+            entering_odd: entering.map(|word| word.rotate_right(1)),
+            leaving_odd: leaving.map(|word| word.rotate_right(1)),
+        })
+    }
+
+    /// The hash of a window from scratch.
+    fn hash(&self, window: &[u8]) -> u64 {
+        window.iter().fold(0, |hash, &byte| self.append(hash, byte))
+    }
+
+    #[inline(always)]
+    fn append(&self, hash: u64, enters: u8) -> u64 {
+        hash.rotate_left(1) ^ self.entering[usize::from(enters)]
+    }
+
+    #[inline(always)]
+    fn exchange(&self, leaves: u8, enters: u8) -> u64 {
+        self.entering[usize::from(enters)] ^ self.leaving[usize::from(leaves)]
+    }
+
+    #[inline(always)]
+    fn exchange_odd(&self, leaves: u8, enters: u8) -> u64 {
+        self.entering_odd[usize::from(enters)] ^ self.leaving_odd[usize::from(leaves)]
+    }
 }
 
 impl Cutter {
@@ -106,15 +148,12 @@ impl Cutter {
     pub fn new(algorithm: Algorithm, sizes: Sizes, key: &[u8; 32]) -> Result<Self> {
         sizes.validate(algorithm)?;
         let bits = sizes.mean.trailing_zeros();
-        let entering = table(key);
-        let leaving = Box::new(entering.map(|word| word.rotate_left(WINDOW as u32)));
         Ok(Self {
             algorithm,
             sizes,
             loose_below: 1 << (64 - (bits - NORMALIZATION)),
             strict_below: 1 << (64 - (bits + NORMALIZATION)),
-            entering,
-            leaving,
+            table: Table::new(key),
         })
     }
 
@@ -203,110 +242,88 @@ impl Cutter {
 
     /// Candidates of all windows inside `data`, whose first byte has the stream offset `base`.
     fn scan(&self, data: &[u8], base: u64, out: &mut Vec<Candidate>) {
-        let Some(windows) = (data.len() + 1)
-            .checked_sub(WINDOW)
-            .filter(|&count| count > 0)
-        else {
+        let Some(first) = data.first_chunk::<WINDOW>() else {
             return;
         };
-        let mut done = 0;
-        if windows >= LANES * LEAST_SHARE {
-            let share = (windows / LANES - 1) / STRIDE * STRIDE + 1;
-            let mut hits: [Vec<Hit>; LANES] = Default::default();
-            self.scan_lanes(
-                std::array::from_fn(|lane| &data[lane * share..][..share + WINDOW - 1]),
-                &mut hits,
-            );
-            for hits in &hits {
-                self.emit(hits, base.wrapping_add(done as u64), out);
-                done += share;
+        let mut hash = self.table.hash(first);
+        self.check(hash, base, 0, out);
+        let mut done = self.scan_blocks::<LANE>(data, 0, base, out);
+        done = self.scan_blocks::<SHORT_LANE>(data, done, base, out);
+        let rest = &data[done..];
+        hash = self.table.hash(&rest[..WINDOW]);
+        for (index, (&leaves, &enters)) in rest.iter().zip(&rest[WINDOW..]).enumerate() {
+            hash = hash.rotate_left(1) ^ self.table.exchange(leaves, enters);
+            self.check(hash, base, done + index + 1, out);
+        }
+    }
+
+    /// Candidates of the windows after `done`, as long as there is a block full; the new `done`.
+    fn scan_blocks<const LANE: usize>(
+        &self,
+        data: &[u8],
+        mut done: usize,
+        base: u64,
+        out: &mut Vec<Candidate>,
+    ) -> usize {
+        while let Some(block) = data[done..].get(..LANES * LANE + WINDOW) {
+            let found = out.len();
+            self.scan_block::<LANE>(block, base.wrapping_add(done as u64), out);
+            out[found..].sort_unstable_by_key(|candidate| candidate.end.wrapping_sub(base));
+            done += LANES * LANE;
+        }
+        done
+    }
+
+    /// The windows 1..=LANES × LANE of `block`, lane by lane in step; candidates come out of order.
+    #[inline(never)]
+    fn scan_block<const LANE: usize>(&self, block: &[u8], base: u64, out: &mut Vec<Candidate>) {
+        const { assert!(LANE.is_multiple_of(4)) };
+        // The length as a constant, and the lanes at constant distances: no bounds checks, one pointer.
+        let block = &block[..LANES * LANE + WINDOW];
+        let table = &*self.table;
+        let loose_below = self.loose_below;
+        let loose_odd = (!(loose_below - 1)).rotate_right(1);
+        let mut hashes = [0u64; LANES];
+        for step in 0..WINDOW {
+            for (lane, hash) in hashes.iter_mut().enumerate() {
+                *hash = table.append(*hash, block[lane * LANE + step]);
             }
         }
-        let mut rest = Vec::new();
-        self.scan_lane(&data[done..], &mut rest);
-        self.emit(&rest, base.wrapping_add(done as u64), out);
-    }
-
-    fn emit(&self, hits: &[Hit], base: u64, out: &mut Vec<Candidate>) {
-        out.extend(hits.iter().map(|hit| Candidate {
-            end: base.wrapping_add((hit.window + WINDOW) as u64),
-            strict: hit.hash < self.strict_below,
-        }));
-    }
-
-    /// All windows of one lane, one after the other.
-    fn scan_lane(&self, lane: &[u8], hits: &mut Vec<Hit>) {
-        let Some((first, entering)) = lane.split_at_checked(WINDOW) else {
-            return;
-        };
-        let mut hash = self.hash(first);
-        self.check(hash, 0, hits);
-        for (window, (&leaves, &enters)) in lane.iter().zip(entering).enumerate() {
-            hash = self.roll(hash, leaves, enters);
-            self.check(hash, window + 1, hits);
-        }
-    }
-
-    /// All windows of lanes of equal length, `WINDOW` + a multiple of `STRIDE` bytes each.
-    fn scan_lanes(&self, lanes: [&[u8]; LANES], hits: &mut [Vec<Hit>; LANES]) {
-        let mut hashes = lanes.map(|lane| self.hash(&lane[..WINDOW]));
-        for (hash, hits) in hashes.iter().zip(hits.iter_mut()) {
-            self.check(*hash, 0, hits);
-        }
-        let turns = (lanes[0].len() - WINDOW) / STRIDE;
-        let leaving = lanes.map(|lane| &lane.as_chunks::<STRIDE>().0[..turns]);
-        let entering = lanes.map(|lane| &lane[WINDOW..].as_chunks::<STRIDE>().0[..turns]);
-        for turn in 0..turns {
-            let leave: [_; LANES] = std::array::from_fn(|lane| leaving[lane][turn]);
-            let enter: [_; LANES] = std::array::from_fn(|lane| entering[lane][turn]);
-            for step in 0..STRIDE {
-                for lane in 0..LANES {
-                    hashes[lane] = self.roll(hashes[lane], leave[lane][step], enter[lane][step]);
-                    self.check(hashes[lane], turn * STRIDE + step + 1, &mut hits[lane]);
+        for step in (0..LANE).step_by(2) {
+            for (lane, hash) in hashes.iter_mut().enumerate() {
+                let at = lane * LANE + step;
+                *hash ^= table.exchange_odd(block[at], block[at + WINDOW]);
+                if *hash & loose_odd == 0 {
+                    self.record(hash.rotate_left(1), base, at + 1, out);
+                }
+            }
+            for (lane, hash) in hashes.iter_mut().enumerate() {
+                let at = lane * LANE + step + 1;
+                *hash = hash.rotate_left(2) ^ table.exchange(block[at], block[at + WINDOW]);
+                if *hash < loose_below {
+                    self.record(*hash, base, at + 1, out);
                 }
             }
         }
     }
 
-    /// The hash of up to 48 bytes from scratch.
-    fn hash(&self, window: &[u8]) -> u64 {
-        window.iter().fold(0u64, |hash, &byte| {
-            hash.rotate_left(1) ^ self.entering[usize::from(byte)]
-        })
-    }
-
     #[inline(always)]
-    fn roll(&self, hash: u64, leaves: u8, enters: u8) -> u64 {
-        hash.rotate_left(1)
-            ^ (self.leaving[usize::from(leaves)] ^ self.entering[usize::from(enters)])
-    }
-
-    #[inline(always)]
-    fn check(&self, hash: u64, window: usize, hits: &mut Vec<Hit>) {
+    fn check(&self, hash: u64, base: u64, window: usize, out: &mut Vec<Candidate>) {
         if hash < self.loose_below {
-            record(hits, Hit { hash, window });
+            self.record(hash, base, window, out);
         }
     }
-}
 
-/// A loose candidate: the window's hash and its index in the lane.
-struct Hit {
-    hash: u64,
-    window: usize,
-}
-
-/// Out of line, so that the scanning loops stay small.
-#[cold]
-#[inline(never)]
-fn record(hits: &mut Vec<Hit>, hit: Hit) {
-    hits.push(hit);
-}
-
-fn table(key: &[u8; 32]) -> Box<[u64; 256]> {
-    let mut bytes = [0; 256 * 8];
-    digest::keyed_xof(key, &[b"buzhash64"], &mut bytes);
-    let (words, _) = bytes.as_chunks::<8>();
-    Box::new(std::array::from_fn(|i| u64::from_le_bytes(words[i])))
+    /// Out of line, so that the scanning loops stay small.
+    #[cold]
+    #[inline(never)]
+    fn record(&self, hash: u64, base: u64, window: usize, out: &mut Vec<Candidate>) {
+        let end = base.wrapping_add((window + WINDOW) as u64);
+        out.push(Candidate {
+            end,
+            strict: hash < self.strict_below,
+        });
+    }
 }
 
 /// Applies the sizes to the candidates of one stream, in order and in any portions.

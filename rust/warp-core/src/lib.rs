@@ -5,6 +5,8 @@
 
 pub mod attributes;
 pub mod baseline;
+pub mod chunk_index;
+pub mod chunk_read;
 pub mod codec;
 pub mod columns;
 pub mod cutter;
@@ -18,10 +20,13 @@ pub mod matcher;
 pub mod measure;
 pub mod merkle;
 pub mod pack;
+pub mod pages;
 mod parse;
 pub mod paths;
 pub mod seal;
 pub mod table;
+pub mod unpack;
+pub mod verify;
 pub mod walk;
 
 pub use error::{Error, Result};

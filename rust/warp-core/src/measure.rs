@@ -210,3 +210,30 @@ fn key(algorithm: &'static Algorithm) -> Result<LessSafeKey> {
         .map(LessSafeKey::new)
         .map_err(|_| Error::Parameter("measurement: key".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_primitive_counts_whole_passes_of_all_threads() {
+        let data = vec![1; PIECE + 10];
+        let names = "copy cut blake3 chacha20-poly1305 aes-256-gcm lz4 zstd:1 unlz4 unzstd:3 roundtrip:zstd:2 roundtrip:lz4";
+        for name in names.split(' ') {
+            let (bytes, seconds) = measure(name, &data, 2, 0.0).unwrap();
+            assert_eq!(bytes, 2 * PIECE as u64, "{name}");
+            assert!(seconds > 0.0);
+        }
+    }
+
+    #[test]
+    fn senseless_measurements_are_refused() {
+        for name in ["", "zstd", "zstd:", "zstd:x", "roundtrip", "md5"] {
+            assert!(measure(name, &[1], 1, 0.0).is_err(), "{name}");
+        }
+        assert!(measure("copy", &[], 1, 0.0).is_err());
+        assert!(measure("copy", &[1], 0, 0.0).is_err());
+        assert!(measure("copy", &[1], 1, f64::NAN).is_err());
+        assert!(measure("zstd:99", &[1], 2, 0.0).is_err());
+    }
+}

@@ -6,15 +6,9 @@ use crate::Result;
 use crate::columns::{Column, ColumnSource, ColumnWriter};
 use crate::entry::{Entry, Kind};
 use crate::matcher::{Matcher, SortedMatches};
-use crate::parse::{MAX_PAGE_ENTRIES, parse_columns};
+pub use crate::pages::PageCutter;
+use crate::parse::parse_columns;
 pub use crate::paths::compare_paths;
-
-/// From this many entries on, a page closes where the hash of a path says so.
-const MIN_PAGE_ENTRIES: usize = 1_024;
-/// A page closes once its MessagePack form is larger than this.
-const MAX_PAGE_SIZE: usize = 1 << 20;
-/// The bits of the hash's first two bytes that are zero where a page closes: once in 1,024 paths.
-const PAGE_MASK: u16 = 0x3ff;
 
 /// Entries of a tree, strictly ascending by [`compare_paths`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,68 +88,5 @@ impl EntryTable {
     }
 }
 
-/// Cuts a stream of complete entries into file-table pages by the rule of docs/format.md §7.
-///
-/// Where a page closes depends on the entries since the last close only, so most pages of a changed tree are those of
-/// the tree before.
-#[derive(Debug, Default)]
-pub struct PageCutter {
-    entries: Vec<Entry>,
-    measure: ColumnWriter<usize>,
-}
-
-impl PageCutter {
-    /// A cutter at the beginning of a page.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Add the next entry in archive order, its recipe complete; the page, if it closes after this entry.
-    pub fn push(&mut self, entry: Entry) -> Option<EntryTable> {
-        self.measure.push(
-            self.entries.last().map_or(&[], |before| &before.path),
-            &entry,
-        );
-        self.entries.push(entry);
-        self.closes().then(|| EntryTable {
-            entries: std::mem::take(self).entries,
-        })
-    }
-
-    /// The entries of the page that is still open.
-    pub fn open(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// The last page, if it has any entry.
-    pub fn finish(self) -> Option<EntryTable> {
-        (!self.entries.is_empty()).then_some(EntryTable {
-            entries: self.entries,
-        })
-    }
-
-    fn closes(&self) -> bool {
-        let count = self.entries.len();
-        let by_hash = || {
-            count >= MIN_PAGE_ENTRIES
-                && self
-                    .entries
-                    .last()
-                    .is_some_and(|entry| ends_page(&entry.path))
-        };
-        count >= MAX_PAGE_ENTRIES || self.measure.raw_size() > MAX_PAGE_SIZE || by_hash()
-    }
-}
-
-/// Whether a page that is long enough closes after this path.
-fn ends_page(path: &[u8]) -> bool {
-    let hash = blake3::hash(path);
-    let head = hash
-        .as_bytes()
-        .first_chunk()
-        .map_or(0, |bytes| u16::from_le_bytes(*bytes));
-    head & PAGE_MASK == 0
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,6 +4,7 @@
 //! is never excluded.
 
 mod listing;
+mod record;
 mod root;
 mod walker;
 

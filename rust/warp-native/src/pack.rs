@@ -62,7 +62,8 @@ impl PackPipeline {
     ) -> PyResult<Self> {
         let keys = Arc::clone(&keys.inner);
         let algorithm = Algorithm::try_from(cutter.0).map_err(raise)?;
-        let cutter = Cutter::new(algorithm, sizes((cutter.1, cutter.2, cutter.3)), keys.cutter_key()).map_err(raise)?;
+        let cutter = Cutter::new(algorithm, sizes((cutter.1, cutter.2, cutter.3)), keys.cutter_key())
+            .map_err(raise)?;
         let rows = policy
             .into_iter()
             .map(|(entropy_below, codec, level)| {
@@ -70,8 +71,15 @@ impl PackPipeline {
             })
             .collect::<warp_core::Result<_>>()
             .map_err(raise)?;
-        let options =
-            PackOptions { keys, cutter, chunk: sizes(chunk), policy: Policy { rows }, threads, memory, verify };
+        let options = PackOptions {
+            keys,
+            cutter,
+            chunk: sizes(chunk),
+            policy: Policy { rows },
+            threads,
+            memory,
+            verify,
+        };
         let output = duplicate(fd)?;
         let index = Arc::clone(&index.inner);
         py.detach(|| pack::PackPipeline::new(options, output, offset, index)).map(Self).map_err(raise)
@@ -133,7 +141,8 @@ impl PackEvents {
     #[getter]
     fn chunks<'py>(&self, py: Python<'py>) -> [Bound<'py, PyBytes>; 7] {
         let c = &self.0.chunks;
-        [&c.offset, &c.stored, &c.cid, &c.raw, &c.fragments, &c.codec, &c.dp].map(|column| PyBytes::new(py, column))
+        [&c.offset, &c.stored, &c.cid, &c.raw, &c.fragments, &c.codec, &c.dp]
+            .map(|column| PyBytes::new(py, column))
     }
 
     #[getter]

@@ -61,21 +61,26 @@ fn parse(columns: &Bound<'_, PyDict>) -> PyResult<table::EntryTable> {
         .map_err(raise)
 }
 
-/// The sets of a column that is a list; none of any other.
+/// MessagePack readers give arrays as lists or as tuples.
+fn is_array(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>()
+}
+
+/// The sets of a column that is an array; none of any other.
 fn sets_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<PySet<'py>>> {
-    match value.cast::<PyList>() {
-        Ok(list) => list
-            .extract()
-            .map_err(|_| unfit("sets of extended attributes")),
-        Err(_) => Ok(Vec::new()),
+    if !is_array(value) {
+        return Ok(Vec::new());
     }
+    value
+        .extract()
+        .map_err(|_| unfit("sets of extended attributes"))
 }
 
 fn column<'a>(value: &'a Bound<'_, PyAny>, sets: &'a [PySet<'_>]) -> PyResult<ColumnRef<'a>> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
         return Ok(ColumnRef::Bytes(bytes.as_bytes()));
     }
-    if value.is_instance_of::<PyList>() {
+    if is_array(value) {
         let pair = |[name, value]: &'a [Bound<'_, PyBytes>; 2]| (name.as_bytes(), value.as_bytes());
         return Ok(ColumnRef::Sets(
             sets.iter()

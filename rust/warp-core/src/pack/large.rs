@@ -6,46 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::batch;
 use super::events::Problem;
 use super::lock;
-use super::sequence::{Bytes, Item, Message};
-use super::shared::{Job, Position, Shared};
-use crate::cutter::{Candidate, Resolver};
+use super::segment::{Content, HashJob, Segment};
+use super::sequence::{Item, Message, Pieces};
+use super::shared::{Job, Shared};
+use crate::cutter::Resolver;
 use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE};
 use crate::walk::WalkEntry;
 
 /// Bytes before a segment that the rolling hash looks back on.
 pub(super) const CONTEXT: usize = 47;
-
-/// Data of one segment: `context` bytes of the one before, then its own.
-pub(super) struct Segment {
-    pub attempt: u8,
-    pub index: u64,
-    pub buffer: Arc<Vec<u8>>,
-    pub context: usize,
-    /// Offset in the file's data of the first byte after the context.
-    pub base: u64,
-    pub candidates: Vec<Candidate>,
-    /// The data ends with this segment.
-    pub last: bool,
-    /// It is shorter than it should be: the file shrank.
-    pub short: bool,
-}
-
-/// Fragments to name: pieces of segments, in order, and what follows them.
-pub(super) struct HashJob {
-    pub position: Position,
-    fragments: Vec<Vec<(Arc<Vec<u8>>, Range<usize>)>>,
-    end: Option<Item>,
-    last: bool,
-    cost: u64,
-    source: Arc<LargeFile>,
-}
 
 /// A file that is being read in segments, or a stream.
 pub(super) struct LargeFile {
@@ -64,7 +39,7 @@ struct Progress {
     next_resolve: u64,
     resolver: Resolver,
     /// Pieces of the fragment that has not ended yet, and where it began.
-    open: Vec<(Arc<Vec<u8>>, Range<usize>)>,
+    open: Pieces,
     open_at: u64,
     next_part: u64,
     /// Parts queued and not yet sequenced.
@@ -73,23 +48,13 @@ struct Progress {
 }
 
 enum Source {
-    File {
-        item: Box<WalkEntry>,
-        descriptor: Option<Arc<OwnedFd>>,
-    },
+    File { item: Box<WalkEntry>, descriptor: Option<Arc<OwnedFd>> },
     Stream(Box<Entry>),
 }
 
 impl LargeFile {
     pub fn new(sequence: u64, item: WalkEntry, shared: &Shared) -> Self {
-        Self::from_source(
-            sequence,
-            Source::File {
-                item: Box::new(item),
-                descriptor: None,
-            },
-            shared,
-        )
+        Self::from_source(sequence, Source::File { item: Box::new(item), descriptor: None }, shared)
     }
 
     pub fn from_stream(sequence: u64, entry: Entry, shared: &Shared) -> Self {
@@ -112,11 +77,7 @@ impl LargeFile {
             finished: false,
         };
         let cost = (shared.limits.segments * shared.limits.segment) as u64;
-        Self {
-            sequence,
-            cost,
-            progress: Mutex::new(progress),
-        }
+        Self { sequence, cost, progress: Mutex::new(progress) }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -138,11 +99,7 @@ impl LargeFile {
 
     fn queue_segments(self: &Arc<Self>, progress: &mut Progress, shared: &Shared) {
         let segment = shared.limits.segment as u64;
-        let Source::File {
-            descriptor: Some(_),
-            ..
-        } = &progress.source
-        else {
+        let Source::File { descriptor: Some(_), .. } = &progress.source else {
             return;
         };
         while !progress.finished
@@ -152,12 +109,29 @@ impl LargeFile {
             let index = progress.next_read;
             progress.next_read += 1;
             progress.in_flight += 1;
-            let job = Job::Segment {
-                file: Arc::clone(self),
-                attempt: progress.attempt,
-                index,
-            };
+            let job = Job::Segment { file: Arc::clone(self), attempt: progress.attempt, index };
             shared.queue_read((self.sequence, index), job);
+        }
+    }
+
+    /// What there is to read; None if that attempt is over.
+    pub fn content(&self, attempt: u8) -> Option<Content> {
+        let progress = self.progress();
+        let Source::File { item, descriptor: Some(descriptor) } = &progress.source else { return None };
+        let current = !progress.finished && progress.attempt == attempt;
+        current.then(|| Content {
+            file: Arc::clone(descriptor),
+            extents: item.entry.extents.as_slice().into(),
+            length: progress.data,
+        })
+    }
+
+    /// The file can't be read: it is left out.
+    pub fn give_up(&self, shared: &Shared, what: &str, error: &io::Error) {
+        let mut progress = self.progress();
+        if !progress.finished {
+            let path = progress.path();
+            self.fail(shared, &mut progress, batch::problem(path, what, error));
         }
     }
 
@@ -165,12 +139,7 @@ impl LargeFile {
         progress.finished = true;
         progress.open.clear();
         let items = vec![Item::Failed(problem)];
-        let message = Message {
-            items,
-            last: true,
-            cost: self.cost,
-            ..Message::default()
-        };
+        let message = Message { items, last: true, cost: self.cost, ..Message::default() };
         shared.deliver((self.sequence, progress.next_part), message);
     }
 }
@@ -219,104 +188,14 @@ fn start(shared: &Shared, progress: &mut Progress) -> io::Result<()> {
 fn finish_empty(shared: &Shared, file: &LargeFile, progress: &mut Progress) {
     progress.finished = true;
     let items = vec![Item::File(progress.entry())];
-    let message = Message {
-        items,
-        last: true,
-        cost: file.cost,
-        ..Message::default()
-    };
+    let message = Message { items, last: true, cost: file.cost, ..Message::default() };
     shared.deliver((file.sequence, progress.next_part), message);
-}
-
-/// A worker reads one segment and finds its candidates.
-pub(super) fn read_segment(shared: &Shared, file: &Arc<LargeFile>, attempt: u8, index: u64) {
-    let size = shared.limits.segment as u64;
-    let base = index * size;
-    let (descriptor, extents, data) = {
-        let progress = file.progress();
-        let Source::File {
-            item,
-            descriptor: Some(descriptor),
-        } = &progress.source
-        else {
-            return;
-        };
-        if progress.finished || progress.attempt != attempt {
-            return;
-        }
-        (
-            Arc::clone(descriptor),
-            item.entry.extents.clone(),
-            progress.data,
-        )
-    };
-    let context = (base.min(CONTEXT as u64)) as usize;
-    let wanted = size.min(data - base) + context as u64;
-    let mut buffer = Vec::with_capacity(wanted as usize);
-    if let Err(error) = read_data(
-        &descriptor,
-        &extents,
-        base - context as u64,
-        wanted,
-        &mut buffer,
-    ) {
-        let mut progress = file.progress();
-        if !progress.finished {
-            let path = progress.path();
-            file.fail(shared, &mut progress, batch::problem(path, "read", &error));
-        }
-        return;
-    }
-    let short = (buffer.len() as u64) < wanted;
-    let segment = Segment {
-        attempt,
-        index,
-        context: context.min(buffer.len()),
-        buffer: Arc::new(buffer),
-        base,
-        candidates: Vec::new(),
-        last: short || base + size >= data,
-        short,
-    };
-    scan(shared, file, segment);
-}
-
-/// Reads `length` bytes of the file's data from `at`; through the extents if it has holes.
-fn read_data(
-    file: &OwnedFd,
-    extents: &[(u64, u64)],
-    at: u64,
-    length: u64,
-    buffer: &mut Vec<u8>,
-) -> io::Result<()> {
-    if extents.is_empty() {
-        return batch::read_range(file, at, length, buffer);
-    }
-    let (mut skip, mut left) = (at, length);
-    for &(offset, extent) in extents {
-        if skip >= extent {
-            skip -= extent;
-            continue;
-        }
-        let part = left.min(extent - skip);
-        let before = buffer.len() as u64;
-        batch::read_range(file, offset + skip, part, buffer)?;
-        left -= part;
-        if left == 0 || (buffer.len() as u64) < before + part {
-            break;
-        }
-        skip = 0;
-    }
-    Ok(())
 }
 
 /// Finds the candidates of a segment and hands on every fragment that is decided by now.
 pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment) {
     let (context, own) = segment.buffer.split_at(segment.context);
-    shared
-        .options
-        .cutter
-        .candidates(context, own, segment.base, &mut segment.candidates);
+    shared.options.cutter.candidates(context, own, segment.base, &mut segment.candidates);
     let mut progress = file.progress();
     if progress.finished || progress.attempt != segment.attempt {
         return;
@@ -331,11 +210,7 @@ pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment)
         let last = segment.last;
         let short = segment.short;
         let fragments = progress.resolve(segment);
-        let again = if last {
-            conclude(shared, &mut progress, short)
-        } else {
-            None
-        };
+        let again = if last { conclude(shared, &mut progress, short) } else { None };
         let job = HashJob {
             position: (file.sequence, progress.next_part),
             fragments,
@@ -360,11 +235,7 @@ pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment)
 /// The last segment is resolved: the entry, or a restart if the file changed for the first time.
 fn conclude(shared: &Shared, progress: &mut Progress, short: bool) -> Option<Item> {
     let read = progress.open_at;
-    if let Source::File {
-        item,
-        descriptor: Some(descriptor),
-    } = &mut progress.source
-    {
+    if let Source::File { item, descriptor: Some(descriptor) } = &mut progress.source {
         let now = rustix::fs::fstat(&**descriptor);
         let unchanged = !short && now.is_ok_and(|now| batch::same(&item.entry, &now));
         if !unchanged && progress.attempt == 1 && start(shared, progress).is_ok() {
@@ -403,7 +274,7 @@ impl Progress {
     }
 
     /// Fragments that end in `segment`, the next in order.
-    fn resolve(&mut self, segment: Segment) -> Vec<Vec<(Arc<Vec<u8>>, Range<usize>)>> {
+    fn resolve(&mut self, segment: Segment) -> Vec<Pieces> {
         let length = (segment.buffer.len() - segment.context) as u64;
         let known = segment.base + length;
         let mut ends = Vec::new();
@@ -411,16 +282,12 @@ impl Progress {
         if segment.last {
             self.resolver.finish(known, &mut ends);
         }
-        self.open.push((
-            Arc::clone(&segment.buffer),
-            segment.context..segment.buffer.len(),
-        ));
-        let fragments = ends.iter().map(|&end| self.take_open(end)).collect();
-        fragments
+        self.open.push((Arc::clone(&segment.buffer), segment.context..segment.buffer.len()));
+        ends.iter().map(|&end| self.take_open(end)).collect()
     }
 
     /// Splits the bytes up to `end` (an offset in the data) off the open pieces.
-    fn take_open(&mut self, end: u64) -> Vec<(Arc<Vec<u8>>, Range<usize>)> {
+    fn take_open(&mut self, end: u64) -> Pieces {
         let mut left = (end - self.open_at) as usize;
         self.open_at = end;
         let mut pieces = Vec::with_capacity(2);
@@ -440,45 +307,9 @@ impl Progress {
     }
 }
 
-/// A worker names the fragments of one part and hands them to the sequencer.
-pub(super) fn hash(shared: &Shared, job: HashJob) {
-    let mut items = Vec::with_capacity(job.fragments.len() + 1);
-    for pieces in job.fragments {
-        let mut hasher = shared.options.keys.fragment_hasher();
-        let mut length = 0;
-        for (buffer, range) in &pieces {
-            let part = buffer.get(range.clone()).unwrap_or_default();
-            hasher.update(part);
-            length += part.len();
-        }
-        let mut id = [0; 24];
-        hasher.finalize_xof().fill(&mut id);
-        items.push(Item::Fragment {
-            id,
-            length: length as u32,
-            bytes: Bytes::Pieces(pieces),
-        });
-    }
-    items.extend(job.end);
-    let message = Message {
-        items,
-        last: job.last,
-        cost: job.cost,
-        source: Some(job.source),
-        ..Message::default()
-    };
-    shared.deliver(job.position, message);
-}
-
 /// Hands in the next segment of a stream.
 pub(super) fn feed(shared: &Shared, file: &Arc<LargeFile>, segment: Segment) {
     file.progress().in_flight += 1;
     let position = (file.sequence, segment.index);
-    shared.queue_read(
-        position,
-        Job::Scan {
-            file: Arc::clone(file),
-            segment,
-        },
-    );
+    shared.queue_read(position, Job::Scan { file: Arc::clone(file), segment });
 }

@@ -3,7 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::large::{self, CONTEXT, LargeFile, Segment};
+use super::large::{self, CONTEXT, LargeFile};
+use super::segment::Segment;
 use super::shared::Shared;
 use crate::{Error, Result};
 
@@ -18,10 +19,7 @@ pub(super) fn run(shared: &Arc<Shared>, file: &Arc<LargeFile>, input: &OwnedFd) 
         let before = buffer.len();
         read_full(input, size, &mut buffer)?;
         let read = buffer.len() - before;
-        context = buffer
-            .get(buffer.len().saturating_sub(CONTEXT)..)
-            .unwrap_or_default()
-            .to_vec();
+        context = buffer.get(buffer.len().saturating_sub(CONTEXT)..).unwrap_or_default().to_vec();
         let segment = Segment {
             attempt: 0,
             index,

@@ -10,15 +10,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, fstat, lstat, major, minor, openat, statat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, lstat, openat, statat};
 use rustix::io::Errno;
 
 use super::listing::{Listing, ListingBuffer};
+use super::record::{entry_of, kind_of};
 use super::root::{RootDirectory, RootOpener};
 use super::{Problem, Root, WalkBatch, WalkEntry, WalkOptions};
-use crate::entry::{Entry, Kind, Timestamp, Xattrs};
+use crate::entry::{Entry, Kind};
 use crate::paths::{MAX_PATH, compare_paths, is_below, is_stored_path};
 use crate::{Error, Result};
 
@@ -358,51 +357,4 @@ fn has_cache_tag(directory: impl AsFd) -> bool {
     let mut head = [0; CACHE_SIGNATURE.len()];
     rustix::io::read(&tag, &mut head).is_ok_and(|length| length == head.len())
         && head == *CACHE_SIGNATURE
-}
-
-fn kind_of(stat: &Stat) -> Option<Kind> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Some(Kind::File),
-        FileType::Directory => Some(Kind::Directory),
-        FileType::Symlink => Some(Kind::Symlink),
-        FileType::CharacterDevice => Some(Kind::CharDevice),
-        FileType::BlockDevice => Some(Kind::BlockDevice),
-        FileType::Fifo => Some(Kind::Fifo),
-        FileType::Socket => Some(Kind::Socket),
-        FileType::Unknown => None,
-    }
-}
-
-fn entry_of(path: Vec<u8>, kind: Kind, stat: &Stat) -> Entry {
-    let is_device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);
-    let device = || u64::from(major(stat.st_rdev)) << 32 | u64::from(minor(stat.st_rdev));
-    Entry {
-        path,
-        kind,
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        size: if kind == Kind::File {
-            stat.st_size as u64
-        } else {
-            0
-        },
-        mtime: timestamp(stat.st_mtime, stat.st_mtime_nsec),
-        ctime: timestamp(stat.st_ctime, stat.st_ctime_nsec),
-        inode: stat.st_ino,
-        link: Vec::new(),
-        rdev: if is_device { device() } else { 0 },
-        flags: 0,
-        xattrs: Xattrs::default(),
-        extents: Vec::new(),
-        runs: Vec::new(),
-    }
-}
-
-/// Some file systems give nanoseconds out of range for times that were never set.
-fn timestamp(seconds: i64, nanos: impl TryInto<u32>) -> Timestamp {
-    Timestamp {
-        seconds,
-        nanos: nanos.try_into().unwrap_or(0).min(999_999_999),
-    }
 }

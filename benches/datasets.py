@@ -1,0 +1,67 @@
+"""Where the benches get their data: two versions of a source tree, and large binaries, from this machine's own packages."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = "linux-source-6.1"
+
+
+def cache_directory() -> Path:
+    """Where downloaded and unpacked data stays between runs (WARP_BENCH_DATA, default ~/.cache/warp-portal-bench)."""
+    default = Path.home() / ".cache" / "warp-portal-bench"
+    return Path(os.environ.get("WARP_BENCH_DATA", default))
+
+
+def source_trees() -> tuple[Path, Path]:
+    """Two directories that each hold `tree`: the two newest upstream versions of the kernel source that Debian serves."""
+    new, old = _versions()
+    return _source_tree(old), _source_tree(new)
+
+
+def _versions() -> list[str]:
+    """The newest revision of each of the two newest upstream versions."""
+    listing = subprocess.run(["apt-cache", "madison", PACKAGE], check=True, capture_output=True, text=True).stdout
+    newest: dict[str, str] = {}
+    for line in listing.splitlines():
+        version = line.split("|")[1].strip()
+        newest.setdefault(version.rsplit("-", 1)[0], version)
+    if len(newest) < 2:
+        raise SystemExit(f"apt-cache knows fewer than two versions of {PACKAGE}; run apt-get update")
+    return list(newest.values())[:2]
+
+
+def _source_tree(version: str) -> Path:
+    home = cache_directory() / f"{PACKAGE}-{version}"
+    if (home / "complete").exists():
+        return home
+    print(f"fetching and unpacking {PACKAGE} {version} …", file=sys.stderr)
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    subprocess.run(["apt-get", "download", f"{PACKAGE}={version}"], cwd=home, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["dpkg-deb", "-x", next(home.glob("*.deb")), home / "package"], check=True)
+    (home / "tree").mkdir()
+    packed = next((home / "package").rglob("*.tar.xz"))
+    subprocess.run(["tar", "-C", home / "tree", "--strip-components=1", "-xJf", packed], check=True)
+    shutil.rmtree(home / "package")
+    next(home.glob("*.deb")).unlink()
+    (home / "complete").touch()
+    return home
+
+
+def large_binaries(minimum_bytes: int = 4 << 20) -> Path:
+    """A directory that holds `tree`: copies of the large files (≥ 4 MiB) of the Rust toolchain."""
+    home = cache_directory() / "binaries"
+    if (home / "complete").exists():
+        return home
+    sysroot = subprocess.run(["rustc", "--print", "sysroot"], check=True, capture_output=True, text=True).stdout.strip()
+    shutil.rmtree(home, ignore_errors=True)
+    for path in sorted(Path(sysroot).rglob("*")):
+        if path.is_file() and not path.is_symlink() and path.stat().st_size >= minimum_bytes:
+            target = home / "tree" / path.relative_to(sysroot)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
+    (home / "complete").touch()
+    return home

@@ -1,0 +1,226 @@
+//! Directories below the target, reached without following a link, and temporary files in them.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, fgetxattr_query, fstat, openat, openat2,
+    renameat, renameat_with, statat, unlinkat,
+};
+use rustix::io::{Errno, Result};
+
+use crate::digest;
+
+/// Directories that a thread keeps open: entries come in order, so nearly all need the last one.
+const OPEN_DIRECTORIES: usize = 16;
+/// `openat2` takes no longer paths (PATH_MAX, with its NUL).
+const LONGEST_PATH: usize = 4095;
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+const DEFAULT_ACL: &str = "system.posix_acl_default";
+
+/// A stored path's directory and name.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (
+            path.get(..slash).unwrap_or_default(),
+            path.get(slash + 1..).unwrap_or_default(),
+        ),
+        None => (&[], path),
+    }
+}
+
+/// An open directory, and what new files inherit from it.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: Vec<u8>,
+    fd: OwnedFd,
+    /// New files take its group.
+    pub gives_group: bool,
+    /// New files take an ACL from it, and no umask applies.
+    pub gives_acl: bool,
+}
+
+impl Directory {
+    fn open(root: BorrowedFd<'_>, path: &[u8]) -> Result<Self> {
+        let fd = open_directory(root, path)?;
+        let mode = fstat(&fd)?.st_mode;
+        Ok(Self {
+            path: path.to_vec(),
+            gives_group: mode & 0o2000 != 0,
+            gives_acl: fgetxattr_query(&fd, DEFAULT_ACL).is_ok(),
+            fd,
+        })
+    }
+
+    /// What `name` in it is; `None` if there is nothing. Links are not followed.
+    pub fn look(&self, name: &[u8]) -> Result<Option<rustix::fs::Stat>> {
+        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Remove `name`, no directory; it need not exist.
+    pub fn remove(&self, name: &[u8]) -> Result<()> {
+        match unlinkat(&self.fd, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Make something new at a temporary name, in the place of what a killed extraction left there.
+    pub fn make<T>(&self, temporary: &[u8], make: impl Fn() -> Result<T>) -> Result<T> {
+        match make() {
+            Err(Errno::EXIST) => {
+                self.remove(temporary)?;
+                make()
+            }
+            result => result,
+        }
+    }
+
+    /// A new file, empty, open for writing.
+    pub fn create(&self, temporary: &[u8], mode: u32) -> Result<OwnedFd> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.make(temporary, || {
+            openat(&self.fd, temporary, flags, Mode::from_raw_mode(mode))
+        })
+    }
+
+    /// A temporary file that was closed meanwhile.
+    pub fn reopen(&self, temporary: &[u8]) -> Result<OwnedFd> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.fd, temporary, flags, Mode::empty())
+    }
+
+    /// Whatever is at `name`, itself, to be dressed by its descriptor.
+    pub fn node(&self, name: &[u8]) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.fd, name, flags, Mode::empty())
+    }
+
+    /// Give what is complete its name, in the place of another unless `keep`; [`Errno::EXIST`] if that kept one.
+    pub fn publish(&self, temporary: &[u8], name: &[u8], keep: bool) -> Result<()> {
+        if !keep {
+            return renameat(&self.fd, temporary, &self.fd, name);
+        }
+        let exclusive = RenameFlags::NOREPLACE;
+        match renameat_with(&self.fd, temporary, &self.fd, name, exclusive) {
+            // Some file systems cannot.
+            Err(Errno::INVAL | Errno::NOSYS) => match self.look(name)? {
+                Some(_) => Err(Errno::EXIST),
+                None => renameat(&self.fd, temporary, &self.fd, name),
+            },
+            result => result,
+        }
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The directories that a thread used last.
+pub(super) struct Directories {
+    root: Arc<OwnedFd>,
+    open: VecDeque<Directory>,
+}
+
+impl Directories {
+    pub fn new(root: Arc<OwnedFd>) -> Self {
+        Self {
+            root,
+            open: VecDeque::with_capacity(OPEN_DIRECTORIES + 1),
+        }
+    }
+
+    /// The directory at a stored path.
+    ///
+    /// # Errors
+    /// The system's; [`Errno::LOOP`] or [`Errno::NOTDIR`] if any component is a link.
+    pub fn get(&mut self, path: &[u8]) -> Result<&Directory> {
+        let found = self.open.iter().position(|open| open.path == path);
+        match found {
+            Some(0) => {}
+            Some(at) => self.open.swap(0, at),
+            None => {
+                let directory = Directory::open(self.root.as_fd(), path)?;
+                self.open.push_front(directory);
+                self.open.truncate(OPEN_DIRECTORIES);
+            }
+        }
+        self.open.front().ok_or(Errno::NOENT)
+    }
+}
+
+/// Open the directory at a stored path below `root`; no component may be a link.
+pub(super) fn open_directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    match open_with(root, path, DIRECTORY) {
+        // One that may be searched, but not listed, will do.
+        Err(Errno::ACCESS) => open_with(root, path, DIRECTORY | OFlags::PATH),
+        result => result,
+    }
+}
+
+fn open_with(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+    if path.is_empty() {
+        return openat(root, ".", flags, Mode::empty());
+    }
+    if path.len() > LONGEST_PATH {
+        return walk(root, path, flags);
+    }
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match openat2(root, path, flags, Mode::empty(), resolve) {
+        // An old kernel, or a filter that knows no openat2.
+        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => walk(root, path, flags),
+        result => result,
+    }
+}
+
+/// The same, a component at a time.
+fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+    let (parents, last) = split(path);
+    let mut at: Option<OwnedFd> = None;
+    let down = DIRECTORY | OFlags::PATH;
+    for name in parents
+        .split(|byte| *byte == b'/')
+        .filter(|n| !n.is_empty())
+    {
+        let from = at.as_ref().map_or(root, AsFd::as_fd);
+        at = Some(openat(from, name, down, Mode::empty())?);
+    }
+    openat(
+        at.as_ref().map_or(root, AsFd::as_fd),
+        last,
+        flags,
+        Mode::empty(),
+    )
+}
+
+/// Names of temporary files: `.warp-<tag>-<hash of the stored path>.part`, the same for each try of an extraction.
+#[derive(Clone, Debug)]
+pub(super) struct TemporaryNames {
+    prefix: String,
+}
+
+impl TemporaryNames {
+    pub fn new(tag: &[u8; 8]) -> Self {
+        let prefix = format!(".warp-{:016x}-", u64::from_be_bytes(*tag));
+        Self { prefix }
+    }
+
+    /// The name for an entry: 64 bits of hash, so that no two files of one directory meet.
+    pub fn name(&self, path: &[u8]) -> Vec<u8> {
+        let digest = digest::hash(path);
+        let hash = u64::from_be_bytes(std::array::from_fn(|i| digest[i]));
+        format!("{}{hash:016x}.part", self.prefix).into_bytes()
+    }
+}

@@ -1,0 +1,63 @@
+//! What already lies where an entry belongs: left alone, taken as done, or replaced.
+
+use rustix::fs::{FileType, Stat, makedev, readlinkat};
+use rustix::io::Errno;
+
+use super::beneath::{Directory, split};
+use super::metadata::{Handle, correct};
+use super::report::{Attempt, Failure, Outcome, Skip};
+use super::{Context, Overwrite};
+use crate::entry::{Entry, Kind};
+
+/// Decide about an entry other than a directory or hard link by what lies at its name; `None` = restore it.
+pub(super) fn judge(
+    context: &Context,
+    directory: &Directory,
+    entry: &Entry,
+) -> Result<Option<Outcome>, Failure> {
+    let name = split(&entry.path).1;
+    let Some(stat) = directory.look(name).attempt("look at what exists")? else {
+        return Ok(None);
+    };
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        return Err(Failure::system("replace a directory", Errno::ISDIR));
+    }
+    match context.overwrite {
+        Overwrite::Never => {}
+        Overwrite::Changed if is_same(directory, name, &stat, entry) => {
+            let node = directory.node(name).attempt("open what exists")?;
+            let rules = &context.rules;
+            correct(&Handle::node(&node), &stat, entry, rules, &context.report)?;
+        }
+        Overwrite::Changed | Overwrite::Always => return Ok(None),
+    }
+    // A killed try may have left it although the entry is complete, by another way, meanwhile.
+    let left = directory.remove(&context.names.name(&entry.path));
+    left.attempt("remove a temporary file")?;
+    Ok(Some(Outcome::Skipped(Skip::Exists)))
+}
+
+/// Whether what exists is what the entry describes, as far as that shows without reading it.
+fn is_same(directory: &Directory, name: &[u8], stat: &Stat, entry: &Entry) -> bool {
+    let mtime = (stat.st_mtime, stat.st_mtime_nsec);
+    if mtime != (entry.mtime.seconds, entry.mtime.nanos.into()) {
+        return false;
+    }
+    let special = |kind| FileType::from_raw_mode(stat.st_mode) == kind;
+    match entry.kind {
+        Kind::File => special(FileType::RegularFile) && stat.st_size as u64 == entry.size,
+        Kind::Symlink => {
+            let target = readlinkat(directory, name, Vec::new());
+            special(FileType::Symlink) && target.is_ok_and(|target| target.as_bytes() == entry.link)
+        }
+        Kind::CharDevice => special(FileType::CharacterDevice) && stat.st_rdev == device(entry),
+        Kind::BlockDevice => special(FileType::BlockDevice) && stat.st_rdev == device(entry),
+        Kind::Fifo => special(FileType::Fifo),
+        Kind::Directory | Kind::Hardlink | Kind::Socket => false,
+    }
+}
+
+/// The system's number of a device.
+pub(super) fn device(entry: &Entry) -> u64 {
+    makedev((entry.rdev >> 32) as u32, entry.rdev as u32)
+}

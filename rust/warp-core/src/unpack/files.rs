@@ -1,0 +1,231 @@
+//! Files that several chunks make up: written by any worker at any offset, finished by the one that writes the last byte.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustix::fs::ftruncate;
+use rustix::io::{Errno, Result, pwrite};
+
+use super::beneath::{Directories, TemporaryNames, split};
+use super::lock;
+use super::window::EntryRef;
+use crate::entry::{Entry, FLAG_SPARSE};
+
+/// Files that are kept open between their pieces; others are opened again by their temporary name.
+const OPEN_FILES: usize = 256;
+/// Nobody else may see a file before it is complete.
+const CREATION_MODE: u32 = 0o600;
+
+/// A file that needs several pieces.
+#[derive(Debug)]
+pub(super) struct SharedFile {
+    pub entry: EntryRef,
+    /// Unique within the extraction.
+    id: u64,
+    /// Bytes not written yet, or given up.
+    remaining: AtomicU64,
+    failed: AtomicBool,
+    extents: Extents,
+    /// Whether its temporary file was made; locked while it is.
+    created: Mutex<bool>,
+}
+
+impl SharedFile {
+    /// A file of `length` bytes of data.
+    pub fn new(entry: EntryRef, id: u64, length: u64) -> Self {
+        let extents = Extents::of(entry.get());
+        Self {
+            entry,
+            id,
+            remaining: AtomicU64::new(length),
+            failed: AtomicBool::new(false),
+            extents,
+            created: Mutex::new(false),
+        }
+    }
+
+    /// The mode its temporary file was created with.
+    pub fn creation_mode(&self) -> u32 {
+        CREATION_MODE
+    }
+
+    /// Where its data lies.
+    pub fn extents(&self) -> &Extents {
+        &self.extents
+    }
+
+    /// Whether a piece of it failed.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// A piece failed; true for the first one.
+    pub fn fail(&self) -> bool {
+        !self.failed.swap(true, Ordering::Relaxed)
+    }
+
+    /// `length` more bytes are written or given up; true if they were the last.
+    pub fn settle(&self, length: u32) -> bool {
+        let length = u64::from(length);
+        self.remaining.fetch_sub(length, Ordering::AcqRel) == length
+    }
+}
+
+/// The files that are being written.
+#[derive(Debug, Default)]
+pub(super) struct OpenFiles {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: HashMap<u64, Arc<OwnedFd>>,
+    /// In the order of opening; some may be closed.
+    order: VecDeque<u64>,
+    /// Those with a temporary file.
+    created: HashMap<u64, Arc<SharedFile>>,
+}
+
+impl OpenFiles {
+    /// The open temporary file of `file`, created or opened again if need be.
+    pub fn get(
+        &self,
+        file: &Arc<SharedFile>,
+        directories: &mut Directories,
+        names: &TemporaryNames,
+    ) -> Result<Arc<OwnedFd>> {
+        let mut created = lock(&file.created);
+        if let Some(fd) = lock(&self.state).open.get(&file.id) {
+            return Ok(Arc::clone(fd));
+        }
+        let entry = file.entry.get();
+        let directory = directories.get(split(&entry.path).0)?;
+        let name = names.name(&entry.path);
+        let fd = if *created {
+            directory.reopen(&name)?
+        } else {
+            let fd = directory.create(&name, CREATION_MODE)?;
+            lock(&self.state).created.insert(file.id, Arc::clone(file));
+            *created = true;
+            size(&fd, entry)?;
+            fd
+        };
+        drop(created);
+        Ok(self.keep(file.id, fd))
+    }
+
+    fn keep(&self, id: u64, fd: OwnedFd) -> Arc<OwnedFd> {
+        let fd = Arc::new(fd);
+        let mut closed = None;
+        let mut state = lock(&self.state);
+        state.open.insert(id, Arc::clone(&fd));
+        state.order.push_back(id);
+        while state.order.len() > OPEN_FILES {
+            if let Some(oldest) = state.order.pop_front() {
+                closed = state.open.remove(&oldest);
+            }
+        }
+        drop(state);
+        // Closing may take the system a while: not under the lock.
+        drop(closed);
+        fd
+    }
+
+    /// Take a file out when it is complete or given up; whether it has a temporary file.
+    pub fn remove(&self, file: &SharedFile) -> bool {
+        let mut state = lock(&self.state);
+        let open = state.open.remove(&file.id);
+        let created = state.created.remove(&file.id).is_some();
+        drop(state);
+        drop(open);
+        created
+    }
+
+    /// All files that have a temporary one, at the end of an extraction that did not finish.
+    pub fn drain(&self) -> Vec<Arc<SharedFile>> {
+        let mut state = lock(&self.state);
+        state.open.clear();
+        state.created.drain().map(|(_, file)| file).collect()
+    }
+}
+
+/// Give a sparse file its size before its data.
+pub(super) fn size(fd: &OwnedFd, entry: &Entry) -> Result<()> {
+    match entry.flags & FLAG_SPARSE {
+        0 => Ok(()),
+        _ => ftruncate(fd, entry.size),
+    }
+}
+
+/// Where a file's data lies in it.
+#[derive(Debug)]
+pub(super) enum Extents {
+    /// All of it, without a hole.
+    Dense,
+    /// For each extent its position in the data, offset in the file and length.
+    Sparse(Vec<(u64, u64, u64)>),
+}
+
+impl Extents {
+    pub fn of(entry: &Entry) -> Self {
+        if entry.flags & FLAG_SPARSE == 0 {
+            return Self::Dense;
+        }
+        let mut position = 0_u64;
+        let extents = entry.extents.iter().map(|(offset, length)| {
+            let start = position;
+            position = position.saturating_add(*length);
+            (start, *offset, *length)
+        });
+        Self::Sparse(extents.collect())
+    }
+
+    /// Bytes of data.
+    pub fn length(&self, entry: &Entry) -> u64 {
+        match self {
+            Self::Dense => entry.size,
+            Self::Sparse(extents) => extents
+                .last()
+                .map_or(0, |(position, _, length)| position.saturating_add(*length)),
+        }
+    }
+
+    /// Write `data`, which lies at `position` of the file's data, where it belongs in the file.
+    pub fn write(&self, fd: &OwnedFd, position: u64, data: &[u8]) -> Result<()> {
+        let Self::Sparse(extents) = self else {
+            return write_all(fd, data, position);
+        };
+        let behind = extents.partition_point(|(start, ..)| *start <= position);
+        let touched = extents.get(behind.saturating_sub(1)..).unwrap_or_default();
+        let (mut rest, mut position) = (data, position);
+        for (start, offset, length) in touched {
+            if rest.is_empty() {
+                break;
+            }
+            let within = position.saturating_sub(*start);
+            let room = usize::try_from(length.saturating_sub(within)).unwrap_or(usize::MAX);
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            write_all(fd, now, offset.saturating_add(within))?;
+            position = position.saturating_add(now.len() as u64);
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+fn write_all(fd: &OwnedFd, mut data: &[u8], mut offset: u64) -> Result<()> {
+    while !data.is_empty() {
+        match pwrite(fd, data, offset) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(length) => {
+                data = data.get(length..).unwrap_or_default();
+                offset += length as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}

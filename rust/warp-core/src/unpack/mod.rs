@@ -1,0 +1,272 @@
+//! Restoring entries below a directory, driven by chunks.
+//!
+//! One thread plans: it makes directories and lists, for a window of entries, which file needs which piece of which
+//! chunk. The others take chunks in file order, decode each once a window and write its pieces wherever they belong.
+//! Everything is reached from the target's descriptor without following links; a file appears under its name when it
+//! is complete, and not before.
+
+mod beneath;
+mod existing;
+mod files;
+mod metadata;
+mod plan;
+mod queue;
+mod report;
+mod restore;
+mod tree;
+mod window;
+mod worker;
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{SendTimeoutError, Sender, bounded};
+
+use self::beneath::TemporaryNames;
+use self::files::OpenFiles;
+use self::metadata::Rules;
+use self::plan::Planner;
+use self::queue::Queue;
+use self::report::{Failure, Report};
+use self::restore::Restorer;
+use self::worker::Worker;
+use crate::chunk_index::ChunkIndex;
+use crate::keys::ScopeKeys;
+use crate::table::EntryTable;
+use crate::{Error, Result};
+
+pub use self::report::{Problem, Skip, Totals};
+
+/// Tables that may wait for the planner.
+const WAITING_TABLES: usize = 2;
+/// How long [`UnpackPipeline::submit`] waits for room.
+const SUBMIT_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What happens to a file that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overwrite {
+    /// It stays.
+    Never,
+    /// It stays if its type, size and time of modification are those of the entry; then its owner and mode are set.
+    Changed,
+    /// It is replaced.
+    Always,
+}
+
+/// Where an archive's data comes from.
+#[derive(Debug)]
+pub struct Archive {
+    /// The archive.
+    pub fd: OwnedFd,
+    /// A complete index of its chunks.
+    pub index: Arc<ChunkIndex>,
+    /// The keys to its chunks.
+    pub keys: Arc<ScopeKeys>,
+}
+
+/// How to restore.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What happens to what exists.
+    pub overwrite: Overwrite,
+    /// Restore owners and groups.
+    pub owners: bool,
+    /// Restore devices.
+    pub devices: bool,
+    /// Keep setuid and setgid bits.
+    pub setuid: bool,
+    /// Names temporary files: the same for each try of an extraction.
+    pub tag: [u8; 8],
+    /// Threads that decode and write.
+    pub threads: usize,
+    /// Bytes that plans and their entries may take, roughly.
+    pub memory: usize,
+}
+
+/// What all threads of an extraction share.
+#[derive(Debug)]
+struct Context {
+    archive: OwnedFd,
+    index: Arc<ChunkIndex>,
+    keys: Arc<ScopeKeys>,
+    target: Arc<OwnedFd>,
+    overwrite: Overwrite,
+    devices: bool,
+    rules: Rules,
+    names: TemporaryNames,
+    report: Report,
+    queue: Queue,
+    files: OpenFiles,
+}
+
+/// Entries of a table to restore: all, or those at these indices.
+struct Batch {
+    table: Arc<EntryTable>,
+    indices: Option<Vec<usize>>,
+}
+
+/// Restores entries on threads of its own.
+#[derive(Debug)]
+pub struct UnpackPipeline {
+    context: Arc<Context>,
+    batches: Option<Sender<Batch>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl UnpackPipeline {
+    /// Start the threads; entries are restored below the directory `target`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the index is not complete, [`Error::Io`] if threads cannot start.
+    pub fn new(archive: Archive, target: OwnedFd, options: &Options) -> Result<Self> {
+        if !archive.index.is_complete() {
+            return Err(Error::Parameter(
+                "index: extraction needs to know its chunks".into(),
+            ));
+        }
+        let context = Arc::new(Context {
+            archive: archive.fd,
+            index: archive.index,
+            keys: archive.keys,
+            target: Arc::new(target),
+            overwrite: options.overwrite,
+            devices: options.devices,
+            rules: Rules::new(options.owners, options.setuid),
+            names: TemporaryNames::new(&options.tag),
+            report: Report::default(),
+            queue: Queue::default(),
+            files: OpenFiles::default(),
+        });
+        let (sender, receiver) = bounded(WAITING_TABLES);
+        let planner = Planner::new(&context, options.memory);
+        let mut pipeline = Self {
+            context,
+            batches: Some(sender),
+            threads: Vec::new(),
+        };
+        let context = Arc::clone(&pipeline.context);
+        pipeline.start("warp-plan", move || {
+            planner.run(&receiver);
+            context.queue.close();
+        })?;
+        for _ in 0..options.threads.max(1) {
+            let worker = Worker::new(&pipeline.context);
+            pipeline.start("warp-unpack", move || worker.run())?;
+        }
+        Ok(pipeline)
+    }
+
+    fn start(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+        let running = Running::new(&self.context);
+        let thread = thread::Builder::new().name(name.into()).spawn(move || {
+            let _running = running;
+            work();
+        });
+        self.threads
+            .push(thread.map_err(|error| Error::io("start a thread", error))?);
+        Ok(())
+    }
+
+    /// Hand in entries of a table in archive order, all or those at `indices`; false if there is no room within
+    /// 100 ms, or everything stopped, which [`UnpackPipeline::poll`] explains.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] after [`UnpackPipeline::finish`] or for an index that the table does not have.
+    pub fn submit(&self, table: Arc<EntryTable>, indices: Option<Vec<usize>>) -> Result<bool> {
+        let Some(batches) = &self.batches else {
+            return Err(Error::Parameter("entries: after the end".into()));
+        };
+        let most = indices.iter().flatten().max();
+        if most.is_some_and(|index| *index >= table.entries.len()) {
+            return Err(Error::Parameter("index: outside the table".into()));
+        }
+        let sent = batches.send_timeout(Batch { table, indices }, SUBMIT_PATIENCE);
+        Ok(match sent {
+            Ok(()) => true,
+            Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => false,
+        })
+    }
+
+    /// No more entries.
+    pub fn finish(&mut self) {
+        self.batches = None;
+    }
+
+    /// Totals so far, and whether all is done; waits until it is or `timeout` is over.
+    ///
+    /// # Errors
+    /// Once all threads have stopped: [`Error::Io`] if an error like a full disk ended the extraction,
+    /// [`Error::Cancelled`] after [`UnpackPipeline::abort`].
+    pub fn poll(&self, timeout: Duration) -> Result<(Totals, bool)> {
+        let done = self.context.report.wait(timeout)?;
+        Ok((self.context.report.totals(), done))
+    }
+
+    /// What failed since the last call.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.context.report.problems()
+    }
+
+    /// How often something was left out by rule.
+    pub fn skips(&self) -> Vec<(Skip, u64)> {
+        self.context.report.skips()
+    }
+
+    /// Stop all threads, wait for them and remove temporary files; idempotent. Does nothing if all is done.
+    pub fn abort(&mut self) {
+        if !self.context.report.is_idle() {
+            self.context.report.stop();
+        }
+        self.batches = None;
+        for thread in self.threads.drain(..) {
+            // What a panic left is cleaned up and told by then.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for UnpackPipeline {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+/// A thread at work; its end, however it comes, is noticed.
+struct Running {
+    context: Arc<Context>,
+}
+
+impl Running {
+    fn new(context: &Arc<Context>) -> Self {
+        context.report.enter();
+        Self {
+            context: Arc::clone(context),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let context = &self.context;
+        if thread::panicking() {
+            context.report.end(Failure::damage("a thread failed"));
+        }
+        context.report.leave(|| {
+            let mut restorer = Restorer::new(context);
+            for file in context.files.drain() {
+                restorer.discard(file.entry.get());
+            }
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;

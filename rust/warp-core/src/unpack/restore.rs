@@ -1,0 +1,325 @@
+//! Restoring entries: files from the data of chunks, and everything else.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType, Mode, futimens, linkat, mknodat, symlinkat, utimensat};
+use rustix::io::Errno;
+
+use super::beneath::{Directories, Directory, open_directory, split};
+use super::existing::{device, judge};
+use super::files::{Extents, SharedFile, size};
+use super::metadata::{Fresh, Handle, times};
+use super::report::{Attempt, Failure, Outcome, Skip, Tally};
+use super::window::{EntryRef, Need, Window};
+use super::{Context, Overwrite};
+use crate::entry::{Entry, Kind};
+
+/// Mode of a device or pipe until it is complete.
+const NODE_MODE: u32 = 0o600;
+
+/// One thread's hold on the target: its open directories and counters.
+pub(super) struct Restorer {
+    pub context: Arc<Context>,
+    pub directories: Directories,
+    pub tally: Tally,
+}
+
+impl Restorer {
+    pub fn new(context: &Arc<Context>) -> Self {
+        Self {
+            context: Arc::clone(context),
+            directories: Directories::new(Arc::clone(&context.target)),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Count an entry that is dealt with.
+    pub fn settle(&mut self, entry: &Entry, result: Result<Outcome, Failure>) {
+        self.tally.0.entries += 1;
+        match result {
+            Ok(Outcome::Restored) => self.tally.0.files += u64::from(entry.kind == Kind::File),
+            Ok(Outcome::Skipped(skip)) => {
+                self.tally.0.skipped += 1;
+                self.context.report.skip(skip);
+            }
+            Err(failure) => self.context.report.fail(&entry.path, failure),
+        }
+    }
+
+    /// Tell what was counted.
+    pub fn tell(&mut self) {
+        self.context.report.add(&mut self.tally);
+    }
+
+    /// Write one need of a file, whose data is at hand or is not.
+    pub fn need(&mut self, window: &Window, need: &Need, data: Result<&[u8], &Failure>) {
+        let Some(file) = window.files.get(need.file as usize) else {
+            return;
+        };
+        let Some(shared) = &file.shared else {
+            let entry = file.entry.get();
+            let result = match data {
+                Ok(data) => self.whole(entry, data),
+                Err(failure) => Err(self.give_up(entry, failure.clone())),
+            };
+            return self.settle(entry, result);
+        };
+        if !shared.has_failed() {
+            let data = data.map_err(Failure::clone);
+            let result = data.and_then(|data| self.part(shared, need.position, data));
+            if let Err(failure) = result
+                && shared.fail()
+            {
+                self.context.report.fail(&shared.entry.get().path, failure);
+            }
+        }
+        if shared.settle(need.piece.length) {
+            self.finish(shared);
+        }
+    }
+
+    /// Restore a file from all of its data.
+    fn whole(&mut self, entry: &Entry, data: &[u8]) -> Result<Outcome, Failure> {
+        let context = &*self.context;
+        let directory = self.directories.get(split(&entry.path).0);
+        let directory = directory.attempt("open directory")?;
+        let temporary = context.names.name(&entry.path);
+        let mode = context.rules.creation_mode(entry, directory);
+        let fd = directory.create(&temporary, mode).attempt("create file")?;
+        let filled = size(&fd, entry).and_then(|()| Extents::of(entry).write(&fd, 0, data));
+        let result = filled
+            .attempt("write file")
+            .and_then(|()| complete(context, directory, &fd, (entry, &temporary, mode)));
+        if !matches!(result, Ok(Outcome::Restored)) {
+            directory
+                .remove(&temporary)
+                .attempt("remove temporary file")?;
+        }
+        self.tally.0.bytes_written += data.len() as u64;
+        result
+    }
+
+    /// Write a part of a file.
+    fn part(&mut self, file: &Arc<SharedFile>, position: u64, data: &[u8]) -> Result<(), Failure> {
+        let context = &*self.context;
+        let fd = context
+            .files
+            .get(file, &mut self.directories, &context.names);
+        let fd = fd.attempt("create file")?;
+        let written = file.extents().write(&fd, position, data);
+        written.attempt("write file")?;
+        self.tally.0.bytes_written += data.len() as u64;
+        Ok(())
+    }
+
+    /// The last part of a file is written or given up.
+    fn finish(&mut self, file: &Arc<SharedFile>) {
+        let entry = file.entry.get();
+        if file.has_failed() {
+            self.context.files.remove(file);
+            self.discard(entry);
+            self.tally.0.entries += 1;
+            return;
+        }
+        let result = self.complete(file);
+        if !matches!(result, Ok(Outcome::Restored)) {
+            self.discard(entry);
+        }
+        self.settle(entry, result);
+    }
+
+    fn complete(&mut self, file: &Arc<SharedFile>) -> Result<Outcome, Failure> {
+        let context = &*self.context;
+        let entry = file.entry.get();
+        let temporary = context.names.name(&entry.path);
+        let fd = context
+            .files
+            .get(file, &mut self.directories, &context.names);
+        let fd = fd.attempt("open file")?;
+        context.files.remove(file);
+        let directory = self.directories.get(split(&entry.path).0);
+        let directory = directory.attempt("open directory")?;
+        let made = (entry, temporary.as_slice(), file.creation_mode());
+        complete(context, directory, &fd, made)
+    }
+
+    /// An entry fails before anything was made of it.
+    fn give_up(&mut self, entry: &Entry, failure: Failure) -> Failure {
+        self.discard(entry);
+        failure
+    }
+
+    /// Remove an entry's temporary file, be it of this try or of one before; that it cannot be removed is no news.
+    pub fn discard(&mut self, entry: &Entry) {
+        if let Ok(directory) = self.directories.get(split(&entry.path).0) {
+            let _ = directory.remove(&self.context.names.name(&entry.path));
+        }
+    }
+
+    /// Restore an entry that has no data.
+    pub fn plain(&mut self, entry: &EntryRef) {
+        let entry = entry.get();
+        let result = match entry.kind {
+            Kind::File => self.whole(entry, &[]),
+            _ => self.node(entry),
+        };
+        self.settle(entry, result);
+    }
+
+    /// Restore a symbolic link, pipe or device.
+    fn node(&mut self, entry: &Entry) -> Result<Outcome, Failure> {
+        let context = &*self.context;
+        let (parent, name) = split(&entry.path);
+        let directory = self.directories.get(parent).attempt("open directory")?;
+        if let Some(outcome) = judge(context, directory, entry)? {
+            return Ok(outcome);
+        }
+        let temporary = context.names.name(&entry.path);
+        let made = directory.make(&temporary, || make_node(directory, &temporary, entry));
+        made.attempt("create")?;
+        let result = dress_node(context, directory, &temporary, entry)
+            .and_then(|()| publish(context, directory, &temporary, name));
+        if !matches!(result, Ok(Outcome::Restored)) {
+            directory
+                .remove(&temporary)
+                .attempt("remove temporary file")?;
+        }
+        result
+    }
+
+    /// Make what had to wait for all files of a window: hard links, then the metadata of directories.
+    pub fn close(&mut self, window: &Window) {
+        for link in &window.links {
+            if self.context.report.stopped() {
+                break;
+            }
+            let result = self.link(link.get());
+            self.settle(link.get(), result);
+        }
+        for directory in &window.closing {
+            if self.context.report.stopped() {
+                break;
+            }
+            let result = self.close_directory(directory.get());
+            self.settle(directory.get(), result.map(|()| Outcome::Restored));
+        }
+        self.tell();
+    }
+
+    fn close_directory(&mut self, entry: &Entry) -> Result<(), Failure> {
+        let context = &*self.context;
+        let fd = open_directory(context.target.as_fd(), &entry.path);
+        let fd = fd.attempt("open directory")?;
+        Fresh::directory(fd.as_fd()).dress(entry, &context.rules, &context.report)?;
+        futimens(&fd, &times(entry.mtime)).attempt("set times")
+    }
+
+    /// Restore a further name of a file.
+    fn link(&mut self, entry: &Entry) -> Result<Outcome, Failure> {
+        let context = &*self.context;
+        let (from, original) = split(&entry.link);
+        // Of its own: the cache holds one directory still only until the next is asked for.
+        let source = open_directory(context.target.as_fd(), from);
+        let source = source.attempt("find the file it is a name of")?;
+        let (to, name) = split(&entry.path);
+        let directory = self.directories.get(to).attempt("open directory")?;
+        let link = |new: &[u8]| linkat(&source, original, directory, new, AtFlags::empty());
+        match link(name) {
+            Ok(()) => return Ok(Outcome::Restored),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Failure::system("link to its file", errno)),
+        }
+        let temporary = context.names.name(&entry.path);
+        let existing = directory.look(name).attempt("look at what exists")?;
+        let file = rustix::fs::statat(&source, original, AtFlags::SYMLINK_NOFOLLOW);
+        let file = file.attempt("find the file it is a name of")?;
+        let is_done = existing
+            .as_ref()
+            .is_some_and(|stat| (stat.st_dev, stat.st_ino) == (file.st_dev, file.st_ino));
+        let is_directory = existing
+            .is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+        if is_directory {
+            return Err(Failure::system("replace a directory", Errno::ISDIR));
+        }
+        if is_done || context.overwrite == Overwrite::Never {
+            directory
+                .remove(&temporary)
+                .attempt("remove temporary file")?;
+            return Ok(Outcome::Skipped(Skip::Exists));
+        }
+        directory
+            .make(&temporary, || link(&temporary))
+            .attempt("link to its file")?;
+        let published = publish(context, directory, &temporary, name);
+        // Renaming a name of a file over another of the same file does nothing.
+        directory
+            .remove(&temporary)
+            .attempt("remove temporary file")?;
+        published
+    }
+}
+
+/// Give a file whose data is written its metadata and name. `made`: its entry, temporary name and creation mode.
+fn complete(
+    context: &Context,
+    directory: &Directory,
+    fd: &OwnedFd,
+    made: (&Entry, &[u8], u32),
+) -> Result<Outcome, Failure> {
+    let (entry, temporary, mode) = made;
+    Fresh::made(Handle::Open(fd.as_fd()), directory, mode).dress(
+        entry,
+        &context.rules,
+        &context.report,
+    )?;
+    futimens(fd, &times(entry.mtime)).attempt("set times")?;
+    publish(context, directory, temporary, split(&entry.path).1)
+}
+
+fn publish(
+    context: &Context,
+    directory: &Directory,
+    temporary: &[u8],
+    name: &[u8],
+) -> Result<Outcome, Failure> {
+    let keep = context.overwrite == Overwrite::Never;
+    match directory.publish(temporary, name, keep) {
+        Err(Errno::EXIST) if keep => Ok(Outcome::Skipped(Skip::Exists)),
+        result => result.attempt("rename").map(|()| Outcome::Restored),
+    }
+}
+
+fn make_node(directory: &Directory, temporary: &[u8], entry: &Entry) -> rustix::io::Result<()> {
+    let kind = match entry.kind {
+        Kind::Symlink => return symlinkat(entry.link.as_slice(), directory, temporary),
+        Kind::CharDevice => FileType::CharacterDevice,
+        Kind::BlockDevice => FileType::BlockDevice,
+        _ => FileType::Fifo,
+    };
+    let number = if kind == FileType::Fifo {
+        0
+    } else {
+        device(entry)
+    };
+    mknodat(
+        directory,
+        temporary,
+        kind,
+        Mode::from_raw_mode(NODE_MODE),
+        number,
+    )
+}
+
+fn dress_node(
+    context: &Context,
+    directory: &Directory,
+    temporary: &[u8],
+    entry: &Entry,
+) -> Result<(), Failure> {
+    let node = directory.node(temporary).attempt("open")?;
+    let fresh = Fresh::made(Handle::node(&node), directory, NODE_MODE);
+    fresh.dress(entry, &context.rules, &context.report)?;
+    let times = times(entry.mtime);
+    utimensat(directory, temporary, &times, AtFlags::SYMLINK_NOFOLLOW).attempt("set times")
+}

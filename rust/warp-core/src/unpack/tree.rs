@@ -1,0 +1,168 @@
+//! The directories above the entry that is being planned: made when first seen, closed when the entries leave them.
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, chmodat, mkdirat};
+use rustix::io::Errno;
+use std::os::fd::AsRawFd;
+
+use super::Overwrite;
+use super::beneath::{Directories, Directory, split};
+use super::metadata::Handle;
+use super::report::{Attempt, Failure};
+use super::window::EntryRef;
+use crate::paths::is_below;
+
+/// Until a directory gets its own mode.
+const UNFINISHED_MODE: u32 = 0o700;
+/// For directories that were not asked for, but are needed to hold what was.
+const DEFAULT_MODE: u32 = 0o755;
+
+struct Level {
+    path: Vec<u8>,
+    /// Made by us: nothing is in it that we did not put there.
+    fresh: bool,
+    entry: Option<EntryRef>,
+}
+
+/// A path of directories from the target down.
+pub(super) struct Tree {
+    root: Level,
+    below: Vec<Level>,
+    overwrite: Overwrite,
+}
+
+impl Tree {
+    pub fn new(overwrite: Overwrite) -> Self {
+        let root = Level {
+            path: Vec::new(),
+            fresh: false,
+            entry: None,
+        };
+        Self {
+            root,
+            below: Vec::new(),
+            overwrite,
+        }
+    }
+
+    fn top(&self) -> &Level {
+        self.below.last().unwrap_or(&self.root)
+    }
+
+    /// Leave the innermost directory unless it is above `path`: `None`, or its entry if it has one.
+    pub fn leave(&mut self, path: &[u8]) -> Option<Option<EntryRef>> {
+        if is_below(path, &self.top().path) {
+            return None;
+        }
+        self.below.pop().map(|level| level.entry)
+    }
+
+    /// Leave all directories; the entries of those that remain, inner ones first.
+    pub fn leave_all(&mut self) -> impl Iterator<Item = EntryRef> {
+        let root = self.root.entry.take();
+        let below = std::mem::take(&mut self.below);
+        below
+            .into_iter()
+            .rev()
+            .filter_map(|level| level.entry)
+            .chain(root)
+    }
+
+    /// Make sure of the directory `path`, which lies at or below the innermost one; whether it is fresh.
+    pub fn reach(&mut self, path: &[u8], directories: &mut Directories) -> Result<bool, Failure> {
+        while self.top().path.len() < path.len() {
+            let above = self.top().path.len();
+            let start = if above == 0 { 0 } else { above + 1 };
+            let rest = path.get(start..).unwrap_or_default();
+            let length = rest.iter().position(|byte| *byte == b'/');
+            let end = start + length.unwrap_or(rest.len());
+            let next = path.get(..end).unwrap_or_default();
+            let directory = directories.get(split(next).0).attempt("open directory")?;
+            let fresh = self.make(directory, split(next).1, None)?;
+            self.push(next, fresh, None);
+        }
+        Ok(self.top().fresh)
+    }
+
+    /// Make the directory of an entry in the innermost one.
+    pub fn enter(
+        &mut self,
+        entry: &EntryRef,
+        directories: &mut Directories,
+    ) -> Result<(), Failure> {
+        let path = &entry.get().path;
+        if path.is_empty() {
+            self.root.entry = Some(entry.clone());
+            return Ok(());
+        }
+        let (parent, name) = split(path);
+        let directory = directories.get(parent).attempt("open directory")?;
+        let fresh = self.make(directory, name, Some(entry))?;
+        self.push(path, fresh, Some(entry.clone()));
+        Ok(())
+    }
+
+    fn push(&mut self, path: &[u8], fresh: bool, entry: Option<EntryRef>) {
+        self.below.push(Level {
+            path: path.to_vec(),
+            fresh,
+            entry,
+        });
+    }
+
+    /// Make a directory, or take the one that exists; whether it is fresh.
+    fn make(
+        &self,
+        directory: &Directory,
+        name: &[u8],
+        entry: Option<&EntryRef>,
+    ) -> Result<bool, Failure> {
+        let mode = if entry.is_some() {
+            UNFINISHED_MODE
+        } else {
+            DEFAULT_MODE
+        };
+        let make = || mkdirat(directory, name, Mode::from_raw_mode(mode));
+        match make() {
+            Err(Errno::EXIST) => {}
+            made => {
+                made.attempt("create directory")?;
+                return disinherit(directory, name, entry).map(|()| true);
+            }
+        }
+        let existing = directory.look(name).attempt("look at what exists")?;
+        let mode = existing.map_or(0, |stat| stat.st_mode);
+        if FileType::from_raw_mode(mode) == FileType::Directory {
+            if entry.is_some() {
+                open_up(directory, name, mode);
+            }
+            return Ok(false);
+        }
+        if entry.is_none() || self.overwrite != Overwrite::Always {
+            return Err(Failure::system("create directory", Errno::NOTDIR));
+        }
+        directory.remove(name).attempt("replace by a directory")?;
+        make().attempt("create directory")?;
+        disinherit(directory, name, entry).map(|()| true)
+    }
+}
+
+/// A directory that was packed knows its ACLs: it needs none from the one it is made in.
+fn disinherit(directory: &Directory, name: &[u8], entry: Option<&EntryRef>) -> Result<(), Failure> {
+    if entry.is_none() || !directory.gives_acl {
+        return Ok(());
+    }
+    let node = directory.node(name).attempt("open directory")?;
+    Handle::node(&node).disinherit(true)
+}
+
+/// Let us write to an existing directory until it gets its mode; if that may not be, its entries will tell.
+fn open_up(directory: &Directory, name: &[u8], mode: u32) {
+    if mode & UNFINISHED_MODE == UNFINISHED_MODE {
+        return;
+    }
+    if let Ok(node) = directory.node(name) {
+        let path = format!("/proc/self/fd/{}", node.as_raw_fd());
+        let mode = Mode::from_raw_mode(mode | UNFINISHED_MODE);
+        let _ = chmodat(CWD, path, mode, AtFlags::empty());
+    }
+}

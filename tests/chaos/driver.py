@@ -1,0 +1,46 @@
+"""One archive operation in a process of its own, under a fixed key, so that it can be killed and compared.
+
+    python -m tests.chaos.driver create|append|extract ARCHIVE DIRECTORY STATE
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from warp_portal.archive import (
+    Lock,
+    PackOptions,
+    Source,
+    StateStore,
+    Unlock,
+    append,
+    create,
+    extract,
+    open_archive,
+)
+
+KEY = bytes(range(32))
+UUID = bytes(range(16))
+OPTIONS = PackOptions(checkpoint_bytes=2 << 20, threads=2)
+
+
+def main(verb: str, archive: str, directory: str, state: str) -> None:
+    """Run one operation; an exception ends the process with a traceback."""
+    store = StateStore(Path(state))
+    if verb == "extract":
+        with open_archive(archive, Unlock(archive_key=KEY), state=store) as reader:
+            report = extract(reader, directory)
+        print("problems", len(report.problems))
+        return
+    os.chdir(directory)
+    if verb == "create":
+        packed = create(
+            archive, Source.of(["."]), OPTIONS, lock=Lock(recipients=()), state=store, archive_key=KEY, uuid=UUID
+        )
+    else:
+        packed = append(archive, Source.of(["."]), OPTIONS, unlock=Unlock(archive_key=KEY), state=store)
+    print("resumed" if packed.resumed else "fresh", "problems", len(packed.problems))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
