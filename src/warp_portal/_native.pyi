@@ -60,6 +60,9 @@ def measure(primitive: str, data: Buffer, threads: int, seconds: float) -> tuple
     """Run `copy`, `cut`, `blake3`, `chacha20-poly1305`, `aes-256-gcm`, `lz4`, `zstd:N`, `unlz4`, `unzstd:N` or `roundtrip:zstd:N` over
     `data` (raw) in 1 MiB pieces on `threads` for about `seconds`: (raw bytes processed, seconds)."""
 
+def measure_files(paths: Sequence[bytes]) -> float:
+    """Open, stat, read (one byte) and close each file once, on one thread: the seconds it took."""
+
 @final
 class EntryTable:
     """Entries of a tree in order (one file-table page, or a batch). Once a page."""
