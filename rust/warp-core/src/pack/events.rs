@@ -9,7 +9,7 @@ use crate::entry::Entry;
 use crate::table::{EntryTable, PageCutter};
 
 /// A poll returns before its time only for this many chunks …
-const NEWS_CHUNKS: usize = 64;
+const NEWS_CHUNKS: usize = 16;
 /// … or entries, so that the caller is woken in batches.
 const NEWS_ENTRIES: usize = 4096;
 
