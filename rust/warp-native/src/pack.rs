@@ -62,12 +62,20 @@ impl PackPipeline {
     ) -> PyResult<Self> {
         let keys = Arc::clone(&keys.inner);
         let algorithm = Algorithm::try_from(cutter.0).map_err(raise)?;
-        let cutter = Cutter::new(algorithm, sizes((cutter.1, cutter.2, cutter.3)), keys.cutter_key())
-            .map_err(raise)?;
+        let cutter = Cutter::new(
+            algorithm,
+            sizes((cutter.1, cutter.2, cutter.3)),
+            keys.cutter_key(),
+        )
+        .map_err(raise)?;
         let rows = policy
             .into_iter()
             .map(|(entropy_below, codec, level)| {
-                Ok(PolicyRow { entropy_below, codec: Codec::try_from(codec)?, level })
+                Ok(PolicyRow {
+                    entropy_below,
+                    codec: Codec::try_from(codec)?,
+                    level,
+                })
             })
             .collect::<warp_core::Result<_>>()
             .map_err(raise)?;
@@ -82,7 +90,9 @@ impl PackPipeline {
         };
         let output = duplicate(fd)?;
         let index = Arc::clone(&index.inner);
-        py.detach(|| pack::PackPipeline::new(options, output, offset, index)).map(Self).map_err(raise)
+        py.detach(|| pack::PackPipeline::new(options, output, offset, index))
+            .map(Self)
+            .map_err(raise)
     }
 
     fn submit(&self, py: Python<'_>, batch: &WalkBatch) -> PyResult<bool> {
@@ -96,7 +106,8 @@ impl PackPipeline {
     fn submit_stream(&self, py: Python<'_>, fd: i32, columns: &Bound<'_, PyDict>) -> PyResult<()> {
         let entry: Entry = EntryTable::single(columns)?;
         let input = duplicate(fd)?;
-        py.detach(|| self.0.submit_stream(input, entry)).map_err(raise)
+        py.detach(|| self.0.submit_stream(input, entry))
+            .map_err(raise)
     }
 
     fn finish(&self) {
@@ -104,8 +115,11 @@ impl PackPipeline {
     }
 
     fn poll(&self, py: Python<'_>, timeout_s: f64) -> PyResult<PackEvents> {
-        let timeout = Duration::try_from_secs_f64(timeout_s).map_err(|e| usage(format!("timeout: {e}")))?;
-        py.detach(|| self.0.poll(timeout)).map(PackEvents).map_err(raise)
+        let timeout =
+            Duration::try_from_secs_f64(timeout_s).map_err(|e| usage(format!("timeout: {e}")))?;
+        py.detach(|| self.0.poll(timeout))
+            .map(PackEvents)
+            .map_err(raise)
     }
 
     fn hold(&self, py: Python<'_>) -> PyResult<PackEvents> {
@@ -141,19 +155,34 @@ impl PackEvents {
     #[getter]
     fn chunks<'py>(&self, py: Python<'py>) -> [Bound<'py, PyBytes>; 7] {
         let c = &self.0.chunks;
-        [&c.offset, &c.stored, &c.cid, &c.raw, &c.fragments, &c.codec, &c.dp]
-            .map(|column| PyBytes::new(py, column))
+        [
+            &c.offset,
+            &c.stored,
+            &c.cid,
+            &c.raw,
+            &c.fragments,
+            &c.codec,
+            &c.dp,
+        ]
+        .map(|column| PyBytes::new(py, column))
     }
 
     #[getter]
     fn fragments<'py>(&self, py: Python<'py>) -> (Bound<'py, PyBytes>, Bound<'py, PyBytes>) {
         let c = &self.0.chunks;
-        (PyBytes::new(py, &c.fragment_length), PyBytes::new(py, &c.fragment_id))
+        (
+            PyBytes::new(py, &c.fragment_length),
+            PyBytes::new(py, &c.fragment_id),
+        )
     }
 
     #[getter]
     fn tables(&self) -> Vec<EntryTable> {
-        self.0.tables.iter().map(|table| EntryTable::new(Arc::clone(table))).collect()
+        self.0
+            .tables
+            .iter()
+            .map(|table| EntryTable::new(Arc::clone(table)))
+            .collect()
     }
 
     #[getter]
@@ -183,7 +212,11 @@ impl PackEvents {
 
     #[getter]
     fn problems<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, &str, i32)> {
-        self.0.problems.iter().map(|p| (PyBytes::new(py, &p.path), p.what.as_str(), p.errno)).collect()
+        self.0
+            .problems
+            .iter()
+            .map(|p| (PyBytes::new(py, &p.path), p.what.as_str(), p.errno))
+            .collect()
     }
 
     #[getter]
