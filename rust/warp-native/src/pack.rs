@@ -1,8 +1,6 @@
 //! `PackPipeline` and `PackEvents`.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -12,7 +10,8 @@ use warp_core::entry::Entry;
 use warp_core::pack::{self, PackOptions};
 
 use crate::buffer::Bytes;
-use crate::error::{raise, usage};
+use crate::descriptor::duplicate;
+use crate::error::{raise, seconds};
 use crate::index::FragmentIndex;
 use crate::primitives::ScopeKeys;
 use crate::table::EntryTable;
@@ -30,16 +29,6 @@ pub struct PackEvents(pack::Events);
 
 fn sizes((min, mean, max): Triple) -> Sizes {
     Sizes { min, mean, max }
-}
-
-/// A descriptor of our own for the file behind a Python one.
-pub fn duplicate(fd: i32) -> PyResult<OwnedFd> {
-    if fd < 0 {
-        return Err(usage(format!("file descriptor: {fd}")));
-    }
-    // SAFETY: `fd` is not negative and is only borrowed for the call of `dup`, which reports EBADF if it is not open.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    Ok(borrowed.try_clone_to_owned()?)
 }
 
 #[pymethods]
@@ -62,20 +51,12 @@ impl PackPipeline {
     ) -> PyResult<Self> {
         let keys = Arc::clone(&keys.inner);
         let algorithm = Algorithm::try_from(cutter.0).map_err(raise)?;
-        let cutter = Cutter::new(
-            algorithm,
-            sizes((cutter.1, cutter.2, cutter.3)),
-            keys.cutter_key(),
-        )
-        .map_err(raise)?;
+        let cutter = Cutter::new(algorithm, sizes((cutter.1, cutter.2, cutter.3)), keys.cutter_key())
+            .map_err(raise)?;
         let rows = policy
             .into_iter()
             .map(|(entropy_below, codec, level)| {
-                Ok(PolicyRow {
-                    entropy_below,
-                    codec: Codec::try_from(codec)?,
-                    level,
-                })
+                Ok(PolicyRow { entropy_below, codec: Codec::try_from(codec)?, level })
             })
             .collect::<warp_core::Result<_>>()
             .map_err(raise)?;
@@ -90,9 +71,7 @@ impl PackPipeline {
         };
         let output = duplicate(fd)?;
         let index = Arc::clone(&index.inner);
-        py.detach(|| pack::PackPipeline::new(options, output, offset, index))
-            .map(Self)
-            .map_err(raise)
+        py.detach(|| pack::PackPipeline::new(options, output, offset, index)).map(Self).map_err(raise)
     }
 
     fn submit(&self, py: Python<'_>, batch: &WalkBatch) -> PyResult<bool> {
@@ -106,8 +85,7 @@ impl PackPipeline {
     fn submit_stream(&self, py: Python<'_>, fd: i32, columns: &Bound<'_, PyDict>) -> PyResult<()> {
         let entry: Entry = EntryTable::single(columns)?;
         let input = duplicate(fd)?;
-        py.detach(|| self.0.submit_stream(input, entry))
-            .map_err(raise)
+        py.detach(|| self.0.submit_stream(input, entry)).map_err(raise)
     }
 
     fn finish(&self) {
@@ -115,11 +93,8 @@ impl PackPipeline {
     }
 
     fn poll(&self, py: Python<'_>, timeout_s: f64) -> PyResult<PackEvents> {
-        let timeout =
-            Duration::try_from_secs_f64(timeout_s).map_err(|e| usage(format!("timeout: {e}")))?;
-        py.detach(|| self.0.poll(timeout))
-            .map(PackEvents)
-            .map_err(raise)
+        let timeout = seconds(timeout_s)?;
+        py.detach(|| self.0.poll(timeout)).map(PackEvents).map_err(raise)
     }
 
     fn hold(&self, py: Python<'_>) -> PyResult<PackEvents> {
@@ -155,34 +130,19 @@ impl PackEvents {
     #[getter]
     fn chunks<'py>(&self, py: Python<'py>) -> [Bound<'py, PyBytes>; 7] {
         let c = &self.0.chunks;
-        [
-            &c.offset,
-            &c.stored,
-            &c.cid,
-            &c.raw,
-            &c.fragments,
-            &c.codec,
-            &c.dp,
-        ]
-        .map(|column| PyBytes::new(py, column))
+        [&c.offset, &c.stored, &c.cid, &c.raw, &c.fragments, &c.codec, &c.dp]
+            .map(|column| PyBytes::new(py, column))
     }
 
     #[getter]
     fn fragments<'py>(&self, py: Python<'py>) -> (Bound<'py, PyBytes>, Bound<'py, PyBytes>) {
         let c = &self.0.chunks;
-        (
-            PyBytes::new(py, &c.fragment_length),
-            PyBytes::new(py, &c.fragment_id),
-        )
+        (PyBytes::new(py, &c.fragment_length), PyBytes::new(py, &c.fragment_id))
     }
 
     #[getter]
     fn tables(&self) -> Vec<EntryTable> {
-        self.0
-            .tables
-            .iter()
-            .map(|table| EntryTable::new(Arc::clone(table)))
-            .collect()
+        self.0.tables.iter().map(|table| EntryTable::new(Arc::clone(table))).collect()
     }
 
     #[getter]
@@ -212,11 +172,7 @@ impl PackEvents {
 
     #[getter]
     fn problems<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, &str, i32)> {
-        self.0
-            .problems
-            .iter()
-            .map(|p| (PyBytes::new(py, &p.path), p.what.as_str(), p.errno))
-            .collect()
+        self.0.problems.iter().map(|p| (PyBytes::new(py, &p.path), p.what.as_str(), p.errno)).collect()
     }
 
     #[getter]

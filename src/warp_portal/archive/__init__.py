@@ -94,6 +94,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+    home = _HOME_OF[name]
+    module = import_module(f"{__name__}.{home}")
+    # All names of the module at once: importing `verify` has just bound that name to the module itself.
+    globals().update({each: getattr(module, each) for each in _HOMES[home]})
+    return globals()[name]
