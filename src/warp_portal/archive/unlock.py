@@ -63,8 +63,6 @@ def new_slots(lock: Lock, archive_key: bytes, uuid: bytes) -> SlotCopy:
     """A slot for each passphrase and recipient, in a first copy without MAC; raises UsageError."""
     if len(lock.passphrases) > MAX_PASSPHRASE_SLOTS:
         raise UsageError(f"an archive takes at most {MAX_PASSPHRASE_SLOTS} passphrases")
-    if not lock.passphrases and not lock.recipients:
-        raise UsageError("an encrypted archive needs a passphrase or a recipient: nobody could open it")
     slots = [seal_for_passphrase(archive_key, uuid, text, lock.cost) for text in lock.passphrases]
     slots += [seal_for_recipient(archive_key, uuid, recipient) for recipient in lock.recipients]
     return SlotCopy(1, tuple(slots))

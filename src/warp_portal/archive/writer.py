@@ -145,6 +145,8 @@ class ArchiveWriter:
     def _begin(self, file: ArchiveFile | None, fd: int) -> Target:
         """Write the header and key slots of a new archive."""
         setting, lock = self._setting, self._setting.lock
+        if lock and not (lock.passphrases or lock.recipients or setting.archive_key):
+            raise UsageError("an encrypted archive needs a passphrase or a recipient: nobody could open it")
         uuid = setting.uuid or os.urandom(UUID_BYTES)
         archive_key = (setting.archive_key or random_archive_key()) if lock else None
         if file is not None and setting.state:
