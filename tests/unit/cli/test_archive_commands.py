@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -385,3 +386,36 @@ def test_an_unreadable_file_is_listed_and_ends_with_3(tree: Path, tmp_path: Path
     assert ran.returncode == 3, ran.stderr
     assert "secret" in ran.stderr
     assert "1 path could not" in ran.stderr
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "warp_portal", "create", str(tmp_path / "x.warp"), "--stdin-name", "data", "--json"]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    while "not encrypted" not in process.stdout.readline():
+        pass
+    process.stdin.write("x" * 100_000)
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert json.loads(out.splitlines()[-1])["code"] == 130
+    assert "interrupted: run the same command again to resume" in err
+    assert "Traceback" not in err
+
+
+def test_a_reader_of_the_archive_that_leaves_ends_it_quietly(tree: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, "-m", "warp_portal", "create", "-", str(tree), "-q"]
+    ran = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_logs_go_to_stderr_and_hold_no_secret(tree: Path, tmp_path: Path, passphrase_file: str) -> None:
+    words = ["create", str(tmp_path / "x.warp"), str(tree), "-p", passphrase_file, "-vv", "--json"]
+    ran = subprocess.run([sys.executable, "-m", "warp_portal", *words], capture_output=True, text=True, check=True)
+    assert json.loads(ran.stderr.splitlines()[0])["event"] == "command.started"
+    assert PASSPHRASE not in ran.stdout + ran.stderr
