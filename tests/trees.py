@@ -32,7 +32,9 @@ def _files(root: Path, rng: random.Random) -> None:
     write(root / "empty", b"")
     write(root / "one", b"1")
     for number in range(60):
-        write(root / f"small-{number:02}", rng.randbytes(rng.randrange(1, 9000)), rng.choice((0o644, 0o600, 0o755, 0o444)))
+        write(
+            root / f"small-{number:02}", rng.randbytes(rng.randrange(1, 9000)), rng.choice((0o644, 0o600, 0o755, 0o444))
+        )
     write(root / "text", b"a line that comes again and again\n" * 40_000)
     write(root / "medium", rng.randbytes(700_000))
     large = bytearray(rng.randbytes(9 << 20))

@@ -1,6 +1,6 @@
 """One archive operation in a process of its own, under a fixed key, so that it can be killed and compared.
 
-    python -m tests.chaos.driver create|append|extract ARCHIVE DIRECTORY STATE
+python -m tests.chaos.driver create|append|extract ARCHIVE DIRECTORY STATE
 """
 
 import os

@@ -88,7 +88,14 @@ def test_a_killed_create_resumes_to_the_same_content(place: Path, trees: tuple[P
             break
         counted += kill_create(place, trees[0], at_bytes, expected)
     assert counted >= kills
-    leftovers = {path.name for path in place.iterdir()} - {"a.warp", "state", "whole.warp", "whole-state", "first", "second"}
+    leftovers = {path.name for path in place.iterdir()} - {
+        "a.warp",
+        "state",
+        "whole.warp",
+        "whole-state",
+        "first",
+        "second",
+    }
     assert leftovers == set()
 
 
