@@ -72,7 +72,7 @@ impl ChunkVerifier {
     /// How far it is; waits until it is done or `timeout` is over.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] after [`ChunkVerifier::abort`].
+    /// [`Error::Cancelled`] after [`ChunkVerifier::abort`]; [`Error::Integrity`] if chunks are left that no thread checks.
     pub fn poll(&self, timeout: Duration) -> Result<Progress> {
         let shared = &*self.shared;
         let running = lock(&shared.running);
@@ -83,8 +83,12 @@ impl ChunkVerifier {
         if shared.stop.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
+        let chunks = shared.chunks.load(Ordering::Relaxed);
+        if *running == 0 && chunks < shared.index.chunks() as u64 {
+            return Err(Error::integrity("check: a thread failed"));
+        }
         Ok(Progress {
-            chunks: shared.chunks.load(Ordering::Relaxed),
+            chunks,
             bytes: shared.bytes.load(Ordering::Relaxed),
             done: *running == 0,
         })
