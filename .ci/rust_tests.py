@@ -68,6 +68,7 @@ def llvm_tools() -> tuple[str, str] | None:
 
 def wrapper() -> Path:
     """A rustc that instruments; cargo calls it for workspace crates only and keeps their artifacts apart."""
+    OUT.mkdir(parents=True, exist_ok=True)
     path = OUT / "rustc"
     path.write_text('#!/bin/sh\nexec "$@" -C instrument-coverage\n')
     path.chmod(0o755)

@@ -2,7 +2,7 @@
 
 Crossings per second in steady state are noted per class; buffers are `bytes`-like, paths are raw bytes,
 times are nanoseconds. Errors: `FormatError`, `IntegrityError`, `UsageError` from `warp_portal.errors`,
-`OSError` with errno from the system, `Cancelled` after `abort()`.
+`OSError` with errno from the system, `CancelledError` after `abort()`.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Frontier:
     def size(self) -> int: ...
     @property
     def hashed(self) -> int:
-        """Interior nodes hashed so far by this object."""
+        """Interior nodes hashed so far by `append`."""
     def append(self, leaves: Buffer) -> None: ...
     def nodes(self) -> bytes: ...
     def root(self) -> bytes: ...
@@ -57,8 +57,11 @@ def cut(data: Buffer, keys: ScopeKeys, algorithm: int, sizes: tuple[int, int, in
     """End offsets of the fragments of `data`, found in segments by `threads`: the same for any segment and threads."""
 
 def measure(primitive: str, data: Buffer, threads: int, seconds: float) -> tuple[int, float]:
-    """Run `copy`, `cut`, `blake3`, `chacha20-poly1305`, `aes-256-gcm`, `lz4`, `zstd:N`, `unlz4`, `unzstd:N` or `roundtrip:zstd:N` over
+    """Run `copy`, `cut`, `blake3`, `chacha20-poly1305`, `aes-256-gcm`, `lz4`, `zstd:N`, `unlz4`, `unzstd:N`, `roundtrip:lz4` or `roundtrip:zstd:N` over
     `data` (raw) in 1 MiB pieces on `threads` for about `seconds`: (raw bytes processed, seconds)."""
+
+def measure_files(paths: Sequence[bytes]) -> float:
+    """Open, stat, read (one byte) and close each file once, on one thread: the seconds it took."""
 
 @final
 class EntryTable:

@@ -30,3 +30,8 @@ pub fn raise(error: Error) -> PyErr {
 pub fn usage(message: impl Into<String>) -> PyErr {
     UsageError::new_err(message.into())
 }
+
+/// A duration given in seconds.
+pub fn seconds(value: f64) -> PyResult<std::time::Duration> {
+    std::time::Duration::try_from_secs_f64(value).map_err(|error| usage(format!("timeout: {error}")))
+}

@@ -3,11 +3,14 @@
 use pyo3::prelude::*;
 
 mod buffer;
+mod chunk_index;
+mod descriptor;
 mod error;
 mod index;
 mod pack;
 mod primitives;
 mod table;
+mod unpack;
 mod walk;
 
 #[pymodule]
@@ -20,5 +23,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<walk::WalkBatch>()?;
     module.add_class::<walk::Baseline>()?;
     module.add_class::<pack::PackPipeline>()?;
-    module.add_class::<pack::PackEvents>()
+    module.add_class::<pack::PackEvents>()?;
+    module.add_class::<chunk_index::ChunkIndex>()?;
+    module.add_class::<chunk_index::ChunkVerifier>()?;
+    module.add_class::<unpack::UnpackPipeline>()
 }

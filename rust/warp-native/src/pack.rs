@@ -1,8 +1,6 @@
 //! `PackPipeline` and `PackEvents`.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -12,7 +10,8 @@ use warp_core::entry::Entry;
 use warp_core::pack::{self, PackOptions};
 
 use crate::buffer::Bytes;
-use crate::error::{raise, usage};
+use crate::descriptor::duplicate;
+use crate::error::{raise, seconds};
 use crate::index::FragmentIndex;
 use crate::primitives::ScopeKeys;
 use crate::table::EntryTable;
@@ -30,16 +29,6 @@ pub struct PackEvents(pack::Events);
 
 fn sizes((min, mean, max): Triple) -> Sizes {
     Sizes { min, mean, max }
-}
-
-/// A descriptor of our own for the file behind a Python one.
-pub fn duplicate(fd: i32) -> PyResult<OwnedFd> {
-    if fd < 0 {
-        return Err(usage(format!("file descriptor: {fd}")));
-    }
-    // SAFETY: `fd` is not negative and is only borrowed for the call of `dup`, which reports EBADF if it is not open.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    Ok(borrowed.try_clone_to_owned()?)
 }
 
 #[pymethods]
@@ -104,7 +93,7 @@ impl PackPipeline {
     }
 
     fn poll(&self, py: Python<'_>, timeout_s: f64) -> PyResult<PackEvents> {
-        let timeout = Duration::try_from_secs_f64(timeout_s).map_err(|e| usage(format!("timeout: {e}")))?;
+        let timeout = seconds(timeout_s)?;
         py.detach(|| self.0.poll(timeout)).map(PackEvents).map_err(raise)
     }
 

@@ -1,6 +1,9 @@
 //! Hashing, the Merkle tree, keys with sealing, cutting and measuring.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -25,7 +28,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(merkle_leaves, module)?)?;
     module.add_function(wrap_pyfunction!(merkle_root, module)?)?;
     module.add_function(wrap_pyfunction!(cut, module)?)?;
-    module.add_function(wrap_pyfunction!(measure, module)?)
+    module.add_function(wrap_pyfunction!(measure, module)?)?;
+    module.add_function(wrap_pyfunction!(measure_files, module)?)
 }
 
 /// BLAKE3 in plain, keyed or derive-key mode.
@@ -89,7 +93,7 @@ struct Frontier {
 #[pymethods]
 impl Frontier {
     #[new]
-    #[pyo3(signature = (size=0, nodes=None))]
+    #[pyo3(signature = (size=0, nodes=None), text_signature = "(size=0, nodes=b'')")]
     fn new(size: u64, nodes: Option<Bytes>) -> PyResult<Self> {
         let nodes = match &nodes {
             Some(nodes) => nodes.as_arrays::<32>("nodes")?.to_vec(),
@@ -283,4 +287,11 @@ fn measure(
     let data = data.as_slice();
     py.detach(|| warp_core::measure::measure(primitive, data, threads, seconds))
         .map_err(raise)
+}
+
+/// Seconds to open, stat, read and close files.
+#[pyfunction]
+fn measure_files(py: Python<'_>, paths: Vec<Vec<u8>>) -> PyResult<f64> {
+    let paths: Vec<PathBuf> = paths.into_iter().map(|path| OsString::from_vec(path).into()).collect();
+    py.detach(|| warp_core::measure::open_files(&paths)).map_err(raise)
 }

@@ -23,7 +23,7 @@ from warp_portal.archive.limits import (
     KIND_TABLE,
     PAGE_RECORDS,
 )
-from warp_portal.archive.opening import Opened, history, read_toc
+from warp_portal.archive.opening import Opened, history, open_earlier
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.errors import FormatError, IntegrityError
 
@@ -104,17 +104,10 @@ def _since_snapshot(file: ArchiveFile, opened: Opened, keys: ScopeKeys) -> Itera
         commit.check_mac(keys)
         if after is not None and after.toc.clear.previous_digest != commit.digest():
             raise IntegrityError(f"{file.name}: commit {commit.sequence} is not the one that its successor names")
-        after = open_commit_before(file, opened, commit)
+        after = open_earlier(file, opened, commit)
         yield after
         if commit.snapshot:
             return
-
-
-def open_commit_before(file: ArchiveFile, opened: Opened, commit: Commit) -> Opened:
-    """An earlier commit beside an open one: the slots it names may have been exchanged since, so only its TOC is checked."""
-    if commit == opened.commit:
-        return opened
-    return Opened(opened.header, commit, read_toc(file, commit), opened.slots)
 
 
 def _add_index(base: Base, content: Content, chunks: int, fragments: int) -> None:

@@ -76,7 +76,7 @@ class Commit:
             commit = replace(commit, flags=commit.flags | SIGNED)
             signature = signing_key.sign(commit.signed_message(uuid))
             commit = replace(commit, signature=signature, signer_tag=signing_key.public.tag)
-        return replace(commit, mac=commit._expected_mac(keys))
+        return replace(commit, mac=commit.expected_mac(keys))
 
     def signed_message(self, uuid: bytes) -> bytes:
         """What the signature covers."""
@@ -84,14 +84,15 @@ class Commit:
 
     def check_mac(self, keys: ScopeKeys) -> None:
         """Raises IntegrityError unless someone with the archive key made this commit (plain archives: always passes)."""
-        if self.mac != self._expected_mac(keys):
+        if self.mac != self.expected_mac(keys):
             raise IntegrityError(f"commit {self.sequence}: its MAC does not match: forged, or of another archive")
 
     def check_signature(self, uuid: bytes, signer: Signer) -> None:
         """Raises SignatureError unless `signer` signed this commit."""
         signer.verify(self.signature, self.signed_message(uuid))
 
-    def _expected_mac(self, keys: ScopeKeys) -> bytes:
+    def expected_mac(self, keys: ScopeKeys) -> bytes:
+        """The MAC that it must have; zero in a plain archive."""
         if not keys.suite:
             return _NO_TAG
         return keys.commit_mac(self._pack(self.signature, self.signer_tag, _NO_TAG)[:_MACED_BYTES])

@@ -49,40 +49,44 @@ class CommitChain:
 
     def checkpoint(self, output: Output, listed: list[Page], facts: Facts, frontier: Frontier) -> Commit:
         """Append a checkpoint; never signed."""
-        return self._append(output, listed, facts, frontier, None, CHECKPOINT)
+        toc = self._append_toc(output, self._toc(listed, facts, frontier, None))
+        return self._append(output, self._draft(toc, facts, frontier, CHECKPOINT), None)
 
     def snapshot(
         self, output: Output, listed: list[Page], facts: Facts, frontier: Frontier, signing_key: SigningKey | None
     ) -> Commit:
         """Append a snapshot."""
-        return self._append(output, listed, facts, frontier, signing_key, SNAPSHOT)
+        toc = self._append_toc(output, self._toc(listed, facts, frontier, signing_key))
+        return self._append(output, self._draft(toc, facts, frontier, SNAPSHOT), signing_key)
 
-    def _append(
-        self,
-        output: Output,
-        listed: list[Page],
-        facts: Facts,
-        frontier: Frontier,
-        signing_key: SigningKey | None,
-        flags: int,
-    ) -> Commit:
-        toc = self._toc(listed, facts, frontier, signing_key).serialize()
-        toc_offset = output.emit(toc)
+    def _append_toc(self, output: Output, toc: TOC) -> tuple[int, bytes]:
+        """Its offset and bytes."""
+        raw = toc.serialize()
+        offset = output.emit(raw)
         output.emit(bytes(-output.offset % ALIGNMENT))
         output.sync()
-        commit = Commit(
+        return offset, raw
+
+    def _draft(self, toc: tuple[int, bytes], facts: Facts, frontier: Frontier, flags: int) -> Commit:
+        """The commit that follows a TOC and its padding, without signature and MAC."""
+        toc_offset, raw = toc
+        end = toc_offset + len(raw)
+        return Commit(
             sequence=self.last.sequence + 1 if self.last else 1,
             previous=self.last.offset if self.last else 0,
-            offset=output.offset,
+            offset=end + -end % ALIGNMENT,
             toc_offset=toc_offset,
-            toc_bytes=len(toc),
-            toc_digest=blake3(toc),
+            toc_bytes=len(raw),
+            toc_digest=blake3(raw),
             chunks=frontier.size,
             root=frontier.root(),
             stored_bytes=facts.stored_bytes,
             flags=flags,
             time_ns=self._clock.now_ns(),
-        ).sealed(self._keys, self._header.uuid, signing_key)
+        )
+
+    def _append(self, output: Output, draft: Commit, signing_key: SigningKey | None) -> Commit:
+        commit = draft.sealed(self._keys, self._header.uuid, signing_key)
         output.emit(commit.serialize())
         output.sync()
         self.last, self.last_digest = commit, commit.digest()

@@ -11,7 +11,7 @@ from typing import Final
 from warp_portal._native import OBJECT_PAGE, Frontier, PackEvents, ScopeKeys, blake3, merkle_leaves
 from warp_portal.archive.base import INDEX_KINDS, Base
 from warp_portal.archive.content import Page
-from warp_portal.archive.limits import KIND_CHUNK, KIND_FRAGMENT, KIND_LOCATOR, PAGE_RECORDS
+from warp_portal.archive.limits import KIND_CHUNK, KIND_LOCATOR, PAGE_RECORDS
 from warp_portal.archive.pages import IndexPage, locator_root, store_payload, widths
 from warp_portal.archive.toc import PageRef
 from warp_portal.primitives.compression import ZSTD
@@ -43,7 +43,7 @@ class PageLog:
     def extend(self, columns: tuple[bytes, ...], place: Place) -> None:
         """Add records; places pages as they fill."""
         for mine, new in zip(self._columns, columns, strict=True):
-            mine += new
+            mine.extend(new)
         while len(self._columns[0]) >= PAGE_RECORDS * self._widths[0]:
             self._full.append(place(self._take_page()))
             self._partial = None

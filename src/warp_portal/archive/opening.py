@@ -84,6 +84,11 @@ def open_commit(file: ArchiveFile, header: Header, commit: Commit) -> Opened:
     return Opened(header, commit, toc, _slots(file, header, toc))
 
 
+def open_earlier(file: ArchiveFile, opened: Opened, commit: Commit) -> Opened:
+    """An earlier commit beside an open one. The slots it names may have been exchanged since, so only its TOC is checked."""
+    return opened if commit == opened.commit else Opened(opened.header, commit, read_toc(file, commit), opened.slots)
+
+
 def read_toc(file: ArchiveFile, commit: Commit) -> TOC:
     """The TOC of a commit, checked by its digest."""
     raw = file.read(commit.toc_offset, commit.toc_bytes, "a TOC")

@@ -1,8 +1,10 @@
 """What a writer is told and what it says: sources, options, progress and the report."""
 
+import builtins
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Self
 
 from warp_portal.archive.filetable import order_key
@@ -10,7 +12,7 @@ from warp_portal.archive.limits import MAX_PATH, SUITE_AES_256_GCM, SUITE_CHACHA
 from warp_portal.archive.storage import AnyPath
 from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.keys.signers import SigningKey
-from warp_portal.primitives.compression import Policy, policy
+from warp_portal.primitives.compression import AUTO, Policy
 from warp_portal.primitives.cutting import PROFILES, Cutting
 
 MIB: Final = 1024 * 1024
@@ -48,7 +50,7 @@ class Source:
         roots = sorted((_root(path) for path in paths), key=lambda root: order_key(root[0]))
         if not roots:
             raise UsageError("nothing to pack: name at least one path")
-        for (above, _), (stored, disk) in zip(roots, roots[1:], strict=False):
+        for (above, _), (stored, disk) in pairwise(roots):
             if not above or stored == above or stored.startswith(above + b"/"):
                 raise UsageError(f"{os.fsdecode(disk)} would be stored inside another of the given paths")
         return cls(tuple(roots), tuple(excludes), exclude_caches, one_file_system)
@@ -101,7 +103,7 @@ class PackOptions:
     """How to pack. `threads` 0 = one a core; `memory` in bytes; a checkpoint follows whichever comes first."""
 
     cutting: Cutting = PROFILES["general"]
-    policy: Policy = policy("auto")
+    policy: Policy = AUTO
     threads: int = 0
     memory: int = 256 * MIB
     verify: bool = True
@@ -112,6 +114,9 @@ class PackOptions:
     def arguments(self) -> dict[str, object]:
         """What the archive records of it: only what shapes the content."""
         return {"compression": self.policy.name, "policy": self.policy.version}
+
+
+PACK_DEFAULTS: Final = PackOptions()
 
 
 def thread_count(wanted: int) -> int:
@@ -155,14 +160,15 @@ class PackProgress:
 
 @dataclass(frozen=True, slots=True)
 class PackReport:
-    """A finished run: the snapshot it made, and what it could not take."""
+    """A finished run: the snapshot it made, and what it could not take. `path` is None for a pipe; `bytes` are logical."""
 
-    uuid: bytes
+    path: "builtins.bytes | None"
+    uuid: "builtins.bytes"
     sequence: int
-    commit_hash: bytes
+    commit_hash: "builtins.bytes"
     resumed: bool
     entries: int
-    logical_bytes: int
-    archive_bytes: int
+    files: int
+    bytes: int
     progress: PackProgress
     problems: tuple[Problem, ...]

@@ -142,7 +142,7 @@ class Packing:
             target.keys,
             self._fragments(options.memory // 4),
             cutter=(cutting.algorithm, *cutting.fragment),
-            chunk=tuple(cutting.chunk),
+            chunk=cutting.chunk,
             policy=options.policy.rows,
             threads=thread_count(options.threads),
             memory=options.memory * 3 // 4,

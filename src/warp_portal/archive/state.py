@@ -47,7 +47,7 @@ class StateStore:
 
     def begin(self, path: bytes, record: Unfinished) -> None:
         """Note an archive that is being created."""
-        content = {
+        content: dict[str, object] = {
             "uuid": record.uuid,
             "key": record.archive_key,
             "arguments": record.arguments,
@@ -65,7 +65,7 @@ class StateStore:
 
     def remember(self, uuid: bytes, seen: Remembered) -> None:
         """Note the newest state of an archive."""
-        content = {"sequence": seen.sequence, "commit": seen.commit_digest, "signer": seen.signer}
+        content: dict[str, object] = {"sequence": seen.sequence, "commit": seen.commit_digest, "signer": seen.signer}
         self._write(self._archive(uuid), content)
 
     def remembered(self, uuid: bytes) -> Remembered | None:

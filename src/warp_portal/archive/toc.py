@@ -4,9 +4,9 @@ u32 clear length │ clear part │ dp of the sealed part 32 │ sealed part
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from warp_portal.archive import packed
 from warp_portal.archive.limits import (
@@ -114,11 +114,8 @@ def _parse_pages(raw: bytes, start: int, count: int) -> tuple[PageRef, ...]:
     return tuple(pages)
 
 
-def _page_refs(
-    rows: Iterable[tuple[int, int, int, int, int, int, bytes, bytes] | tuple[int, ...]],
-) -> Iterable[PageRef]:
-    for row in rows:
-        kind, zero, more_zero, records, offset, stored_bytes, digest, *root = row
+def _page_refs(rows: Iterable[tuple[Any, ...]]) -> Iterator[PageRef]:
+    for kind, zero, more_zero, records, offset, stored_bytes, digest, *root in rows:
         if zero or more_zero:
             raise FormatError("TOC: bytes that must be zero are not")
         yield PageRef(kind, records, offset, stored_bytes, digest, root[0] if root else b"")

@@ -6,6 +6,7 @@ is remembered, with its signer, and the state at hand must descend from it.
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from warp_portal._native import ScopeKeys
 from warp_portal.archive.commit import Commit
@@ -34,7 +35,12 @@ class Expectation:
     commit_hash: bytes | None = None
 
 
-def check_state(file: ArchiveFile, opened: Opened, keys: ScopeKeys | None, state: StateStore | None) -> Remembered | None:
+NOTHING_EXPECTED: Final = Expectation()
+
+
+def check_state(
+    file: ArchiveFile, opened: Opened, keys: ScopeKeys | None, state: StateStore | None
+) -> Remembered | None:
     """Check the commit's MAC (with keys) and that it descends from the state remembered; what was remembered."""
     if keys is not None:
         opened.commit.check_mac(keys)

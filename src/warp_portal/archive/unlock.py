@@ -20,7 +20,7 @@ from warp_portal.archive.slots import (
     seal_for_recipient,
 )
 from warp_portal.errors import IntegrityError, KeyRequiredError, UsageError, WrongKeyError
-from warp_portal.keys.password import Argon2Cost
+from warp_portal.keys.password import DEFAULT_COST, Argon2Cost
 from warp_portal.keys.recipients import Identity, Recipient
 
 DEFAULT_SLOT_COPY_BYTES: Final = 16384  # twelve X-Wing recipients
@@ -42,6 +42,9 @@ class Unlock:
         return f"Unlock({len(self.passphrases)} passphrases, {len(self.identities)} identities)"
 
 
+NO_KEY: Final = Unlock()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Lock:
     """What shall open a new archive, and its cipher suite."""
@@ -49,7 +52,7 @@ class Lock:
     passphrases: tuple[str, ...] = ()
     recipients: tuple[Recipient, ...] = ()
     suite: int = SUITE_CHACHA20_POLY1305
-    cost: Argon2Cost = Argon2Cost()
+    cost: Argon2Cost = DEFAULT_COST
     slot_copy_bytes: int = DEFAULT_SLOT_COPY_BYTES
 
     def __repr__(self) -> str:
@@ -60,8 +63,6 @@ def new_slots(lock: Lock, archive_key: bytes, uuid: bytes) -> SlotCopy:
     """A slot for each passphrase and recipient, in a first copy without MAC; raises UsageError."""
     if len(lock.passphrases) > MAX_PASSPHRASE_SLOTS:
         raise UsageError(f"an archive takes at most {MAX_PASSPHRASE_SLOTS} passphrases")
-    if not lock.passphrases and not lock.recipients:
-        raise UsageError("an encrypted archive needs a passphrase or a recipient: nobody could open it")
     slots = [seal_for_passphrase(archive_key, uuid, text, lock.cost) for text in lock.passphrases]
     slots += [seal_for_recipient(archive_key, uuid, recipient) for recipient in lock.recipients]
     return SlotCopy(1, tuple(slots))

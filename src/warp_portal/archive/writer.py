@@ -1,11 +1,11 @@
 """Creating, resuming and appending: which state of the file a run goes on from, and what is remembered of it.
 
-    create    no file, or an empty one    → a new archive
-              unfinished, equal arguments → go on from its last checkpoint (or anew, if it has none)
-              anything else               → refused
-    append    finished                    → go on from the newest snapshot
-              unfinished, equal arguments → go on from the last checkpoint
-              unfinished, other arguments → cut back to the newest snapshot, then go on from there
+create    no file, or an empty one    → a new archive
+          unfinished, equal arguments → go on from its last checkpoint (or anew, if it has none)
+          anything else               → refused
+append    finished                    → go on from the newest snapshot
+          unfinished, equal arguments → go on from the last checkpoint
+          unfinished, other arguments → cut back to the newest snapshot, then go on from there
 """
 
 import contextlib
@@ -28,12 +28,12 @@ from warp_portal.archive.opening import (
     open_commit,
     read_header,
 )
-from warp_portal.archive.options import PackOptions, PackReport, Source, Stream
+from warp_portal.archive.options import PACK_DEFAULTS, PackOptions, PackReport, Source, Stream
 from warp_portal.archive.packing import Job, Packing, ProgressCallback, Target
 from warp_portal.archive.state import Remembered, StateStore, Unfinished
 from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
 from warp_portal.archive.trust import check_state
-from warp_portal.archive.unlock import Lock, Unlock, new_slots, open_keys, random_archive_key
+from warp_portal.archive.unlock import NO_KEY, Lock, Unlock, new_slots, open_keys, random_archive_key
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import (
     DamagedTailError,
@@ -53,7 +53,7 @@ class Setting:
     """What surrounds a run beside its job: how a new archive is locked, what is remembered, and given randomness."""
 
     lock: Lock | None = None
-    unlock: Unlock = Unlock()
+    unlock: Unlock = NO_KEY
     state: StateStore | None = None
     archive_key: bytes | None = None
     uuid: bytes | None = None
@@ -123,7 +123,9 @@ class ArchiveWriter:
         same_recipients = ours is None or ours.recipients == _recipients(lock)
         same_header = header.cutting == cutting and header.suite == (lock.suite if lock else SUITE_PLAIN)
         if target.base.arguments != self._job.arguments() or not same_recipients or not same_header:
-            raise UsageError(f"{file.name} is unfinished, and was begun with other arguments: repeat those, or remove it")
+            raise UsageError(
+                f"{file.name} is unfinished, and was begun with other arguments: repeat those, or remove it"
+            )
         return target
 
     def _resume_keys(self, opened: Opened, record: Unfinished | None) -> ScopeKeys:
@@ -136,11 +138,15 @@ class ArchiveWriter:
         try:
             return open_keys(opened.header, opened.slots, known or Unlock(archive_key=self._setting.archive_key))
         except KeyRequiredError:
-            raise UsageError("the archive is unfinished, and its key was not kept here: remove it and begin anew") from None
+            raise UsageError(
+                "the archive is unfinished, and its key was not kept here: remove it and begin anew"
+            ) from None
 
     def _begin(self, file: ArchiveFile | None, fd: int) -> Target:
         """Write the header and key slots of a new archive."""
         setting, lock = self._setting, self._setting.lock
+        if lock and not (lock.passphrases or lock.recipients or setting.archive_key):
+            raise UsageError("an encrypted archive needs a passphrase or a recipient: nobody could open it")
         uuid = setting.uuid or os.urandom(UUID_BYTES)
         archive_key = (setting.archive_key or random_archive_key()) if lock else None
         if file is not None and setting.state:
@@ -181,23 +187,31 @@ class ArchiveWriter:
             self._setting.state.finish(file.path)
         entries, logical_bytes = packing.totals
         return PackReport(
+            path=file.path if file else None,
             uuid=target.header.uuid,
             sequence=commit.sequence,
             commit_hash=digest,
             resumed=target.base.unfinished,
             entries=entries,
-            logical_bytes=logical_bytes,
-            archive_bytes=commit.end,
+            files=packing.progress.files,
+            bytes=logical_bytes,
             progress=packing.progress,
             problems=packing.problems,
         )
 
 
-def create(
-    target: AnyPath | int, source: Source | Stream, options: PackOptions = PackOptions(), *,
-    lock: Lock | None = None, state: StateStore | None = None, progress: ProgressCallback | None = None,
-    clock: Clock = SYSTEM_CLOCK, archive_key: bytes | None = None, uuid: bytes | None = None,
-) -> PackReport:  # fmt: skip  # noqa: PLR0913 - one call of the API, all but two by keyword
+def create(  # noqa: PLR0913 - one call of the API, mostly by keyword
+    target: AnyPath | int,
+    source: Source | Stream,
+    options: PackOptions = PACK_DEFAULTS,
+    *,
+    lock: Lock | None = None,
+    state: StateStore | None = None,
+    progress: ProgressCallback | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    archive_key: bytes | None = None,
+    uuid: bytes | None = None,
+) -> PackReport:
     """Make an archive at a path, or on an open descriptor (a pipe). An unfinished one of equal arguments is resumed.
 
     Without `lock` the archive is plain. `archive_key` (32 bytes) and `uuid` (16) are for tests and escrow; else random.
@@ -211,11 +225,16 @@ def create(
     return ArchiveWriter(Job(source, options, clock, progress), setting).create(target)
 
 
-def append(
-    path: AnyPath, source: Source | Stream, options: PackOptions = PackOptions(), *,
-    unlock: Unlock = Unlock(), state: StateStore | None = None, progress: ProgressCallback | None = None,
+def append(  # noqa: PLR0913 - one call of the API, mostly by keyword
+    path: AnyPath,
+    source: Source | Stream,
+    options: PackOptions = PACK_DEFAULTS,
+    *,
+    unlock: Unlock = NO_KEY,
+    state: StateStore | None = None,
+    progress: ProgressCallback | None = None,
     clock: Clock = SYSTEM_CLOCK,
-) -> PackReport:  # fmt: skip  # noqa: PLR0913 - one call of the API, all but two by keyword
+) -> PackReport:
     """Add a snapshot to an archive; unchanged files are not read. `options.cutting` is ignored: the archive has its own.
 
     Raises:
@@ -316,5 +335,7 @@ def _named_full_disk() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise StorageFullError("no room left for the archive: make room and repeat the command to resume") from error
+            raise StorageFullError(
+                "no room left for the archive: make room and repeat the command to resume"
+            ) from error
         raise

@@ -24,11 +24,16 @@ CUTTERS = {1: "buzhash64", 2: "fixed"}
 @options.opening
 @options.common
 def command(output: Output, archive: str, snapshot: int | None, expect_commit: bytes | None, **flags: object) -> int:
-    """Show the identity, parameters, key slots, sizes and snapshots of ARCHIVE."""
+    """Show the identity, parameters, key slots, sizes and snapshots of ARCHIVE.
+
+    Without a key only what stands in the clear is shown, and not proven to be the owner's.
+    """
     settings = begin(output, "info", **flags)
     from warp_portal.cli import reading
 
-    with reading.opened(output, settings, archive, snapshot=snapshot, expect_commit=expect_commit) as reader:
+    with reading.opened(
+        output, settings, archive, snapshot=snapshot, expect_commit=expect_commit, need_key=False
+    ) as reader:
         fields = facts(reader)
         output.record("archive", **fields)
         for found in reader.snapshots():
@@ -43,7 +48,7 @@ def facts(reader: "ArchiveReader") -> dict[str, object]:
     """The archive and its open snapshot, for programs."""
     from warp_portal.archive import SUITES
 
-    header, summary = reader.header, reader.summary
+    header = reader.header
     return {
         "uuid": reader.uuid.hex(),
         "created_ns": header.created_ns,
@@ -56,13 +61,18 @@ def facts(reader: "ArchiveReader") -> dict[str, object]:
         "signature": reader.signature.name.lower(),
         "signer": None if reader.snapshot.signer is None else reader.snapshot.signer.hex(),
         "snapshot": reader.snapshot.sequence,
-        "entries": summary.entries,
-        "bytes": summary.bytes,
-        "fragments": summary.fragments,
-        "chunks": summary.chunks,
-        "stored_bytes": summary.stored_bytes,
+        "chunks": reader.snapshot.chunks,
+        "stored_bytes": reader.snapshot.stored_bytes,
+        **_sealed_facts(reader),
         "slots": [{"id": slot.slot_id.hex(), "kind": slot.kind, "detail": slot.detail} for slot in reader.slots()],
     }
+
+
+def _sealed_facts(reader: "ArchiveReader") -> dict[str, int]:
+    if not reader.keyed:
+        return {}
+    summary = reader.summary
+    return {"entries": summary.entries, "bytes": summary.bytes, "fragments": summary.fragments}
 
 
 def snapshot_fields(snapshot: "Snapshot") -> dict[str, object]:
@@ -79,11 +89,9 @@ def snapshot_fields(snapshot: "Snapshot") -> dict[str, object]:
 
 def report(archive: str, reader: "ArchiveReader") -> list[str]:
     """The same for people."""
-    from warp_portal.cli.reading import SIGNATURES
+    from warp_portal.cli.reading import signature_text
 
-    found, summary = facts(reader), reader.summary
-    cutting = reader.header.cutting
-    ratio = f" ({summary.bytes / summary.stored_bytes:.2f}× smaller)" if summary.stored_bytes else ""
+    found, snapshot, cutting = facts(reader), reader.snapshot, reader.header.cutting
     rows = [
         ("archive", printable(archive)),
         ("uuid", str(found["uuid"])),
@@ -91,18 +99,24 @@ def report(archive: str, reader: "ArchiveReader") -> list[str]:
         ("cipher", str(found["cipher"]) if reader.encrypted else "none: the archive is not encrypted"),
         ("fragments", f"{found['cutter']}, {_sizes(cutting.fragment)}"),
         ("chunks", _sizes(cutting.chunk)),
-        ("signature", SIGNATURES[reader.signature]),
-        ("snapshot", f"{reader.snapshot.sequence} of {local_time(reader.snapshot.time_ns)}"),
+        ("signature", signature_text(reader.signature).removeprefix("signature ")),
+        ("snapshot", f"{snapshot.sequence} of {local_time(snapshot.time_ns)}"),
         ("commit", str(found["commit"])),
-        ("content", f"{count_of(summary.entries, 'entry', 'entries')}, {format_bytes(summary.bytes)}"),
-        (
-            "stored",
-            f"{format_bytes(summary.stored_bytes)} in {count_of(summary.chunks, 'chunk')}, {count_of(summary.fragments, 'fragment')}{ratio}",
-        ),
+        ("content", _content(reader)),
+        ("stored", f"{format_bytes(snapshot.stored_bytes)} in {count_of(snapshot.chunks, 'chunk')}"),
     ]
     lines = [f"{name:<10} {text}" for name, text in rows]
     lines += [f"{'key slot':<10} {slot.slot_id.hex()}  {slot.kind}  {slot.detail}".rstrip() for slot in reader.slots()]
     return [*lines, "", *_history(reader)]
+
+
+def _content(reader: "ArchiveReader") -> str:
+    if not reader.keyed:
+        return "sealed: --passphrase-file or --identity shows it, and proves the rest"
+    summary = reader.summary
+    ratio = f", {summary.bytes / summary.stored_bytes:.2f}× what is stored" if summary.stored_bytes else ""
+    counts = f"{count_of(summary.entries, 'entry', 'entries')}, {count_of(summary.fragments, 'fragment')}"
+    return f"{format_bytes(summary.bytes)} in {counts}{ratio}"
 
 
 def local_time(time_ns: int) -> str:

@@ -149,6 +149,8 @@ def _commit_hash(_context: click.Context, _parameter: click.Parameter, value: st
         digest = bytes.fromhex(value)
     except ValueError:
         digest = b""
-    if len(digest) != 32:
-        raise click.BadParameter("a commit hash is 64 hexadecimal digits, as `warp info` shows")
+    if not 8 <= len(digest) <= 32:
+        raise click.BadParameter(
+            "a commit hash is 64 hexadecimal digits, as `warp info` shows, or the first 16 or more"
+        )
     return digest

@@ -6,16 +6,15 @@ from warp_portal import archive as archives
 from warp_portal.cli import unlocking
 from warp_portal.cli.output import Output
 from warp_portal.config import Config
+from warp_portal.errors import KeyRequiredError
 
 if TYPE_CHECKING:
     from warp_portal.archive import ArchiveReader
 
-SIGNATURES = {
-    archives.SignatureState.UNSIGNED: "not signed",
-    archives.SignatureState.UNKNOWN_SIGNER: "signature valid, signer unknown",
-    archives.SignatureState.REMEMBERED: "signature valid, same signer as before",
-    archives.SignatureState.TRUSTED: "signature valid, by the signer asked for",
-}
+
+def signature_text(state: archives.SignatureState) -> str:
+    """What is known of a signature, as a half sentence."""
+    return "unsigned" if state is archives.SignatureState.UNSIGNED else f"signature {state.value}"
 
 
 def opened(
@@ -26,14 +25,19 @@ def opened(
     snapshot: int | None = None,
     recover: bool = False,
     expect_commit: bytes | None = None,
+    need_key: bool = True,
 ) -> "ArchiveReader":
-    """Open an archive for reading; asks for its passphrase if it needs one."""
+    """Open an archive for reading; asks for its passphrase if it needs one (without `need_key` it does not)."""
     state = archives.StateStore(settings.state_path())
 
     def attempt(unlock: archives.Unlock) -> "ArchiveReader":
-        return archives.open_archive(
+        reader = archives.open_archive(
             archive, unlock, snapshot=snapshot, recover=recover, expect_commit=expect_commit, state=state
         )
+        if need_key and not reader.keyed:
+            reader.close()
+            raise KeyRequiredError(f"{archive} is encrypted: give a key")
+        return reader
 
     reader = unlocking.unlocked(output, settings, attempt)
     if reader.damaged_tail:

@@ -31,9 +31,8 @@ def unlocked(output: Output, settings: Config, attempt: Callable[[Unlock], T]) -
         raise
     except KeyRequiredError as error:
         if unlock or not on_terminal():
-            raise KeyRequiredError(
-                f"{error}: --passphrase-file or --identity, or run it on a terminal to be asked"
-            ) from None
+            hint = "--passphrase-file or --identity, or run it on a terminal to be asked"
+            raise KeyRequiredError(f"{error}: {hint}") from None
     for tries_left in range(PROMPTS - 1, -1, -1):
         try:
             return attempt(Unlock(passphrases=(ask("Passphrase: "),)))

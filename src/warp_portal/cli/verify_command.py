@@ -89,7 +89,7 @@ def step_of(progress: "VerifyProgress") -> "Step":
 
 
 def _conclude(output: Output, archive: str, report: "VerifyReport") -> int:
-    from warp_portal.cli.reading import SIGNATURES
+    from warp_portal.cli.reading import signature_text
 
     for reason in report.metadata_damage:
         output.record("damage", what="metadata", message=reason)
@@ -104,7 +104,7 @@ def _conclude(output: Output, archive: str, report: "VerifyReport") -> int:
         output.record("damage", what="file", message="its content is damaged", **path_fields(path))
         output.remark(f"warp: {printable(path)}: its content is damaged")
     output.summary(
-        _account(archive, report) + f"; {SIGNATURES[report.signature]}",
+        _account(archive, report) + f"; {signature_text(report.signature)}",
         archive=archive,
         ok=report.ok,
         level=report.level.name.lower(),

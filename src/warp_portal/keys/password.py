@@ -33,6 +33,9 @@ class Argon2Cost:
         return None
 
 
+DEFAULT_COST: Final = Argon2Cost()
+
+
 def stretch(passphrase: str, salt: bytes, cost: Argon2Cost) -> bytes:
     """The 32-byte key of a passphrase (Unicode NFC, UTF-8): 0.2 s and 64 MiB at the default cost.
 

@@ -57,3 +57,6 @@ def _level(text: str) -> int:
     if not MIN_LEVEL <= level <= MAX_LEVEL or level == 0:
         raise UsageError(f"zstd level {level} is outside {MIN_LEVEL} to {MAX_LEVEL} (without 0)")
     return level
+
+
+AUTO: Final = policy("auto")

@@ -78,7 +78,7 @@ fn read_file(shared: &Shared, mut item: WalkEntry, out: &mut Message) -> io::Res
         if same(&item.entry, &now) {
             break;
         }
-        take_stat(&mut item, &now);
+        take_stat(&mut item, &now)?;
         if item.entry.size > shared.limits.segment as u64 {
             return Err(io::Error::other("it grew while it was read"));
         }
@@ -198,8 +198,11 @@ pub(super) fn same(entry: &Entry, stat: &rustix::fs::Stat) -> bool {
     entry.size == stat.st_size as u64 && entry.mtime == modified(stat) && entry.ctime == status_changed(stat)
 }
 
-/// Takes what may have changed since the walk.
-pub(super) fn take_stat(item: &mut WalkEntry, stat: &rustix::fs::Stat) {
+/// Takes what may have changed since the walk. Something else in the file's place is an error.
+pub(super) fn take_stat(item: &mut WalkEntry, stat: &rustix::fs::Stat) -> io::Result<()> {
+    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+        return Err(io::Error::other("it is no regular file any more"));
+    }
     let entry = &mut item.entry;
     entry.size = stat.st_size as u64;
     entry.mode = stat.st_mode & 0o7777;
@@ -207,6 +210,7 @@ pub(super) fn take_stat(item: &mut WalkEntry, stat: &rustix::fs::Stat) {
     entry.mtime = modified(stat);
     entry.ctime = status_changed(stat);
     item.blocks = stat.st_blocks as u64;
+    Ok(())
 }
 
 fn modified(stat: &rustix::fs::Stat) -> Timestamp {

@@ -167,7 +167,7 @@ fn start(shared: &Shared, progress: &mut Progress) -> io::Result<()> {
         None => Arc::new(item.open()?),
     };
     let stat = rustix::fs::fstat(&*opened)?;
-    batch::take_stat(item, &stat);
+    batch::take_stat(item, &stat)?;
     let sparse = batch::find_extents(&opened, item)?;
     item.entry.xattrs = item.xattrs(&shared.xattrs, Some(opened.as_fd()))?;
     progress.data = match sparse {

@@ -1,0 +1,105 @@
+//! `UnpackPipeline`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use warp_core::unpack::{self, Archive, Options, Overwrite};
+
+use crate::buffer::Bytes;
+use crate::chunk_index::ChunkIndex;
+use crate::descriptor::duplicate;
+use crate::error::{raise, seconds, usage};
+use crate::primitives::ScopeKeys;
+use crate::table::EntryTable;
+
+/// Restore entries below a directory.
+#[pyclass(frozen, module = "warp_portal._native")]
+pub struct UnpackPipeline(Mutex<unpack::UnpackPipeline>);
+
+impl UnpackPipeline {
+    fn lock(&self) -> MutexGuard<'_, unpack::UnpackPipeline> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn overwrite(number: u8) -> PyResult<Overwrite> {
+    match number {
+        0 => Ok(Overwrite::Never),
+        1 => Ok(Overwrite::Changed),
+        2 => Ok(Overwrite::Always),
+        other => Err(usage(format!("overwrite: {other}"))),
+    }
+}
+
+#[pymethods]
+impl UnpackPipeline {
+    #[new]
+    #[pyo3(signature = (fd, index, keys, target_fd, *, overwrite, owners, devices, setuid, tag, threads, memory))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        fd: i32,
+        index: &ChunkIndex,
+        keys: &ScopeKeys,
+        target_fd: i32,
+        overwrite: u8,
+        owners: bool,
+        devices: bool,
+        setuid: bool,
+        tag: Bytes,
+        threads: usize,
+        memory: usize,
+    ) -> PyResult<Self> {
+        let archive = Archive { fd: duplicate(fd)?, index: index.ready()?, keys: Arc::clone(&keys.inner) };
+        let overwrite = self::overwrite(overwrite)?;
+        let tag = *tag.as_array("tag")?;
+        let options = Options { overwrite, owners, devices, setuid, tag, threads, memory };
+        let pipeline = unpack::UnpackPipeline::new(archive, duplicate(target_fd)?, &options);
+        Ok(Self(Mutex::new(pipeline.map_err(raise)?)))
+    }
+
+    #[pyo3(signature = (table, indices))]
+    fn submit(&self, py: Python<'_>, table: &EntryTable, indices: Option<Vec<usize>>) -> PyResult<bool> {
+        let table = Arc::clone(&table.inner);
+        py.detach(|| self.lock().submit(table, indices)).map_err(raise)
+    }
+
+    fn finish(&self) {
+        self.lock().finish();
+    }
+
+    fn poll<'py>(&self, py: Python<'py>, timeout_s: f64) -> PyResult<Bound<'py, PyDict>> {
+        let timeout = seconds(timeout_s)?;
+        let (totals, done) = py.detach(|| self.lock().poll(timeout)).map_err(raise)?;
+        let found = PyDict::new(py);
+        for (name, value) in [
+            ("entries", totals.entries),
+            ("files", totals.files),
+            ("skipped", totals.skipped),
+            ("bytes_written", totals.bytes_written),
+            ("bytes_read", totals.bytes_read),
+            ("chunks", totals.chunks),
+            ("done", u64::from(done)),
+        ] {
+            found.set_item(name, value)?;
+        }
+        Ok(found)
+    }
+
+    fn problems<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, String, i32)> {
+        let problems = py.detach(|| self.lock().problems());
+        problems.into_iter().map(|p| (PyBytes::new(py, &p.path), p.what, p.errno)).collect()
+    }
+
+    fn skips<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let found = PyDict::new(py);
+        for (skip, count) in py.detach(|| self.lock().skips()) {
+            found.set_item(skip.name(), count)?;
+        }
+        Ok(found)
+    }
+
+    fn abort(&self, py: Python<'_>) {
+        py.detach(|| self.lock().abort());
+    }
+}

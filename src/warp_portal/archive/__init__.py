@@ -1,0 +1,101 @@
+"""Layer 2: the `.warp` archive (docs/format.md): formats as values, and writing, reading, verifying and rekeying on top.
+
+    header slots commit toc pages filetable packed limits      the formats: parse(serialize(x)) == x
+    storage opening unlock trust state                         from a file to a commit that is whole, and the right one
+    base indexlog tablelog committing packing writer           writing: create, append, resume
+    content contents reader extraction                         reading: entries, single files, restoring
+    metadata coverage verify  rekey                            checking; changing key slots
+
+Names are imported on first use, so that a command loads only what it needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from warp_portal.archive.extraction import (
+        ExtractProgress,
+        ExtractReport,
+        ExtractRequest,
+        Overwrite,
+        extract,
+        plan,
+    )
+    from warp_portal.archive.filetable import Entry, Kind
+    from warp_portal.archive.options import (
+        SUITES,
+        PackOptions,
+        PackProgress,
+        PackReport,
+        Problem,
+        Source,
+        Stream,
+    )
+    from warp_portal.archive.reader import ArchiveReader, SlotInfo, Snapshot, Summary, open_archive
+    from warp_portal.archive.rekey import add_slot, list_slots, remove_slot
+    from warp_portal.archive.state import StateStore
+    from warp_portal.archive.trust import SignatureState
+    from warp_portal.archive.unlock import Lock, Unlock
+    from warp_portal.archive.verify import DamagedChunk, Level, VerifyProgress, VerifyReport, verify
+    from warp_portal.archive.writer import append, create
+
+__all__ = [
+    "SUITES",
+    "ArchiveReader",
+    "DamagedChunk",
+    "Entry",
+    "ExtractProgress",
+    "ExtractReport",
+    "ExtractRequest",
+    "Kind",
+    "Level",
+    "Lock",
+    "Overwrite",
+    "PackOptions",
+    "PackProgress",
+    "PackReport",
+    "Problem",
+    "SignatureState",
+    "SlotInfo",
+    "Snapshot",
+    "Source",
+    "StateStore",
+    "Stream",
+    "Summary",
+    "Unlock",
+    "VerifyProgress",
+    "VerifyReport",
+    "add_slot",
+    "append",
+    "create",
+    "extract",
+    "list_slots",
+    "open_archive",
+    "plan",
+    "remove_slot",
+    "verify",
+]
+
+_HOMES = {
+    "extraction": ("ExtractProgress", "ExtractReport", "ExtractRequest", "Overwrite", "extract", "plan"),
+    "filetable": ("Entry", "Kind"),
+    "options": ("SUITES", "PackOptions", "PackProgress", "PackReport", "Problem", "Source", "Stream"),
+    "reader": ("ArchiveReader", "SlotInfo", "Snapshot", "Summary", "open_archive"),
+    "rekey": ("add_slot", "list_slots", "remove_slot"),
+    "state": ("StateStore",),
+    "trust": ("SignatureState",),
+    "unlock": ("Lock", "Unlock"),
+    "verify": ("DamagedChunk", "Level", "VerifyProgress", "VerifyReport", "verify"),
+    "writer": ("append", "create"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOME_OF[name]
+    module = import_module(f"{__name__}.{home}")
+    # All names of the module at once: importing `verify` has just bound that name to the module itself.
+    globals().update({each: getattr(module, each) for each in _HOMES[home]})
+    return globals()[name]

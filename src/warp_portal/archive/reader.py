@@ -1,0 +1,367 @@
+"""Reading an archive: the snapshot at hand, its entries, single files, and what else it holds.
+
+Opening reads the header, the last commit and its TOC; the file table and the chunk index are read when they are needed, the
+table only in the pages that a question touches.
+"""
+
+import builtins
+import io
+import os
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Final, Self
+
+from warp_portal._native import ChunkIndex, EntryTable, Matcher, ScopeKeys
+from warp_portal.archive.commit import Commit
+from warp_portal.archive.content import Content, Page, open_content, read_chunk_index, read_table
+from warp_portal.archive.contents import ChunkCache, StoredFile
+from warp_portal.archive.filetable import Entry, Kind, order_key
+from warp_portal.archive.header import Header
+from warp_portal.archive.limits import KIND_TABLE
+from warp_portal.archive.opening import Opened, history, newest, open_earlier, read_header
+from warp_portal.archive.slots import SlotCopy
+from warp_portal.archive.state import Remembered, StateStore
+from warp_portal.archive.storage import AnyPath, ArchiveFile
+from warp_portal.archive.trust import (
+    NOTHING_EXPECTED,
+    Expectation,
+    SignatureState,
+    check_expected_commit,
+    check_signature,
+    check_state,
+)
+from warp_portal.archive.unlock import NO_KEY, Unlock, open_keys
+from warp_portal.errors import NotFoundError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One of the archive's snapshots. `signer` is None if it is unsigned or the archive was opened without a key."""
+
+    sequence: int
+    time_ns: int
+    commit_hash: bytes
+    signed: bool
+    signer: bytes | None
+    chunks: int
+    stored_bytes: int
+    offset: int
+
+    @classmethod
+    def of(cls, commit: Commit, signer: bytes | None) -> Self:
+        """As its commit tells; the signer's public key, where known."""
+        return cls(
+            commit.sequence,
+            commit.time_ns,
+            commit.digest(),
+            commit.signed,
+            signer,
+            commit.chunks,
+            commit.stored_bytes,
+            commit.offset,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the open snapshot holds, and how it was made."""
+
+    entries: int
+    bytes: int
+    fragments: int
+    chunks: int
+    stored_bytes: int
+    scan_time_ns: int
+    arguments: dict[str, object]
+    owners: "tuple[dict[int, builtins.bytes], dict[int, builtins.bytes]]"
+
+
+@dataclass(frozen=True, slots=True)
+class SlotInfo:
+    """A key slot, as anyone can see it."""
+
+    slot_id: bytes
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which state of an archive to read, and what it must be."""
+
+    snapshot: int | None = None
+    recover: bool = False
+    expectation: Expectation = NOTHING_EXPECTED
+
+
+NEWEST: Final = Choice()
+
+
+class ArchiveReader:
+    """An open snapshot. A context manager; iterate it for its entries.
+
+    `keys` is None when an encrypted archive was opened without a key: then only `snapshots`, `slots` and `commit` answer.
+    """
+
+    def __init__(self, file: ArchiveFile, opened: Opened, keys: ScopeKeys | None) -> None:
+        self._file = file
+        self._opened = opened
+        self._keys = keys
+        self.newest = opened.commit
+        self.newest_copy = opened.toc.clear.active_copy
+        self.signature = SignatureState.UNSIGNED
+        self.damaged_tail = max(0, file.size() - opened.commit.end)
+
+    @classmethod
+    def open(
+        cls, path: AnyPath, unlock: Unlock = NO_KEY, choice: Choice = NEWEST, state: StateStore | None = None
+    ) -> Self:
+        """Open the newest snapshot, or the one chosen. Raises as `open_archive`."""
+        file = ArchiveFile(path)
+        try:
+            header = read_header(file)
+            opened = newest(file, header, recover=choice.recover)
+            needs_key = header.encrypted and not unlock
+            keys = None if needs_key else open_keys(header, opened.slots, unlock)
+            reader = cls(file, opened, keys)
+            reader._check(choice, state)
+        except BaseException:
+            file.close()
+            raise
+        return reader
+
+    def _check(self, choice: Choice, state: StateStore | None) -> None:
+        """Whether this is the archive it should be; then go to the snapshot chosen, and remember the newest."""
+        # After a damaged end the remembered commit may be the one that is lost; the user has chosen to go back.
+        seen = check_state(self._file, self._opened, self._keys, None if choice.recover else state)
+        check_expected_commit(self._file, self._opened.commit, choice.expectation.commit_hash)
+        public = self.content.sealed.signer if self._keys else None
+        self.signature = check_signature(self._file, self._opened, public, seen, choice.expectation.signer)
+        if state and self._keys and not choice.recover:
+            self._remember(state, seen, public or b"")
+        if choice.snapshot is not None:
+            self._opened = self._earlier(choice.snapshot)
+            self.__dict__.pop("content", None)
+
+    def _remember(self, state: StateStore, seen: Remembered | None, signer: bytes) -> None:
+        now = Remembered(self.commit.sequence, self.commit.digest(), signer)
+        if now != seen:
+            state.remember(self.uuid, now)
+
+    def _earlier(self, sequence: int) -> Opened:
+        for commit in history(self._file, self._opened.commit):
+            if commit.sequence == sequence and commit.snapshot:
+                if self._keys:
+                    commit.check_mac(self._keys)
+                return open_earlier(self._file, self._opened, commit)
+        raise NotFoundError(f"{self._file.name} has no snapshot {sequence}")
+
+    # The snapshot
+
+    @property
+    def uuid(self) -> bytes:
+        """16 bytes that name the archive."""
+        return self._opened.header.uuid
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether a key is needed to read it."""
+        return self._opened.header.encrypted
+
+    @property
+    def header(self) -> Header:
+        """How the archive was made."""
+        return self._opened.header
+
+    @property
+    def opened(self) -> Opened:
+        """Header, commit, TOC and slots."""
+        return self._opened
+
+    @property
+    def commit(self) -> Commit:
+        """The commit of the open snapshot."""
+        return self._opened.commit
+
+    @property
+    def commit_hash(self) -> bytes:
+        """What names that commit: remember it to recognize the archive later."""
+        return self.commit.digest()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The open snapshot."""
+        return Snapshot.of(self.commit, self._signer(self.commit))
+
+    def _signer(self, commit: Commit) -> bytes | None:
+        """Who signed a commit, from its sealed TOC."""
+        if not commit.signed or self._keys is None:
+            return None
+        return open_content(open_earlier(self._file, self._opened, commit), self._keys).sealed.signer
+
+    @property
+    def file(self) -> ArchiveFile:
+        """The archive's file."""
+        return self._file
+
+    @property
+    def keys(self) -> ScopeKeys:
+        """The archive's keys; raises KeyRequiredError if it was opened without."""
+        if self._keys is None:
+            self._keys = open_keys(self._opened.header, self._opened.slots, NO_KEY)  # raises
+        return self._keys
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the sealed parts can be read."""
+        return self._keys is not None
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """All snapshots, the newest last. Raises IntegrityError."""
+        commits = [commit for commit in history(self._file, self.newest) if commit.snapshot]
+        if self._keys:
+            for commit in commits:
+                commit.check_mac(self._keys)
+        return tuple(Snapshot.of(commit, self._signer(commit)) for commit in reversed(commits))
+
+    def slots(self) -> tuple[SlotInfo, ...]:
+        """The key slots."""
+        return slot_infos(self._opened.slots)
+
+    @cached_property
+    def content(self) -> Content:
+        """The opened TOC of the snapshot."""
+        return open_content(self._opened, self.keys)
+
+    @property
+    def summary(self) -> Summary:
+        """Totals, arguments and owners of the snapshot."""
+        sealed, commit = self.content.sealed, self.commit
+        return Summary(
+            sealed.entries,
+            sealed.logical_bytes,
+            sealed.fragments,
+            commit.chunks,
+            commit.stored_bytes,
+            sealed.time_ns,
+            sealed.arguments,
+            sealed.owners,
+        )
+
+    # Entries
+
+    def table_pages(self, prefix: bytes = b"") -> list[Page]:
+        """The file-table pages that hold `prefix` and what is below it."""
+        table_pages = self.content.pages[KIND_TABLE]
+        if not prefix:
+            return table_pages
+        key = order_key(prefix)
+        starts = [order_key(page.first_path) for page in table_pages]
+        return table_pages[max(0, bisect_right(starts, key) - 1) : bisect_left(starts, key + b"\x01")]
+
+    def tables(self, prefix: bytes = b"") -> Iterator[EntryTable]:
+        """The file table, page by page; only the pages that hold `prefix` and what is below it."""
+        for page in self.table_pages(prefix):
+            yield read_table(self._file, self.keys, page)
+
+    def entries(self, patterns: Iterable[str] = (), prefix: bytes = b"") -> Iterator[Entry]:
+        """Entries in archive order: those that gitignore-style `patterns` match, at or below `prefix`."""
+        matcher = Matcher(list(patterns)) if patterns else None
+        key = order_key(prefix)
+        below = key + b"\0" if prefix else b""
+        for table in self.tables(prefix):
+            for index in table.matching(matcher) if matcher else range(len(table)):
+                path = order_key(table.path(index))
+                if path.startswith(below) or path == key:
+                    yield Entry.of(table, index)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self.entries()
+
+    def find(self, path: str | bytes) -> Entry | None:
+        """The entry with exactly this stored path."""
+        raw = os.fsencode(path).strip(b"/")
+        for page in self.table_pages(raw)[:1]:
+            table = read_table(self._file, self.keys, page)
+            index = table.find(raw)
+            if index is not None:
+                return Entry.of(table, index)
+        return None
+
+    # Content
+
+    @cached_property
+    def index(self) -> ChunkIndex:
+        """Where all chunks and fragments of the snapshot lie."""
+        return self.chunk_index()
+
+    def chunk_index(self, keep_ids: bool = False) -> ChunkIndex:
+        """A new chunk index, with fragment ids for deep verification. Raises IntegrityError."""
+        chunk_max = self._opened.header.cutting.chunk.maximum
+        return read_chunk_index(self._file, self.keys, self.content, chunk_max, keep_ids)
+
+    @cached_property
+    def _cache(self) -> ChunkCache:
+        return ChunkCache(self._file.fd, self.index, self.keys)
+
+    def open_file(self, path: str | bytes) -> io.BufferedReader:
+        """The content of a stored file, seekable; hard links lead to their file.
+
+        Raises:
+            NotFoundError: no such entry.
+            UsageError: it is no file.
+        """
+        entry = self.find(path)
+        if entry is not None and entry.kind == Kind.HARDLINK:
+            entry = self.find(entry.link)
+        if entry is None:
+            raise NotFoundError(f"no {os.fsdecode(path)!r} in snapshot {self.commit.sequence}")
+        if entry.kind != Kind.FILE:
+            raise UsageError(f"{entry.name} is no file but a {entry.kind.name.lower()}")
+        return io.BufferedReader(StoredFile(entry, self.index, self._cache), 256 * 1024)
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def slot_infos(slots: SlotCopy | None) -> tuple[SlotInfo, ...]:
+    """What can be told of slots without a key."""
+    return tuple(SlotInfo(slot.slot_id, slot.kind, slot.detail) for slot in slots.slots) if slots else ()
+
+
+def open_archive(  # noqa: PLR0913 - one call of the API, mostly by keyword
+    path: AnyPath,
+    unlock: Unlock = NO_KEY,
+    *,
+    snapshot: int | None = None,
+    recover: bool = False,
+    expect_commit: bytes | None = None,
+    state: StateStore | None = None,
+) -> ArchiveReader:
+    """Open an archive for reading; of an encrypted one a key opens the content.
+
+    Raises:
+        NotFoundError: no such file or snapshot.
+        WrongKeyError: no key slot fits.
+        FormatError, VersionError: no archive, or one for a newer program.
+        DamagedTailError: its end is damaged or unfinished: `recover` reads the state before.
+        RollbackError, UnsignedError, SignatureError: it is older than expected or remembered, or not signed as it was.
+        IntegrityError: anything else is not what it must be.
+    """
+    choice = Choice(snapshot, recover, Expectation(commit_hash=expect_commit))
+    return ArchiveReader.open(path, unlock, choice, state)
+
+
+__all__ = ["ArchiveReader", "Choice", "Expectation", "SlotInfo", "Snapshot", "Summary", "open_archive", "slot_infos"]

@@ -1,0 +1,1 @@
+"""Second, slow and simple implementations that the real ones are compared with."""

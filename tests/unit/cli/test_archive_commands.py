@@ -1,0 +1,387 @@
+"""The commands against real archives, in process: what they print, in both forms, and how they end."""
+
+import base64
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from warp_portal.cli.main import main
+
+PASSPHRASE = "correct horse battery"
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small tree with some of everything; the umask must not matter."""
+    root = tmp_path / "tree"
+    (root / "sub").mkdir(parents=True)
+    (root / "a.txt").write_text("hello " * 1000)
+    (root / "sub" / "b.bin").write_bytes(os.urandom(300_000))
+    (root / "sub" / "copy.bin").write_bytes((root / "sub" / "b.bin").read_bytes())
+    (root / "link").symlink_to("a.txt")
+    (root / "escape\x1b[2J\u202e").write_text("hostile")
+    with open(os.fsencode(root) + b"/raw\xff", "w") as file:
+        file.write("raw")
+    return root
+
+
+@pytest.fixture
+def passphrase_file(tmp_path: Path) -> str:
+    path = tmp_path / "passphrase"
+    path.write_text(PASSPHRASE + "\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+def records(capsys: Captured, *words: str, code: int = 0) -> list[dict[str, Any]]:
+    """Run with --json; every line must be a record, and the last one the exit."""
+    capsys.readouterr()
+    assert main([*words, "--json"]) == code
+    found: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert found[-1] == {"type": "exit", "schema": 1, "code": code}
+    return found
+
+
+def only(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (record,) = [record for record in found if record["type"] == kind]
+    return record
+
+
+@pytest.fixture
+def plain(tree: Path, tmp_path: Path, capsys: Captured) -> str:
+    archive = str(tmp_path / "plain.warp")
+    assert main(["create", archive, "-C", str(tree.parent), "tree"]) == 0
+    capsys.readouterr()
+    return archive
+
+
+@pytest.fixture
+def sealed(tree: Path, tmp_path: Path, passphrase_file: str, capsys: Captured) -> str:
+    archive = str(tmp_path / "sealed.warp")
+    assert main(["create", archive, "-C", str(tree.parent), "tree", "-p", passphrase_file]) == 0
+    capsys.readouterr()
+    return archive
+
+
+def test_create_says_what_it_made_and_that_it_is_plain(tree: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["create", str(tmp_path / "x.warp"), str(tree)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "not encrypted" in captured.err
+    assert "snapshot 1: 5 files" in captured.err
+    assert "dedup" in captured.err
+
+
+def test_create_gives_programs_the_numbers(tree: Path, tmp_path: Path, passphrase_file: str, capsys: Captured) -> None:
+    found = records(capsys, "create", str(tmp_path / "x.warp"), str(tree), "--passphrase-file", passphrase_file)
+    summary = only(found, "summary")
+    assert (summary["snapshot"], summary["files"], summary["problems"], summary["resumed"]) == (1, 5, 0, False)
+    assert len(bytes.fromhex(summary["commit"])) == 32
+    assert summary["totals"]["bytes_duplicate"] >= 250_000
+    assert not any("not encrypted" in record.get("message", "") for record in found)
+
+
+def test_a_finished_archive_is_not_overwritten(plain: str, tree: Path, capsys: Captured) -> None:
+    before = Path(plain).read_bytes()
+    assert main(["create", plain, str(tree)]) == 2
+    assert Path(plain).read_bytes() == before
+
+
+def test_what_is_restored_is_what_was_packed(
+    sealed: str, tree: Path, tmp_path: Path, passphrase_file: str, capsys: Captured
+) -> None:
+    back = tmp_path / "back"
+    back.mkdir()
+    assert main(["extract", sealed, "-C", str(back), "-p", passphrase_file]) == 0
+    assert "5 files" in capsys.readouterr().err
+    listed = subprocess.run(
+        ["rsync", "-aHn", "--checksum", "--itemize-changes", "--delete", f"{tree}/", f"{back}/tree/"],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert listed.stdout == b""
+
+
+def test_existing_files_are_kept_unless_told(plain: str, tree: Path, tmp_path: Path, capsys: Captured) -> None:
+    back = tmp_path / "back"
+    back.mkdir()
+    assert main(["extract", plain, "-C", str(back), "-q"]) == 0
+    (back / "tree" / "a.txt").write_text("mine")
+    assert main(["extract", plain, "-C", str(back)]) == 0
+    assert (back / "tree" / "a.txt").read_text() == "mine"
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["extract", plain, "-C", str(back), "--overwrite", "changed"]) == 0
+    assert (back / "tree" / "a.txt").read_text() == "hello " * 1000
+
+
+def test_a_pattern_restores_its_part(plain: str, tmp_path: Path) -> None:
+    back = tmp_path / "back"
+    back.mkdir()
+    assert main(["extract", plain, "*.bin", "-C", str(back)]) == 0
+    assert sorted(path.name for path in back.rglob("*") if path.is_file()) == ["b.bin", "copy.bin"]
+
+
+def test_a_dry_run_restores_nothing(plain: str, tmp_path: Path, capsys: Captured) -> None:
+    back = tmp_path / "back"
+    back.mkdir()
+    assert main(["extract", plain, "*.txt", "-C", str(back), "--dry-run"]) == 0
+    captured = capsys.readouterr()
+    assert "tree/a.txt" in captured.out
+    assert "1 file, 6.00 kB" in captured.err
+    assert list(back.iterdir()) == []
+
+
+def test_cat_writes_the_bytes(plain: str, tree: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "warp_portal", "cat", plain, "tree/sub/b.bin"], capture_output=True, check=True
+    )
+    assert ran.stdout == (tree / "sub" / "b.bin").read_bytes()
+
+
+def test_cat_as_json_is_base64(plain: str, tree: Path, capsys: Captured) -> None:
+    found = records(capsys, "cat", plain, "tree/sub/b.bin")
+    content = b"".join(base64.b64decode(record["data_b64"]) for record in found if record["type"] == "data")
+    assert content == (tree / "sub" / "b.bin").read_bytes()
+
+
+def test_cat_of_what_is_not_there_is_not_found(plain: str, capsys: Captured) -> None:
+    assert main(["cat", plain, "tree/none"]) == 10
+    assert "tree/none" in capsys.readouterr().err
+
+
+def test_a_list_looks_like_ls_and_is_safe_to_print(plain: str, capsys: Captured) -> None:
+    assert main(["list", plain]) == 0
+    out = capsys.readouterr().out
+    lines = {line.split(" ", 1)[0]: line for line in out.splitlines()}
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert "tree/escape\\x1b[2J\\u202e" in out
+    assert "tree/raw\\xff" in out
+    assert lines["lrwxrwxrwx"].endswith("tree/link -> a.txt")
+    assert any(line.endswith("tree/a.txt") and " 6000 " in line for line in out.splitlines())
+
+
+def test_a_list_for_programs_is_exact(plain: str, tree: Path, capsys: Captured) -> None:
+    found = records(capsys, "list", plain)
+    entries = [record for record in found if record["type"] == "entry"]
+    paths = {base64.b64decode(e["path_b64"]) if "path_b64" in e else e["path"].encode() for e in entries}
+    assert {b"tree/raw\xff", "tree/escape\x1b[2J\u202e".encode(), b"tree/sub/b.bin", b"tree/link"} <= paths
+    (text,) = [entry for entry in entries if entry["path"] == "tree/a.txt"]
+    status = (tree / "a.txt").stat()
+    assert (text["size"], text["mtime_ns"], text["mode"]) == (6000, status.st_mtime_ns, stat.S_IMODE(status.st_mode))
+    assert only(found, "summary")["entries"] == len(entries) == 8
+
+
+def test_paths_alone_are_for_pipes(plain: str, capsys: Captured) -> None:
+    assert main(["list", plain, "--paths", "*.txt"]) == 0
+    assert capsys.readouterr().out == "tree/a.txt\n"
+
+
+def test_append_adds_a_snapshot_and_earlier_ones_stay(plain: str, tree: Path, capsys: Captured) -> None:
+    (tree / "a.txt").write_text("second")
+    found = records(capsys, "append", plain, "-C", str(tree.parent), "tree")
+    assert only(found, "summary")["snapshot"] == 2
+    assert only(found, "summary")["totals"]["bytes_raw"] <= 10
+    texts = [only(records(capsys, "cat", plain, "tree/a.txt", *words), "data") for words in ((), ("--snapshot", "1"))]
+    assert [base64.b64decode(text["data_b64"]) for text in texts] == [b"second", b"hello " * 1000]
+    assert main(["cat", plain, "tree/a.txt", "--snapshot", "9"]) == 10
+
+
+def test_info_shows_identity_parameters_slots_and_history(sealed: str, passphrase_file: str, capsys: Captured) -> None:
+    assert main(["info", sealed, "-p", passphrase_file]) == 0
+    out = capsys.readouterr().out
+    for words in ("chacha20-poly1305", "16 KiB / 64 KiB / 256 KiB", "unsigned", "passphrase", "8 entries", "snapshot"):
+        assert words in out
+    found = records(capsys, "info", sealed, "-p", passphrase_file)
+    about = only(found, "archive")
+    assert (about["encrypted"], about["cutter"], about["snapshot"]) == (True, "buzhash64", 1)
+    assert [slot["kind"] for slot in about["slots"]] == ["passphrase"]
+    assert only(found, "snapshot")["commit"] == about["commit"]
+
+
+def test_info_without_a_key_shows_what_is_in_the_clear(sealed: str, capsys: Captured) -> None:
+    assert main(["info", sealed]) == 0
+    out = capsys.readouterr().out
+    assert "sealed: " in out
+    assert "entries" not in out
+    assert "passphrase" in out
+    assert "bytes" not in only(records(capsys, "info", sealed), "archive")
+
+
+def test_a_key_is_needed_and_must_be_right(
+    sealed: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warp_portal.cli.unlocking.on_terminal", lambda: False)
+    assert main(["list", sealed]) == 12
+    assert "--passphrase-file" in capsys.readouterr().err
+    monkeypatch.setenv("WARP_PASSPHRASE", "wrong horse")
+    assert main(["list", sealed]) == 12
+    assert "wrong horse" not in capsys.readouterr().err
+    monkeypatch.setenv("WARP_PASSPHRASE", PASSPHRASE)
+    assert main(["list", sealed]) == 0
+
+
+@pytest.mark.parametrize("level", ["quick", "index", "data", "deep"])
+def test_a_sound_archive_verifies_at_every_level(
+    level: str, sealed: str, passphrase_file: str, capsys: Captured
+) -> None:
+    found = records(capsys, "verify", sealed, "--level", level, "-p", passphrase_file)
+    summary = only(found, "summary")
+    assert (summary["ok"], summary["level"], summary["signature"]) == (True, level, "unsigned")
+
+
+def test_data_is_verified_without_a_key(sealed: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warp_portal.cli.unlocking.on_terminal", lambda: False)
+    assert main(["verify", sealed]) == 0
+    assert "no damage found" in capsys.readouterr().err
+
+
+def test_damage_is_named_by_file_and_ends_with_13(
+    sealed: str, tree: Path, tmp_path: Path, passphrase_file: str, capsys: Captured
+) -> None:
+    raw = bytearray(Path(sealed).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    Path(sealed).write_bytes(raw)
+    found = records(capsys, "verify", sealed, "--level", "deep", "-p", passphrase_file, code=13)
+    assert {record["path"] for record in found if record["type"] == "damage" and record["what"] == "file"} & {
+        "tree/sub/b.bin", "tree/sub/copy.bin", "tree/a.txt",
+    }  # fmt: skip
+    assert main(["verify", sealed, "--level", "deep", "-p", passphrase_file]) == 13
+    assert "DAMAGED" in capsys.readouterr().err
+    back = tmp_path / "back"
+    back.mkdir()
+    assert main(["extract", sealed, "-C", str(back), "-p", passphrase_file]) == 13
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_an_expected_commit_must_be_the_newest(plain: str, capsys: Captured) -> None:
+    commit = only(records(capsys, "info", plain), "archive")["commit"]
+    assert main(["verify", plain, "--expect-commit", commit]) == 0
+    assert main(["verify", plain, "--expect-commit", "00" * 32]) == 13
+    assert main(["verify", plain, "--expect-commit", "12"]) == 2
+
+
+def test_signed_archives_name_their_signer(tree: Path, tmp_path: Path, capsys: Captured) -> None:
+    archive, key, other = (str(tmp_path / name) for name in ("s.warp", "sign.key", "other.key"))
+    for path in (key, other):
+        assert main(["key", "keygen", path, "--kind", "signing"]) == 0
+    public = capsys.readouterr().out.splitlines()[0]
+    assert public.startswith("warp-signer:")
+    assert main(["create", archive, str(tree), "--sign", key]) == 0
+    assert main(["verify", archive, "--signer", public]) == 0
+    assert "by the signer asked for" in capsys.readouterr().err
+    assert main(["verify", archive, "--signer", other]) == 13
+
+
+def test_an_identity_opens_what_was_made_for_its_recipient(tree: Path, tmp_path: Path, capsys: Captured) -> None:
+    archive, key = str(tmp_path / "r.warp"), str(tmp_path / "me.key")
+    public = only(records(capsys, "key", "keygen", key), "key")["public"]
+    assert stat.S_IMODE(os.stat(key).st_mode) == 0o600
+    assert main(["create", archive, str(tree), "--recipient", public]) == 0
+    assert main(["list", archive, "--identity", key]) == 0
+
+
+def test_key_slots_are_added_listed_and_removed(
+    sealed: str, tmp_path: Path, passphrase_file: str, capsys: Captured
+) -> None:
+    key = str(tmp_path / "me.key")
+    public = only(records(capsys, "key", "keygen", key, "--kind", "x25519"), "key")["public"]
+    added = only(records(capsys, "key", "add", sealed, "--recipient", public, "-p", passphrase_file), "summary")
+    assert added["kind"] == "x25519"
+    slots = {
+        record["kind"]: record["slot"] for record in records(capsys, "key", "list", sealed) if record["type"] == "slot"
+    }
+    assert set(slots) == {"passphrase", "x25519"}
+    assert main(["key", "remove", sealed, slots["passphrase"], "--identity", key]) == 0
+    assert main(["list", sealed, "-p", passphrase_file]) == 12
+    assert main(["list", sealed, "-i", key]) == 0
+    assert main(["key", "remove", sealed, slots["x25519"], "--identity", key]) == 2
+    assert main(["key", "remove", sealed, "ffff", "--identity", key]) == 10
+
+
+def test_costly_key_derivation_must_be_meant(sealed: str, passphrase_file: str, capsys: Captured) -> None:
+    words = [
+        "key",
+        "add",
+        sealed,
+        "--new-passphrase-file",
+        passphrase_file,
+        "-p",
+        passphrase_file,
+        "--argon2-memory",
+        "256M",
+    ]
+    assert main(words) == 2
+    assert "--large-argon2" in capsys.readouterr().err
+
+
+def test_excludes_come_from_options_files_and_settings(
+    tree: Path, tmp_path: Path, own_settings: Path, capsys: Captured
+) -> None:
+    (own_settings / "config.toml").write_text('exclude = ["copy.bin"]')
+    (tmp_path / "patterns").write_text("# remark\n\nraw*\n")
+    archive = str(tmp_path / "x.warp")
+    assert main(["create", archive, str(tree), "-x", "escape*", "--exclude-from", str(tmp_path / "patterns")]) == 0
+    capsys.readouterr()
+    assert main(["list", archive, "--paths"]) == 0
+    names = {line.rsplit("/", 1)[-1] for line in capsys.readouterr().out.splitlines()}
+    assert names == {"a.txt", "b.bin", "link", "sub", "tree"} | names - {"copy.bin", "a.txt"}
+    assert not {"copy.bin", "raw\\xff"} & names
+
+
+def test_a_pipe_takes_an_archive_and_standard_input_gives_a_file(tmp_path: Path, capsys: Captured) -> None:
+    content = os.urandom(200_000)
+    made = subprocess.run(
+        [sys.executable, "-m", "warp_portal", "create", "-", "--stdin-name", "data.bin"],
+        input=content,
+        capture_output=True,
+        check=True,
+    )
+    archive = tmp_path / "piped.warp"
+    archive.write_bytes(made.stdout)
+    found = records(capsys, "cat", str(archive), "data.bin")
+    assert b"".join(base64.b64decode(record["data_b64"]) for record in found if record["type"] == "data") == content
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["x.warp"], ["x.warp", ".", "--stdin-name", "a"], ["x.warp", "-"], ["x.warp", ".", "--compression", "best"],
+        ["x.warp", ".", "--profile", "huge"], ["x.warp", ".", "--memory", "much"], ["x.warp", ".", "--threads", "-2"],
+        ["-", "--stdin-name", "a", "--json"], ["x.warp", ".", "--cipher", "rot13"],
+    ],
+)  # fmt: skip
+def test_options_that_make_no_sense_are_refused(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["create", *words]) == 2
+    assert not (tmp_path / "x.warp").exists()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_paths_that_are_not_there_are_not_found(tmp_path: Path, plain: str, capsys: Captured) -> None:
+    assert main(["create", str(tmp_path / "x.warp"), str(tmp_path / "none")]) == 10
+    assert main(["create", str(tmp_path / "x.warp"), ".", "-C", str(tmp_path / "none")]) == 10
+    assert main(["list", str(tmp_path / "none.warp")]) == 10
+    assert main(["list", plain, "--snapshot", "0"]) == 2
+    (tmp_path / "junk.warp").write_bytes(b"junk" * 1000)
+    assert main(["list", str(tmp_path / "junk.warp")]) == 13
+
+
+def test_an_unreadable_file_is_listed_and_ends_with_3(tree: Path, tmp_path: Path) -> None:
+    (tree / "secret").write_text("x")
+    (tree / "secret").chmod(0)
+    # Root reads anything unless these capabilities are taken from it.
+    prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    words = [*prefix, sys.executable, "-m", "warp_portal", "create", str(tmp_path / "x.warp"), str(tree)]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ran.returncode == 3, ran.stderr
+    assert "secret" in ran.stderr
+    assert "1 path could not" in ran.stderr
