@@ -81,7 +81,7 @@ fn a_link_in_the_place_of_a_file_is_replaced_and_not_written_through() {
         let victim = outside.path().join("victim");
         fs::write(&victim, b"untouched").unwrap();
         symlink(&victim, target.path(b"a")).unwrap();
-        target.extract(&built, &[file.clone()]).clean();
+        target.extract(&built, std::slice::from_ref(&file)).clean();
         assert_eq!(fs::read(&victim).unwrap(), b"untouched");
         assert_eq!(
             target.stat(b"a").is_symlink(),
@@ -148,7 +148,7 @@ fn paths_longer_than_the_system_takes_at_once_are_restored() {
     let entry = file(&mut builder, &path, &[&[1; 60000], &[2; 60000]]);
     let (target, built) = (Target::new(), builder.build());
     let mut pipeline = target.start(&built);
-    let [table] = &*tables(&[entry.clone()]) else {
+    let [table] = &*tables(std::slice::from_ref(&entry)) else {
         panic!()
     };
     pipeline.submit(Arc::clone(table), None).unwrap();

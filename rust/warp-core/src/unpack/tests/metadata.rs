@@ -95,7 +95,7 @@ fn times_before_the_epoch_are_restored() {
     let (built, mut file) = one_file(b"old");
     file.mtime.seconds = -5;
     let mut target = Target::overwriting(Overwrite::Changed);
-    target.extract(&built, &[file.clone()]).clean();
+    target.extract(&built, std::slice::from_ref(&file)).clean();
     assert_eq!(mtime(&target, b"a"), (-5, MTIME.1));
     target.options.threads = 1;
     assert_eq!(target.extract(&built, &[file]).skipped(Skip::Exists), 1);

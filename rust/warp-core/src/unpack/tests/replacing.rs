@@ -33,7 +33,7 @@ fn changed_replaces_what_differs_in_size_or_time() {
     for old in [&b"old"[..], b"longer"] {
         let target = Target::overwriting(Overwrite::Changed);
         make_old(target.path(b"a"), old);
-        let extracted = target.extract(&built, &[file.clone()]).clean();
+        let extracted = target.extract(&built, std::slice::from_ref(&file)).clean();
         assert_eq!(target.read(b"a"), b"new");
         assert_eq!(extracted.skipped(Skip::Exists), 0);
     }
@@ -73,7 +73,7 @@ fn changed_takes_what_is_equal_as_done_and_sets_its_mode() {
 fn always_replaces_even_what_is_equal() {
     let (built, file) = one_file(b"new");
     let target = Target::overwriting(Overwrite::Always);
-    target.extract(&built, &[file.clone()]).clean();
+    target.extract(&built, std::slice::from_ref(&file)).clean();
     let inode = target.stat(b"a").ino();
     assert_eq!(target.extract(&built, &[file]).clean().totals.files, 1);
     assert_ne!(target.stat(b"a").ino(), inode);
