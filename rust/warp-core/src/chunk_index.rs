@@ -5,38 +5,22 @@
 //!
 //! 57 bytes a chunk (89 if encrypted) and 4 a fragment, 24 more where ids are kept.
 
+mod lookup;
+mod page;
+
+pub use self::lookup::{Cursor, Piece};
+use self::page::Page;
 use crate::codec::{Codec, PAYLOAD_HEADER_LEN};
 use crate::digest::{Digest, FragmentId};
 use crate::merkle::leaf_hash;
 use crate::{Error, Result};
 
-/// Records of a full page; only the last page of a kind may have fewer.
-const PAGE_RECORDS: u64 = 4096;
 /// Length of the archive's header: no chunk lies before its end.
 const HEADER_LEN: u64 = 256;
 /// What sealing adds to a payload (docs/format.md §5).
 const SEAL_LEN: u32 = 52;
 /// No chunk may exceed this raw length, whatever a header says.
 const CHUNK_LIMIT: u32 = 64 << 20;
-
-/// Part of one chunk's raw bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Number of the chunk.
-    pub chunk: u32,
-    /// Where it starts in the chunk's raw bytes.
-    pub offset: u32,
-    /// How long it is, at least 1.
-    pub length: u32,
-}
-
-/// The last fragment looked up: the next look-up is likely to be a little further on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Cursor {
-    chunk: usize,
-    fragment: u64,
-    offset: u64,
-}
 
 /// What the index says of one chunk.
 #[derive(Clone, Copy, Debug)]
@@ -323,70 +307,6 @@ impl ChunkIndex {
         })
     }
 
-    /// Where a run of fragments lies in the line of all raw bytes: start and end.
-    ///
-    /// # Errors
-    /// [`Error::Format`] if there are no such fragments.
-    pub fn span(&self, first: u64, count: u64, cursor: &mut Cursor) -> Result<(u64, u64)> {
-        let end = first.checked_add(count);
-        let end = end.filter(|end| *end <= self.fragments());
-        let end = end.ok_or_else(|| Error::format("recipe: a fragment that there is not"))?;
-        let start = self.raw_offset(first, cursor);
-        Ok((start, self.raw_offset(end, cursor)))
-    }
-
-    /// Raw bytes before a fragment ≤ `fragments()`.
-    fn raw_offset(&self, fragment: u64, cursor: &mut Cursor) -> u64 {
-        if fragment == self.fragments() {
-            return self.raw_total();
-        }
-        let next = self.fragments_before.get(cursor.chunk + 1);
-        let near = fragment >= cursor.fragment && next.is_some_and(|next| fragment < *next);
-        if !near {
-            let chunk = self.fragments_before.partition_point(|n| *n <= fragment) - 1;
-            *cursor = Cursor {
-                chunk,
-                fragment: self.fragments_before[chunk],
-                offset: self.raw_before[chunk],
-            };
-        }
-        let between = self
-            .lengths
-            .get(cursor.fragment as usize..fragment as usize);
-        let skipped = between.unwrap_or_default().iter().copied().map(u64::from);
-        cursor.offset += skipped.sum::<u64>();
-        cursor.fragment = fragment;
-        cursor.offset
-    }
-
-    /// The pieces of chunks that make up an interval of the line of all raw bytes, given by [`ChunkIndex::span`].
-    pub fn pieces(&self, (start, end): (u64, u64)) -> impl Iterator<Item = Piece> + use<'_> {
-        let end = end.min(self.raw_total());
-        let first = self.raw_before.partition_point(|n| *n <= start);
-        let chunks = self.raw_before.get(first.saturating_sub(1)..);
-        let bounds = chunks.unwrap_or_default().windows(2);
-        bounds
-            .enumerate()
-            .take_while(move |(_, bounds)| bounds[0] < end && start < end)
-            .map(move |(i, bounds)| {
-                let from = start.max(bounds[0]);
-                Piece {
-                    chunk: (first - 1 + i) as u32,
-                    offset: (from - bounds[0]) as u32,
-                    length: (end.min(bounds[1]) - from) as u32,
-                }
-            })
-    }
-
-    /// The pieces of a run of fragments.
-    ///
-    /// # Errors
-    /// [`Error::Format`] if there are no such fragments.
-    pub fn locate(&self, first: u64, count: u64) -> Result<Vec<Piece>> {
-        let span = self.span(first, count, &mut Cursor::default())?;
-        Ok(self.pieces(span).collect())
-    }
-
     /// Merkle leaf hashes of all chunks.
     pub fn leaves(&self) -> Vec<Digest> {
         let chunks = self.cids.iter().zip(&self.stored);
@@ -400,56 +320,6 @@ impl ChunkIndex {
 fn push_sum(sums: &mut Vec<u64>, number: u32) {
     let before = sums.last().copied().unwrap_or(0);
     sums.push(before + u64::from(number));
-}
-
-/// An index page whose columns are taken off one by one.
-struct Page<'a> {
-    name: &'static str,
-    count: usize,
-    rest: &'a [u8],
-}
-
-impl<'a> Page<'a> {
-    /// A page that follows `records` records of its kind.
-    fn parse(raw: &'a [u8], name: &'static str, records: usize) -> Result<Self> {
-        let header = raw.split_first_chunk::<16>();
-        let (header, rest) = header.ok_or_else(|| Error::format(format!("{name}: length")))?;
-        let [a, b] = [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|i| header[at + i])));
-        let count = b & 0xffff_ffff;
-        let page = Self {
-            name,
-            count: count as usize,
-            rest,
-        };
-        // A page after one that is not full would be out of place.
-        if b >> 32 != 0 || a != records as u64 || !a.is_multiple_of(PAGE_RECORDS) {
-            return Err(page.malformed("position"));
-        }
-        if !(1..=PAGE_RECORDS).contains(&count) {
-            return Err(page.malformed("number of records"));
-        }
-        Ok(page)
-    }
-
-    fn column<const N: usize>(&mut self) -> Result<&'a [[u8; N]]> {
-        let (column, rest) = self
-            .rest
-            .split_at_checked(self.count * N)
-            .ok_or_else(|| self.malformed("length"))?;
-        self.rest = rest;
-        Ok(column.as_chunks::<N>().0)
-    }
-
-    fn end(&self) -> Result<()> {
-        match self.rest {
-            [] => Ok(()),
-            _ => Err(self.malformed("length")),
-        }
-    }
-
-    fn malformed(&self, what: &str) -> Error {
-        Error::format(format!("{}: {what}", self.name))
-    }
 }
 
 #[cfg(test)]

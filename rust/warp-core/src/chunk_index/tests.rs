@@ -176,7 +176,8 @@ fn a_page_of_another_length_than_its_records_need_is_refused() {
 
 #[test]
 fn columns_that_contradict_each_other_are_refused() {
-    let lies: [(&str, fn(&mut Builder)); 12] = [
+    type Lie = (&'static str, fn(&mut Builder));
+    let lies: [Lie; 12] = [
         ("overlap", |b| b.locators[1].0 -= 1),
         ("before the header's end", |b| b.locators[0].0 = 255),
         ("endless", |b| b.locators[2].0 = u64::MAX - 3),

@@ -19,8 +19,8 @@ pub(super) fn judge(
     let Some(stat) = directory.look(name).attempt("look at what exists")? else {
         return Ok(None);
     };
-    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        return Err(Failure::system("replace a directory", Errno::ISDIR));
+    if is_directory(&stat) {
+        return Err(occupied());
     }
     match context.overwrite {
         Overwrite::Never => {}
@@ -35,6 +35,15 @@ pub(super) fn judge(
     let left = directory.remove(&context.names.name(&entry.path));
     left.attempt("remove a temporary file")?;
     Ok(Some(Outcome::Skipped(Skip::Exists)))
+}
+
+pub(super) fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+/// An entry that is no directory cannot take the place of one.
+pub(super) fn occupied() -> Failure {
+    Failure::system("replace a directory", Errno::ISDIR)
 }
 
 /// Whether what exists is what the entry describes, as far as that shows without reading it.

@@ -6,6 +6,7 @@
 //! is complete, and not before.
 
 mod beneath;
+mod close;
 mod existing;
 mod files;
 mod metadata;

@@ -3,11 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, futimens, linkat, mknodat, symlinkat, utimensat};
+use rustix::fs::{AtFlags, FileType, Mode, futimens, mknodat, symlinkat, utimensat};
 use rustix::io::Errno;
 
-use super::beneath::{Directories, Directory, open_directory, split};
-use super::existing::{device, judge};
+use super::beneath::{Directories, Directory, split};
+use super::existing::{device, is_directory, judge, occupied};
 use super::files::{Extents, SharedFile, size};
 use super::metadata::{Fresh, Handle, times};
 use super::report::{Attempt, Failure, Outcome, Skip, Tally};
@@ -187,77 +187,6 @@ impl Restorer {
         }
         result
     }
-
-    /// Make what had to wait for all files of a window: hard links, then the metadata of directories.
-    pub fn close(&mut self, window: &Window) {
-        for link in &window.links {
-            if self.context.report.stopped() {
-                break;
-            }
-            let result = self.link(link.get());
-            self.settle(link.get(), result);
-        }
-        for directory in &window.closing {
-            if self.context.report.stopped() {
-                break;
-            }
-            let result = self.close_directory(directory.get());
-            self.settle(directory.get(), result.map(|()| Outcome::Restored));
-        }
-        self.tell();
-    }
-
-    fn close_directory(&mut self, entry: &Entry) -> Result<(), Failure> {
-        let context = &*self.context;
-        let fd = open_directory(context.target.as_fd(), &entry.path);
-        let fd = fd.attempt("open directory")?;
-        Fresh::directory(fd.as_fd()).dress(entry, &context.rules, &context.report)?;
-        futimens(&fd, &times(entry.mtime)).attempt("set times")
-    }
-
-    /// Restore a further name of a file.
-    fn link(&mut self, entry: &Entry) -> Result<Outcome, Failure> {
-        let context = &*self.context;
-        let (from, original) = split(&entry.link);
-        // Of its own: the cache holds one directory still only until the next is asked for.
-        let source = open_directory(context.target.as_fd(), from);
-        let source = source.attempt("find the file it is a name of")?;
-        let (to, name) = split(&entry.path);
-        let directory = self.directories.get(to).attempt("open directory")?;
-        let link = |new: &[u8]| linkat(&source, original, directory, new, AtFlags::empty());
-        match link(name) {
-            Ok(()) => return Ok(Outcome::Restored),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(Failure::system("link to its file", errno)),
-        }
-        let temporary = context.names.name(&entry.path);
-        let existing = directory.look(name).attempt("look at what exists")?;
-        let file = rustix::fs::statat(&source, original, AtFlags::SYMLINK_NOFOLLOW);
-        let file = file.attempt("find the file it is a name of")?;
-        let is_done = existing
-            .as_ref()
-            .is_some_and(|stat| (stat.st_dev, stat.st_ino) == (file.st_dev, file.st_ino));
-        let is_directory = existing
-            .is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
-        if is_directory {
-            return Err(Failure::system("replace a directory", Errno::ISDIR));
-        }
-        if is_done || context.overwrite == Overwrite::Never {
-            directory
-                .remove(&temporary)
-                .attempt("remove temporary file")?;
-            return Ok(Outcome::Skipped(Skip::Exists));
-        }
-        directory
-            .make(&temporary, || link(&temporary))
-            .attempt("link to its file")?;
-        let published = publish(context, directory, &temporary, name);
-        // Renaming a name of a file over another of the same file does nothing.
-        directory
-            .remove(&temporary)
-            .attempt("remove temporary file")?;
-        published
-    }
 }
 
 /// Give a file whose data is written its metadata and name. `made`: its entry, temporary name and creation mode.
@@ -277,7 +206,8 @@ fn complete(
     publish(context, directory, temporary, split(&entry.path).1)
 }
 
-fn publish(
+/// Give what is complete its name by the rules.
+pub(super) fn publish(
     context: &Context,
     directory: &Directory,
     temporary: &[u8],
@@ -285,7 +215,10 @@ fn publish(
 ) -> Result<Outcome, Failure> {
     let keep = context.overwrite == Overwrite::Never;
     match directory.publish(temporary, name, keep) {
-        Err(Errno::EXIST) if keep => Ok(Outcome::Skipped(Skip::Exists)),
+        Err(Errno::EXIST) if keep => match directory.look(name) {
+            Ok(Some(stat)) if is_directory(&stat) => Err(occupied()),
+            _ => Ok(Outcome::Skipped(Skip::Exists)),
+        },
         result => result.attempt("rename").map(|()| Outcome::Restored),
     }
 }

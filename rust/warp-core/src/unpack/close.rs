@@ -1,0 +1,85 @@
+//! What had to wait for all files of a window: hard links, then the metadata of directories that get no more entries.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, futimens, linkat, statat};
+use rustix::io::Errno;
+
+use super::Overwrite;
+use super::beneath::{open_directory, split};
+use super::existing::{is_directory, occupied};
+use super::metadata::{Fresh, times};
+use super::report::{Attempt, Failure, Outcome, Skip};
+use super::restore::{Restorer, publish};
+use super::window::Window;
+use crate::entry::Entry;
+
+impl Restorer {
+    /// Close a window, all of whose files are complete.
+    pub fn close(&mut self, window: &Window) {
+        for link in &window.links {
+            if self.context.report.stopped() {
+                break;
+            }
+            let result = self.link(link.get());
+            self.settle(link.get(), result);
+        }
+        for directory in &window.closing {
+            if self.context.report.stopped() {
+                break;
+            }
+            let result = self.close_directory(directory.get());
+            self.settle(directory.get(), result.map(|()| Outcome::Restored));
+        }
+        self.tell();
+    }
+
+    fn close_directory(&mut self, entry: &Entry) -> Result<(), Failure> {
+        let context = &*self.context;
+        let fd = open_directory(context.target.as_fd(), &entry.path);
+        let fd = fd.attempt("open directory")?;
+        Fresh::directory(fd.as_fd()).dress(entry, &context.rules, &context.report)?;
+        futimens(&fd, &times(entry.mtime)).attempt("set times")
+    }
+
+    /// Restore a further name of a file.
+    fn link(&mut self, entry: &Entry) -> Result<Outcome, Failure> {
+        let context = &*self.context;
+        let (from, original) = split(&entry.link);
+        // Of its own: the cache holds one directory still only until the next is asked for.
+        let source = open_directory(context.target.as_fd(), from);
+        let source = source.attempt("find the file it is a name of")?;
+        let (to, name) = split(&entry.path);
+        let directory = self.directories.get(to).attempt("open directory")?;
+        let link = |new: &[u8]| linkat(&source, original, directory, new, AtFlags::empty());
+        let temporary = context.names.name(&entry.path);
+        match link(name) {
+            Err(Errno::EXIST) => {}
+            result => {
+                result.attempt("link to its file")?;
+                let left = directory.remove(&temporary);
+                return left
+                    .attempt("remove temporary file")
+                    .map(|()| Outcome::Restored);
+            }
+        }
+        let existing = directory.look(name).attempt("look at what exists")?;
+        let file = statat(&source, original, AtFlags::SYMLINK_NOFOLLOW);
+        let file = file.attempt("find the file it is a name of")?;
+        let is_done = match &existing {
+            Some(stat) if is_directory(stat) => return Err(occupied()),
+            Some(stat) => (stat.st_dev, stat.st_ino) == (file.st_dev, file.st_ino),
+            None => false,
+        };
+        let outcome = if is_done || context.overwrite == Overwrite::Never {
+            Ok(Outcome::Skipped(Skip::Exists))
+        } else {
+            let made = directory.make(&temporary, || link(&temporary));
+            made.attempt("link to its file")?;
+            publish(context, directory, &temporary, name)
+        };
+        // Renaming a name of a file over another of the same file does nothing.
+        let left = directory.remove(&temporary);
+        left.attempt("remove temporary file").and(outcome)
+    }
+}
