@@ -63,9 +63,9 @@ def _names(root: Path) -> None:
     deep.mkdir(parents=True)
     write(deep / "bottom", b"deep down")
     # Sorting bytewise by component differs from sorting whole paths here.
-    for name in ("order", "order-a", "order.b"):
-        (root / name).mkdir()
-        write(root / name / "file", name.encode())
+    for directory in ("order", "order-a", "order.b"):
+        (root / directory).mkdir()
+        write(root / directory / "file", directory.encode())
 
 
 def _links(root: Path) -> None:

@@ -88,7 +88,14 @@ def test_a_killed_create_resumes_to_the_same_content(place: Path, trees: tuple[P
     counted = [line for line in said if line is not None]
     assert len(counted) >= kills
     assert sum("resumed" in line for line in counted) >= kills // 2
-    leftovers = {path.name for path in place.iterdir()} - {"a.warp", "state", "whole.warp", "whole-state", "first", "second"}
+    leftovers = {path.name for path in place.iterdir()} - {
+        "a.warp",
+        "state",
+        "whole.warp",
+        "whole-state",
+        "first",
+        "second",
+    }
     assert leftovers == set()
 
 
