@@ -36,7 +36,7 @@ class Series:
 
     def median(self, value: str) -> float:
         """Median of `wall_s`, `cpu_s` or `peak_bytes`."""
-        return statistics.median(getattr(run, value) for run in self.runs)
+        return float(statistics.median(getattr(run, value) for run in self.runs))
 
 
 class CommandFailedError(Exception):

@@ -17,6 +17,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benches import limit
+from benches.harness import Run, Series
+
 WARP = str(Path(sys.executable).parent / "warp")
 WANTED_BYTES = 1 << 30
 KILL_AT = 0.5
@@ -71,7 +74,9 @@ def main() -> None:
 def tell(demo: Demo) -> None:
     """The acts, in order."""
     start = time.perf_counter()
-    (demo.home / "passphrase").write_text("correct horse battery staple\n")
+    passphrase = demo.home / "passphrase"
+    passphrase.touch(mode=0o600)
+    passphrase.write_text("correct horse battery staple\n")
     demo.warp("key", "keygen", "--kind", "signing", str(demo.home / "signer"))
     archive = demo.home / "toolchain.warp"
     create(demo, archive)
@@ -122,7 +127,9 @@ def resume(demo: Demo, archive: Path) -> None:
     summary, wall = demo.warp(*arguments)
     if not summary["resumed"]:
         raise SystemExit("the second run started anew instead of resuming")
-    reused = int(str(summary["bytes_reused"])) + int(str(summary["bytes_duplicate"]))
+    totals = summary["totals"]
+    assert isinstance(totals, dict)
+    reused = totals["bytes_reused"] + totals["bytes_duplicate"]
     demo.rows.append(("resumed after kill -9", f"{reused / 1e6:.0f} MB not packed again, {wall:.1f} s"))
 
 
@@ -201,9 +208,6 @@ def _create(demo: Demo, archive: Path, *options: str) -> list[str]:
 
 def _eta(demo: Demo, total: int, stored: int, wall: float) -> float:
     """Share of the host's limit, from its primitives measured on a sample of the same data."""
-    from benches import limit
-    from benches.harness import Run, Series
-
     series = Series("warp", "create", [Run(wall, 0.0, 0)], {"stored_bytes": stored})
     return limit.create(demo.tree, series)["eta"]
 
@@ -227,7 +231,7 @@ def _working_copy(tree: Path, home: Path) -> Path:
         elif child.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(child, target, follow_symlinks=False)
-        copied = _tree_bytes(copy) if copy.exists() else 0
+        copied += _tree_bytes(target) if target.is_dir() else child.lstat().st_size
         if copied >= 2 * WANTED_BYTES:
             break
     if copied < WANTED_BYTES:
