@@ -64,9 +64,15 @@ class Warp:
             with self.place.version(1):
                 table.time(self.name, "second version", self._pack("append", ()), self._size)
                 table.time(self.name, "unchanged", self._pack("append", ()), self._size)
-        table.time(self.name, "verify deep", lambda: measure([WARP, "verify", "--level", "deep", str(self.archive), *self.key]))
+        table.time(
+            self.name, "verify deep", lambda: measure([WARP, "verify", "--level", "deep", str(self.archive), *self.key])
+        )
         with empty(self.place.scratch / "restored") as target:
-            table.time(self.name, "extract", lambda: measure([WARP, "extract", str(self.archive), "-C", str(target), *self.key]))
+            table.time(
+                self.name,
+                "extract",
+                lambda: measure([WARP, "extract", str(self.archive), "-C", str(target), *self.key]),
+            )
             same(self.place.versions[-1] / "tree", target / "tree")
 
     def _pack(self, verb: str, options: tuple[str, ...]) -> "Step":
@@ -181,7 +187,9 @@ def bench(name: str, versions: tuple[Path, ...], args: argparse.Namespace) -> di
     table = Table()
     try:
         for version in versions:
-            shell(f"tar -C {version} -cf /dev/null --checkpoint=1000000 tree && find {version} -type f -print0 | xargs -0 cat > /dev/null")
+            shell(
+                f"tar -C {version} -cf /dev/null --checkpoint=1000000 tree && find {version} -type f -print0 | xargs -0 cat > /dev/null"
+            )
         for number in range(args.runs):
             print(f"{name}: round {number + 1} of {args.runs}", file=sys.stderr)
             for tool in tools:
@@ -206,7 +214,10 @@ def report(name: str, place: Place, table: Table) -> dict[str, object]:
                     print(f"{ours + ' ' + step:32} {ratio:5.2f} × {theirs}")
     sizes = {tool: growth(table, tool) for tool, step in table.series if step == "create"}
     for tool, (first, more) in sizes.items():
-        print(f"{tool:24} size {first / 1e6:8.1f} MB" + ("" if more is None else f", second version + {more / 1e6:.1f} MB"))
+        print(
+            f"{tool:24} size {first / 1e6:8.1f} MB"
+            + ("" if more is None else f", second version + {more / 1e6:.1f} MB")
+        )
     found = limit.create(place.versions[0] / "tree", table.series[("warp", "create")])
     print("\n".join(limit.lines(found)))
     return {"ratios": ratios, "sizes": sizes, "limit": found}

@@ -46,7 +46,9 @@ class Demo:
         done = subprocess.run([WARP, *arguments, "--json"], capture_output=True, text=True, check=False)
         wall = time.perf_counter() - start
         if done.returncode != expect:
-            raise SystemExit(f"warp {arguments[0]}: exit {done.returncode}, expected {expect}\n{done.stdout}{done.stderr}")
+            raise SystemExit(
+                f"warp {arguments[0]}: exit {done.returncode}, expected {expect}\n{done.stdout}{done.stderr}"
+            )
         records = [json.loads(line) for line in done.stdout.splitlines()]
         return next((record for record in records if record["type"] == "summary"), records[-1]), wall
 
@@ -102,7 +104,9 @@ def resume(demo: Demo, archive: Path) -> None:
     demo.say("kill a second create half way, and run it again")
     arguments = _create(demo, archive, "--checkpoint-bytes", "16M")
     print(f"  $ warp {' '.join(arguments)}   # kill -9 at {KILL_AT:.0%}", flush=True)
-    process = subprocess.Popen([WARP, *arguments, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [WARP, *arguments, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert process.stdout is not None
     total = _tree_bytes(demo.tree)
     for line in process.stdout:
@@ -132,7 +136,14 @@ def append(demo: Demo, archive: Path) -> None:
         file.write(b"a change in the middle of a large file")
     (demo.tree / "new-file").write_text("a new file\n")
     _, wall = demo.warp(
-        "append", str(archive), "-C", str(demo.tree.parent), demo.tree.name, *demo.secret, "--sign", str(demo.home / "signer")
+        "append",
+        str(archive),
+        "-C",
+        str(demo.tree.parent),
+        demo.tree.name,
+        *demo.secret,
+        "--sign",
+        str(demo.home / "signer"),
     )
     grown = archive.stat().st_size - before
     demo.rows.append(("append a change", f"{wall:.2f} s, archive grew by {grown / 1e3:.0f} kB"))
@@ -149,7 +160,9 @@ def damage(demo: Demo, archive: Path) -> None:
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 0x10]))
     demo.warp("verify", str(copy), "--level", "deep", *demo.secret, expect=13)
-    shown = subprocess.run([WARP, "verify", str(copy), "--level", "deep", *demo.secret], capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        [WARP, "verify", str(copy), "--level", "deep", *demo.secret], capture_output=True, text=True, check=False
+    )
     print("\n".join(f"  {line}" for line in (shown.stdout + shown.stderr).strip().splitlines()[:8]))
     copy.unlink()
     _, wall = demo.warp("verify", str(archive), "--level", "deep", *demo.secret)

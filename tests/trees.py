@@ -32,7 +32,9 @@ def _files(root: Path, rng: random.Random) -> None:
     write(root / "empty", b"")
     write(root / "one", b"1")
     for number in range(60):
-        write(root / f"small-{number:02}", rng.randbytes(rng.randrange(1, 9000)), rng.choice((0o644, 0o600, 0o755, 0o444)))
+        write(
+            root / f"small-{number:02}", rng.randbytes(rng.randrange(1, 9000)), rng.choice((0o644, 0o600, 0o755, 0o444))
+        )
     write(root / "text", b"a line that comes again and again\n" * 40_000)
     write(root / "medium", rng.randbytes(700_000))
     large = bytearray(rng.randbytes(9 << 20))
@@ -61,9 +63,9 @@ def _names(root: Path) -> None:
     deep.mkdir(parents=True)
     write(deep / "bottom", b"deep down")
     # Sorting bytewise by component differs from sorting whole paths here.
-    for name in ("order", "order-a", "order.b"):
-        (root / name).mkdir()
-        write(root / name / "file", name.encode())
+    for directory in ("order", "order-a", "order.b"):
+        (root / directory).mkdir()
+        write(root / directory / "file", directory.encode())
 
 
 def _links(root: Path) -> None:

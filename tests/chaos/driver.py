@@ -1,6 +1,6 @@
 """One archive operation in a process of its own, under a fixed key, so that it can be killed and compared.
 
-    python -m tests.chaos.driver create|append|extract ARCHIVE DIRECTORY STATE
+python -m tests.chaos.driver create|append|extract ARCHIVE DIRECTORY STATE
 """
 
 import os
@@ -18,9 +18,11 @@ from warp_portal.archive import (
     extract,
     open_archive,
 )
+from warp_portal.keys import Recipient
 
 KEY = bytes(range(32))
 UUID = bytes(range(16))
+RECIPIENT = Recipient.parse("warp-recipient-x25519:kg6skuqhylmkoisxfh3hc23iygeetdb2gft5vmelkjrgffckf5c2czdm2u")
 OPTIONS = PackOptions(checkpoint_bytes=2 << 20, threads=2)
 
 
@@ -34,9 +36,8 @@ def main(verb: str, archive: str, directory: str, state: str) -> None:
         return
     os.chdir(directory)
     if verb == "create":
-        packed = create(
-            archive, Source.of(["."]), OPTIONS, lock=Lock(recipients=()), state=store, archive_key=KEY, uuid=UUID
-        )
+        lock = Lock(recipients=(RECIPIENT,))
+        packed = create(archive, Source.of(["."]), OPTIONS, lock=lock, state=store, archive_key=KEY, uuid=UUID)
     else:
         packed = append(archive, Source.of(["."]), OPTIONS, unlock=Unlock(archive_key=KEY), state=store)
     print("resumed" if packed.resumed else "fresh", "problems", len(packed.problems))

@@ -24,7 +24,9 @@ def succeed(command: Sequence[str]) -> str:
 
 def killed_at(command: Sequence[str], watched: Path, at_bytes: int) -> bool:
     """SIGKILL the command as soon as `watched` (a file or a tree) holds `at_bytes`; False if it ended before."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
         while process.poll() is None:
             if size_of(watched) >= at_bytes:
                 os.killpg(process.pid, signal.SIGKILL)

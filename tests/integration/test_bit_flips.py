@@ -7,13 +7,14 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from warp_portal.archive import Level, Lock, Source, Unlock, create, extract, open_archive, verify
 from warp_portal.errors import WarpPortalError
+from warp_portal.keys import Identity
 
 KEY = bytes(range(32))
 FILES = {"a": b"first file " * 30, "b/c": bytes(range(256)) * 5, "b/d": b"x"}
@@ -28,7 +29,7 @@ def build(home: Path) -> bytes:
     here = os.getcwd()
     os.chdir(tree)
     try:
-        lock = Lock(passphrases=(), slot_copy_bytes=256)
+        lock = Lock(recipients=(Identity.generate("x25519").recipient,), slot_copy_bytes=256)
         create(home / "a.warp", Source.of(["."]), lock=lock, archive_key=KEY)
     finally:
         os.chdir(here)
@@ -82,7 +83,7 @@ def cut_all(original: bytes, home: str) -> list[str]:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Path:
+def memory(tmp_path: Path) -> Iterator[Path]:
     """A directory in memory, as tens of thousands of small files are written."""
     home = Path(tempfile.mkdtemp(dir="/dev/shm")) if os.access("/dev/shm", os.W_OK) else tmp_path
     yield home

@@ -10,10 +10,10 @@ states on the way to an entry's bytes, keeps everything in memory, and is meant 
 import hashlib
 import struct
 import unicodedata
+from collections.abc import Iterator
+from typing import Any
 
-import lz4.block
 import msgpack
-import zstandard
 from blake3 import blake3
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,182 +21,44 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-ZERO = bytes(32)
-TABLE_KEYS = "n ps pb k m u g s ms mn cs cn i f ll lb r x xd e rn rr".split()
-SEALED_KEYS = "fragments entries bytes dp first paths signer time arguments owners position".split()
+from tests.oracles.warp_formats import (
+    ZERO,
+    MalformedError,
+    decode_payload,
+    decode_table,
+    derive,
+    frontier,
+    keyed,
+    leaf,
+    merkle_root,
+    need,
+)
 
-
-class Malformed(Exception):
-    """The archive breaks a rule of the page."""
-
-
-def need(condition, rule):
-    if not condition:
-        raise Malformed(rule)
-
-
-def derive(purpose, secret):
-    return blake3(secret, derive_key_context=f"warp-portal 2026-11 {purpose} v1").digest()
-
-
-def keyed(key, data, length=32):
-    return blake3(data, key=key).digest(length=length)
-
-
-# §9 Merkle tree
-
-
-def node(left, right):
-    return blake3(b"\x01" + left + right).digest()
-
-
-def leaf(cid, stored_length):
-    return blake3(b"\x00" + cid + struct.pack("<I", stored_length)).digest()
-
-
-def merkle_root(leaves):
-    if len(leaves) <= 1:
-        return leaves[0] if leaves else ZERO
-    split = 1
-    while split * 2 < len(leaves):
-        split *= 2
-    return node(merkle_root(leaves[:split]), merkle_root(leaves[split:]))
-
-
-def frontier(leaves):
-    roots, start = [], 0
-    for bit in reversed(range(len(leaves).bit_length())):
-        if len(leaves) >> bit & 1:
-            roots.append(merkle_root(leaves[start : start + (1 << bit)]))
-            start += 1 << bit
-    return roots
-
-
-# §5 Payloads
-
-
-def decode_payload(payload, limit):
-    need(len(payload) >= 20, "payload head")
-    codec, zero, zero2, raw_length, stored_length = struct.unpack_from("<BBHQQ", payload)
-    stored = payload[20:]
-    need(zero == 0 and zero2 == 0 and stored_length == len(stored) and raw_length <= limit, "payload head")
-    if codec == 0:
-        raw = stored
-    elif codec == 1:
-        need(zstandard.frame_content_size(stored) == raw_length, "zstd content size")
-        raw = zstandard.ZstdDecompressor().decompress(stored, max_output_size=raw_length)
-    elif codec == 2:
-        raw = lz4.block.decompress(stored, uncompressed_size=raw_length)
-    elif codec == 3:
-        raw = decode_lz4_blocks(stored, raw_length)
-    else:
-        raise Malformed("codec")
-    need(len(raw) == raw_length, "raw length")
-    return codec, raw
-
-
-def decode_lz4_blocks(stored, raw_length):
-    (count,) = struct.unpack_from("<I", stored)
-    need(count == -(-raw_length // 65536), "number of blocks")
-    lengths = struct.unpack_from(f"<{count}I", stored, 4)
-    at, raw = 4 + 4 * count, b""
-    for length in lengths:
-        block = stored[at : at + (length & 0x7FFFFFFF)]
-        at += len(block)
-        size = min(65536, raw_length - len(raw))
-        raw += block if length >> 31 else lz4.block.decompress(block, uncompressed_size=size)
-    need(at == len(stored), "length of the blocks")
-    return raw
-
-
-# §7 Columns
-
-
-class Varints:
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def take(self):
-        value = shift = 0
-        while True:
-            need(self.at < len(self.data), "varint")
-            byte = self.data[self.at]
-            self.at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if not byte & 0x80:
-                need(value < 1 << 64 and (byte or shift == 7), "varint form")
-                return value
-
-    def take_signed(self):
-        value = self.take()
-        return -(value + 1 >> 1) if value & 1 else value >> 1
-
-    def rest_is_empty(self):
-        need(self.at == len(self.data), "column length")
-
-
-def deltas(data, count):
-    column, value, values = Varints(data), 0, []
-    for _ in range(count):
-        value = (value + column.take_signed()) % (1 << 64)
-        values.append(value)
-    column.rest_is_empty()
-    return values
-
-
-def signed(word):
-    return word - (1 << 64) if word >> 63 else word
-
-
-def decode_table(raw):
-    table = msgpack.unpackb(raw)
-    need(list(table) == TABLE_KEYS, "keys of a file-table page")
-    n = table["n"]
-    numbers = {key: deltas(table[key], n) for key in ("m", "u", "g", "s", "ms", "cs", "i")}
-    plain = {key: Varints(table[key]) for key in ("ps", "mn", "cn", "f", "ll", "r", "x", "e", "rn", "rr")}
-    entries, path, rests, links, run_end = [], b"", 0, 0, 0
-    for index in range(n):
-        shared, length = plain["ps"].take(), plain["ps"].take()
-        need(shared <= len(path), "shared prefix")
-        path = path[:shared] + table["pb"][rests : rests + length]
-        rests += length
-        kind, flags = table["k"][index], plain["f"].take()
-        entry = {"path": path, "kind": kind, "flags": flags, "link": b"", "rdev": 0, "extents": None}
-        for key, name in (("m", "mode"), ("u", "uid"), ("g", "gid"), ("s", "size"), ("i", "inode")):
-            entry[name] = numbers[key][index]
-        entry["mtime"] = signed(numbers["ms"][index]) * 10**9 + plain["mn"].take()
-        entry["ctime"] = signed(numbers["cs"][index]) * 10**9 + plain["cn"].take()
-        if kind in (2, 3):
-            length = plain["ll"].take()
-            entry["link"] = table["lb"][links : links + length]
-            links += length
-        if kind in (4, 5):
-            entry["rdev"] = (plain["r"].take(), plain["r"].take())
-        which = plain["x"].take()
-        entry["xattrs"] = [tuple(pair) for pair in table["xd"][which - 1]] if which else []
-        if flags & 2:
-            entry["extents"], end = [], 0
-            for _ in range(plain["e"].take()):
-                start = end + plain["e"].take()
-                end = start + plain["e"].take()
-                entry["extents"].append((start, end - start))
-        entry["runs"] = []
-        for _ in range(plain["rn"].take()):
-            first, count = run_end + plain["rr"].take_signed(), plain["rr"].take()
-            run_end = first + count
-            entry["runs"].append((first, count))
-        parts = path.split(b"/")
-        need(path == b"" or not {b"", b".", b".."} & set(parts) and b"\0" not in path, "path")
-        entries.append(entry)
-    for column in plain.values():
-        column.rest_is_empty()
-    need(rests == len(table["pb"]) and links == len(table["lb"]), "joined columns")
-    return entries
+SEALED_KEYS = [
+    "fragments",
+    "entries",
+    "bytes",
+    "dp",
+    "first",
+    "paths",
+    "signer",
+    "time",
+    "arguments",
+    "owners",
+    "position",
+]
 
 
 class WarpReader:
-    def __init__(self, data, archive_key=None, passphrase=None, identity=None):
+    """An archive in memory, every rule of the page checked."""
+
+    def __init__(
+        self,
+        data: bytes,
+        archive_key: bytes | None = None,
+        passphrase: str | None = None,
+        identity: bytes | None = None,
+    ) -> None:
         self.data = data
         self.read_header()
         self.read_commit(len(data) - 256)
@@ -208,7 +70,7 @@ class WarpReader:
         self.read_tables()
 
     # §2
-    def read_header(self):
+    def read_header(self) -> None:
         raw = self.header = self.data[:256]
         need(raw[:8] == b"\x89WARP\r\n\x1a", "magic")
         major, _, length, incompatible = struct.unpack_from("<HHIQ", raw, 8)
@@ -231,7 +93,7 @@ class WarpReader:
         need(not any(raw[62:64] + raw[76:80] + raw[104:112] + raw[160:224]), "zero bytes")
 
     # §9
-    def read_commit(self, offset):
+    def read_commit(self, offset: int) -> None:
         raw = self.commit = self.data[offset : offset + 256]
         need(offset % 4096 == 0 and raw[:8] == b"WCOMMIT1", "commit")
         need(blake3(raw[:240]).digest()[:16] == raw[240:], "checksum of the commit")
@@ -246,7 +108,7 @@ class WarpReader:
         need(len(padding) < 4096 and not any(padding), "padding")
 
     # §8
-    def read_toc(self):
+    def read_toc(self) -> None:
         toc = self.data[self.toc_at : self.toc_at + self.toc_length]
         need(blake3(toc).digest() == self.toc_digest, "digest of the TOC")
         (clear_length,) = struct.unpack_from("<I", toc)
@@ -265,7 +127,8 @@ class WarpReader:
         chunks, nodes, pages = struct.unpack_from("<QII", clear, 104)
         need(chunks == self.chunk_count and nodes == chunks.bit_count(), "TOC counts")
         self.frontier = [clear[120 + 32 * i :][:32] for i in range(nodes)]
-        at, self.pages = 120 + 32 * nodes, []
+        at = 120 + 32 * nodes
+        self.pages: list[dict[str, Any]] = []
         for _ in range(pages):
             kind, zero, zero2, records, offset, length = struct.unpack_from("<BBHIQQ", clear, at)
             need(kind in (1, 2, 3, 4) and zero == zero2 == 0 and 1 <= records <= 4096, "page list")
@@ -278,7 +141,7 @@ class WarpReader:
         need(at == len(clear) and [p["kind"] for p in self.pages] == sorted(p["kind"] for p in self.pages), "page list")
 
     # §3, §4
-    def unlock(self, archive_key, passphrase, identity):
+    def unlock(self, archive_key: bytes | None, passphrase: str | None, identity: bytes | None) -> None:
         if not self.encrypted:
             self.secret = ZERO
             return
@@ -288,9 +151,9 @@ class WarpReader:
             if derive("key commitment", secret) == self.commitment:
                 self.secret = secret
                 return
-        raise Malformed("no key opens the archive")
+        raise MalformedError("no key opens the archive")
 
-    def keys_from_slots(self, passphrase, identity):
+    def keys_from_slots(self, passphrase: str | None, identity: bytes | None) -> Iterator[bytes]:
         magic, _, count, zero, used = struct.unpack_from("<4sIHHI", self.slots)
         need(magic == b"WSLT" and zero == 0, "slots")
         at = 16
@@ -304,7 +167,7 @@ class WarpReader:
                 yield from self.key_from_identity(slot_id, body, identity)
         need(at == used, "length of the slots")
 
-    def key_from_passphrase(self, slot_id, body, passphrase):
+    def key_from_passphrase(self, slot_id: bytes, body: bytes, passphrase: str) -> Iterator[bytes]:
         salt, memory, passes, lanes = struct.unpack_from("<32sIII", body)
         commitment, wrapped = body[44:76], body[76:]
         need(65536 <= memory <= 1 << 20 and 2 <= passes <= 16 and 1 <= lanes <= 16, "cost")
@@ -315,14 +178,14 @@ class WarpReader:
         if okm[44:] == commitment:
             yield ChaCha20Poly1305(okm[:32]).decrypt(okm[32:44], wrapped, info)
 
-    def key_from_identity(self, slot_id, body, identity):
+    def key_from_identity(self, slot_id: bytes, body: bytes, identity: bytes) -> Iterator[bytes]:
         suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
         info = b"warp-portal slot v1\0" + self.uuid + b"\x02" + slot_id
         key = suite.decrypt(body[40:], X25519PrivateKey.from_private_bytes(identity), info)
         need(keyed(derive("slot commitment", key), info) == body[8:40], "slot commitment")
         yield key
 
-    def check_keyed(self):
+    def check_keyed(self) -> None:
         need(keyed(derive("header mac", self.secret), self.header[:224]) == self.header[224:], "header MAC")
         mac = keyed(derive("commit mac", self.secret), self.commit[:224])[:16] if self.encrypted else bytes(16)
         need(self.commit[224:240] == mac, "commit MAC")
@@ -330,7 +193,9 @@ class WarpReader:
             (used,) = struct.unpack_from("<I", self.slots, 12)
             need(self.slots[used : used + 32] == keyed(derive("slot mac", self.secret), self.slots[:used]), "slot MAC")
             need(not any(self.slots[used + 32 :]), "zeros after the slots")
-        toc = self.toc = msgpack.unpackb(self.open("toc", self.toc_sealed, self.toc_dp, 1 << 30)[1], strict_map_key=False)
+        toc = self.toc = msgpack.unpackb(
+            self.open("toc", self.toc_sealed, self.toc_dp, 1 << 30)[1], strict_map_key=False
+        )
         need(list(toc) == SEALED_KEYS, "keys of the TOC")
         if self.flags & 4:
             public = toc["signer"]
@@ -341,7 +206,7 @@ class WarpReader:
             need(toc["signer"] == b"" and not any(self.commit[144:224]), "unsigned")
 
     # §5
-    def open(self, kind, stored, dp, limit):
+    def open(self, kind: str, stored: bytes, dp: bytes, limit: int) -> tuple[int, bytes]:
         if not self.encrypted:
             return decode_payload(stored, limit)
         header, commit = stored[:4], stored[4:36]
@@ -354,10 +219,13 @@ class WarpReader:
         return decode_payload(payload, limit)
 
     # §6
-    def read_index(self):
+    def read_index(self) -> None:
         dps = [self.toc["dp"][i : i + 32] for i in range(0, len(self.toc["dp"]), 32)]
-        self.chunks, self.fragments, self.raw_tables, at = [], [], [], {1: 0, 2: 0, 3: 0}
-        firsts, leaves = iter(self.toc["first"]), []
+        at = {1: 0, 2: 0, 3: 0}
+        self.chunks: list[dict[str, Any]] = []
+        self.fragments: list[tuple[int, bytes]] = []
+        self.raw_tables: list[tuple[dict[str, Any], bytes]] = []
+        firsts, leaves = iter(self.toc["first"]), list[bytes]()
         for page in self.pages:
             kind = page["kind"]
             if kind == 1:
@@ -374,20 +242,33 @@ class WarpReader:
             body = raw[16:]
             if kind == 1:
                 need(len(body) == 44 * count, "locator page")
-                offsets, lengths = struct.unpack_from(f"<{count}Q", body), struct.unpack_from(f"<{count}I", body, 8 * count)
+                offsets, lengths = (
+                    struct.unpack_from(f"<{count}Q", body),
+                    struct.unpack_from(f"<{count}I", body, 8 * count),
+                )
                 cids = [body[12 * count + 32 * i :][:32] for i in range(count)]
                 page_leaves = [leaf(*pair) for pair in zip(cids, lengths, strict=True)]
                 need(merkle_root(page_leaves) == page["root"], "root of a locator page")
                 leaves += page_leaves
-                self.chunks += [{"at": o, "length": n, "cid": c} for o, n, c in zip(offsets, lengths, cids, strict=True)]
+                self.chunks += [
+                    {"at": o, "length": n, "cid": c} for o, n, c in zip(offsets, lengths, cids, strict=True)
+                ]
             elif kind == 2:
                 width = 41 if self.encrypted else 9
                 need(len(body) == width * count, "chunk page")
                 need(next(firsts) == sum(c["fragments"] for c in self.chunks[:first]), "first fragment")
-                raws, numbers = struct.unpack_from(f"<{count}I", body), struct.unpack_from(f"<{count}I", body, 4 * count)
+                raws, numbers = (
+                    struct.unpack_from(f"<{count}I", body),
+                    struct.unpack_from(f"<{count}I", body, 4 * count),
+                )
                 for i in range(count):
                     dp = body[9 * count + 32 * i :][:32]
-                    self.chunks[first + i] |= {"raw": raws[i], "fragments": numbers[i], "codec": body[8 * count + i], "dp": dp}
+                    self.chunks[first + i] |= {
+                        "raw": raws[i],
+                        "fragments": numbers[i],
+                        "codec": body[8 * count + i],
+                        "dp": dp,
+                    }
             else:
                 need(len(body) == 28 * count, "fragment page")
                 lengths = struct.unpack_from(f"<{count}I", body)
@@ -397,9 +278,10 @@ class WarpReader:
         need(sum(c["length"] for c in self.chunks) == self.stored_bytes, "stored bytes")
         self.place_fragments()
 
-    def place_fragments(self):
+    def place_fragments(self) -> None:
         """Every fragment's chunk and offset."""
-        self.places, ordinal = [], 0
+        self.places: list[tuple[int, int]] = []
+        ordinal = 0
         for number, chunk in enumerate(self.chunks):
             offset = 0
             for length, _ in self.fragments[ordinal : ordinal + chunk["fragments"]]:
@@ -410,8 +292,8 @@ class WarpReader:
         need(ordinal == len(self.fragments), "number of fragments")
 
     # §7
-    def read_tables(self):
-        self.entries = []
+    def read_tables(self) -> None:
+        self.entries: list[dict[str, Any]] = []
         for (page, raw), first_path in zip(self.raw_tables, self.toc["paths"], strict=True):
             table = decode_table(raw)
             need(len(table) == page["records"] and table[0]["path"] == first_path, "file-table page")
@@ -422,17 +304,17 @@ class WarpReader:
         need(len(self.entries) == self.toc["entries"], "number of entries")
 
     @staticmethod
-    def check_page_end(table, raw, last):
+    def check_page_end(table: list[dict[str, Any]], raw: bytes, last: bool) -> None:
         """Where pages close; the rule on raw size is not checked, for it would need the page's growth."""
 
-        def closes(count, path):
+        def closes(count: int, path: bytes) -> bool:
             mask = int.from_bytes(blake3(path).digest()[:2], "little") & 1023
             return count >= 4096 or (count >= 1024 and mask == 0)
 
         need(not any(closes(i + 1, e["path"]) for i, e in enumerate(table[:-1])), "a page closes late")
         need(last or closes(len(table), table[-1]["path"]) or len(raw) > 1 << 20, "a page closes early")
 
-    def chunk(self, number):
+    def chunk(self, number: int) -> bytes:
         chunk = self.chunks[number]
         stored = self.data[chunk["at"] : chunk["at"] + chunk["length"]]
         need(blake3(stored).digest() == chunk["cid"], "cid")
@@ -440,9 +322,9 @@ class WarpReader:
         need(codec == chunk["codec"] and len(raw) == chunk["raw"], "chunk")
         return raw
 
-    def content(self, entry):
+    def content(self, entry: dict[str, Any]) -> bytes:
         """The bytes of a file, holes filled with zeros, every fragment checked by its id."""
-        fragment_key, data, cached = derive("fragment id", self.secret), b"", (None, b"")
+        fragment_key, data, cached = derive("fragment id", self.secret), bytearray(), (-1, b"")
         for first, count in entry["runs"]:
             for ordinal in range(first, first + count):
                 number, offset = self.places[ordinal]
@@ -454,7 +336,7 @@ class WarpReader:
                 data += fragment
         if entry["extents"] is None:
             need(len(data) == entry["size"], "size")
-            return data
+            return bytes(data)
         content, at = bytearray(entry["size"]), 0
         for offset, length in entry["extents"]:
             need(offset + length <= entry["size"], "extent")
@@ -463,7 +345,7 @@ class WarpReader:
         need(at == len(data), "extents")
         return bytes(content)
 
-    def digest(self):
+    def digest(self) -> str:
         """One digest over all entries and contents, for comparisons."""
         total = hashlib.sha256()
         for entry in self.entries:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.oracles.warp_formats import decode_table
 
-from tests.oracles.warp_reader import decode_table
 from warp_portal.archive import filetable, packed
 from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind, order_key
 from warp_portal.errors import FormatError
@@ -115,8 +115,9 @@ def test_the_order_key_sorts_by_component(paths: list[bytes]) -> None:
 
 def test_wrong_types_are_a_format_error() -> None:
     columns = filetable.columns_of([Entry(b"a", Kind.FILE, 0o644)])
+    wrong: list[object] = [None, -1, "text", [], {}]
     for key in columns:
-        for value in (None, -1, "text", [], {}):
+        for value in wrong:
             if value != columns[key]:
                 with pytest.raises(FormatError):
                     filetable.decode(packed.pack(columns | {key: value}))

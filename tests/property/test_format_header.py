@@ -17,7 +17,11 @@ U64 = st.integers(0, 2**64 - 1)
 def cuttings(draw: st.DrawFn) -> Cutting:
     algorithm = draw(st.sampled_from([BUZHASH64, FIXED]))
     fragment_mean = 1 << draw(st.integers(12, 22))
-    maximum = fragment_mean if algorithm == FIXED else draw(st.integers(fragment_mean, min(4 * fragment_mean, MAX_CHUNK // 2)))
+    maximum = (
+        fragment_mean
+        if algorithm == FIXED
+        else draw(st.integers(fragment_mean, min(4 * fragment_mean, MAX_CHUNK // 2)))
+    )
     minimum = fragment_mean if algorithm == FIXED else draw(st.integers(64, fragment_mean))
     chunk_mean = 1 << draw(st.integers(12, 24))
     chunk_max = draw(st.integers(max(chunk_mean, 2 * maximum), MAX_CHUNK))
@@ -69,7 +73,9 @@ def test_other_bytes_are_a_format_error(raw: bytes) -> None:
 
 
 def test_another_major_version_is_told_apart() -> None:
-    header = Header(bytes(16), 0, Cutting(BUZHASH64, Sizes(KIB, 4 * KIB, 8 * KIB), Sizes(KIB, 4 * KIB, 16 * KIB)), 0, bytes(32), 0)
+    header = Header(
+        bytes(16), 0, Cutting(BUZHASH64, Sizes(KIB, 4 * KIB, 8 * KIB), Sizes(KIB, 4 * KIB, 16 * KIB)), 0, bytes(32), 0
+    )
     raw = bytearray(header.serialize())
     raw[8] = 2
     with pytest.raises(VersionError, match="version 2"):
@@ -80,6 +86,8 @@ def test_another_major_version_is_told_apart() -> None:
 
 
 def test_a_plain_header_with_slots_is_refused() -> None:
-    header = Header(bytes(16), 0, Cutting(BUZHASH64, Sizes(KIB, 4 * KIB, 8 * KIB), Sizes(KIB, 4 * KIB, 16 * KIB)), 0, bytes(32), 0)
+    header = Header(
+        bytes(16), 0, Cutting(BUZHASH64, Sizes(KIB, 4 * KIB, 8 * KIB), Sizes(KIB, 4 * KIB, 16 * KIB)), 0, bytes(32), 0
+    )
     with pytest.raises(FormatError, match="key slots"):
         Header.parse(replace(header, slot_copy_bytes=256).serialize())

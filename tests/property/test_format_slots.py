@@ -32,7 +32,11 @@ BODY_BYTES = {PASSPHRASE: 124, X25519: 8 + 32 + 80, XWING: 8 + 32 + 1168}
 def slots(draw: st.DrawFn) -> Slot:
     kind = draw(st.sampled_from([PASSPHRASE, X25519, XWING, 4, 200]))
     length = BODY_BYTES.get(kind, draw(st.integers(0, 50)))
-    return Slot(kind, draw(st.binary(min_size=8, max_size=8)), (draw(st.binary(max_size=9)) * length).ljust(length, b".")[:length])
+    return Slot(
+        kind,
+        draw(st.binary(min_size=8, max_size=8)),
+        (draw(st.binary(max_size=9)) * length).ljust(length, b".")[:length],
+    )
 
 
 COPIES = st.builds(

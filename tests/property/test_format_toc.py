@@ -34,8 +34,9 @@ def clear_tocs(draw: st.DrawFn) -> ClearTOC:
     )
 
 
-ARGUMENTS = st.dictionaries(
-    st.text(max_size=8), st.recursive(st.text(max_size=5) | st.binary(max_size=5) | st.booleans() | U64, st.lists, max_leaves=6)
+ARGUMENTS: st.SearchStrategy[dict[str, object]] = st.dictionaries(
+    st.text(max_size=8),
+    st.recursive(st.text(max_size=5) | st.binary(max_size=5) | st.booleans() | U64, st.lists, max_leaves=6),
 )
 OWNERS = st.dictionaries(st.integers(0, 2**32 - 1), st.binary(max_size=8), max_size=4)
 

@@ -4,7 +4,7 @@
     storage opening unlock trust state                         from a file to a commit that is whole, and the right one
     base indexlog tablelog committing packing writer           writing: create, append, resume
     content contents reader extraction                         reading: entries, single files, restoring
-    metadata coverage verify  rekey                            checking; changing key slots
+    metadata coverage verification rekey                           checking; changing key slots
 
 Names are imported on first use, so that a command loads only what it needs.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from warp_portal.archive.state import StateStore
     from warp_portal.archive.trust import SignatureState
     from warp_portal.archive.unlock import Lock, Unlock
-    from warp_portal.archive.verify import DamagedChunk, Level, VerifyProgress, VerifyReport, verify
+    from warp_portal.archive.verification import DamagedChunk, Level, VerifyProgress, VerifyReport, verify
     from warp_portal.archive.writer import append, create
 
 __all__ = [
@@ -85,7 +85,7 @@ _HOMES = {
     "state": ("StateStore",),
     "trust": ("SignatureState",),
     "unlock": ("Lock", "Unlock"),
-    "verify": ("DamagedChunk", "Level", "VerifyProgress", "VerifyReport", "verify"),
+    "verification": ("DamagedChunk", "Level", "VerifyProgress", "VerifyReport", "verify"),
     "writer": ("append", "create"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -94,8 +94,6 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOME_OF[name]
-    module = import_module(f"{__name__}.{home}")
-    # All names of the module at once: importing `verify` has just bound that name to the module itself.
-    globals().update({each: getattr(module, each) for each in _HOMES[home]})
-    return globals()[name]
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

@@ -163,6 +163,7 @@ class MetadataCheck:
         try:
             for page in self.locators:
                 index.add_locators(page.serialize(pages.LOCATOR_WIDTHS))
+            index.finish(self._reader.commit.toc_offset)
         except IntegrityError as error:
             self._note(error)
             return None

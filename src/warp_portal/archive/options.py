@@ -160,10 +160,14 @@ class PackProgress:
 
 @dataclass(frozen=True, slots=True)
 class PackReport:
-    """A finished run: the snapshot it made, and what it could not take. `path` is None for a pipe; `bytes` are logical."""
+    """A finished run: the snapshot it made (its number, from 1), and what it could not take.
+
+    `path` is None for a pipe; `bytes` are logical.
+    """
 
     path: "builtins.bytes | None"
     uuid: "builtins.bytes"
+    snapshot: int
     sequence: int
     commit_hash: "builtins.bytes"
     resumed: bool

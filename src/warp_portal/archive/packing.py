@@ -33,6 +33,8 @@ BATCH_ENTRIES: Final = 4096
 # The walk runs ahead of the reading by up to 131,072 entries, about 40 MB, so that the total is known early.
 BATCHES_AHEAD: Final = 32
 POLL_S: Final = 0.1
+# Polls are so frequent that checkpoints come about where they were asked for even at this rate.
+FASTEST_BYTES_PER_S: Final = 1e9
 PROGRESS_S: Final = 0.05
 
 ProgressCallback = Callable[[PackProgress], None]
@@ -129,6 +131,7 @@ class Packing:
         self._feed = self._new_feed()
         self._problems: list[Problem] = []
         self._checkpoints = 0
+        self._poll_s = min(POLL_S, job.options.checkpoint_bytes / FASTEST_BYTES_PER_S)
         self._committed = (self._start_s, target.base.stored_bytes)
         self._reported_s = 0.0
         self.progress = PackProgress(resumed=target.base.unfinished)
@@ -200,7 +203,7 @@ class Packing:
         done = False
         while not done:
             busy = self._feed_pipeline()
-            events = self._pipeline.poll(0.0 if busy else POLL_S)
+            events = self._pipeline.poll(0.0 if busy else self._poll_s)
             self._absorb(events)
             done = events.done
             if not done and self._checkpoint_due():

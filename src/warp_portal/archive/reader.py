@@ -39,8 +39,12 @@ from warp_portal.errors import NotFoundError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One of the archive's snapshots. `signer` is None if it is unsigned or the archive was opened without a key."""
+    """One of the archive's snapshots, numbered from 1; `sequence` counts all its commits.
 
+    `signer` is None if it is unsigned or the archive was opened without a key.
+    """
+
+    number: int
     sequence: int
     time_ns: int
     commit_hash: bytes
@@ -51,9 +55,10 @@ class Snapshot:
     offset: int
 
     @classmethod
-    def of(cls, commit: Commit, signer: bytes | None) -> Self:
+    def of(cls, number: int, commit: Commit, signer: bytes | None) -> Self:
         """As its commit tells; the signer's public key, where known."""
         return cls(
+            number,
             commit.sequence,
             commit.time_ns,
             commit.digest(),
@@ -151,13 +156,14 @@ class ArchiveReader:
         if now != seen:
             state.remember(self.uuid, now)
 
-    def _earlier(self, sequence: int) -> Opened:
-        for commit in history(self._file, self._opened.commit):
-            if commit.sequence == sequence and commit.snapshot:
-                if self._keys:
-                    commit.check_mac(self._keys)
-                return open_earlier(self._file, self._opened, commit)
-        raise NotFoundError(f"{self._file.name} has no snapshot {sequence}")
+    def _earlier(self, number: int) -> Opened:
+        commits = snapshot_commits(self._file, self.newest)
+        if not 1 <= number <= len(commits):
+            raise NotFoundError(f"{self._file.name} has snapshots 1 to {len(commits)}, and no {number}")
+        commit = commits[number - 1]
+        if self._keys:
+            commit.check_mac(self._keys)
+        return open_earlier(self._file, self._opened, commit)
 
     # The snapshot
 
@@ -194,7 +200,8 @@ class ArchiveReader:
     @property
     def snapshot(self) -> Snapshot:
         """The open snapshot."""
-        return Snapshot.of(self.commit, self._signer(self.commit))
+        number = len(snapshot_commits(self._file, self.commit))
+        return Snapshot.of(number, self.commit, self._signer(self.commit))
 
     def _signer(self, commit: Commit) -> bytes | None:
         """Who signed a commit, from its sealed TOC."""
@@ -221,11 +228,11 @@ class ArchiveReader:
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """All snapshots, the newest last. Raises IntegrityError."""
-        commits = [commit for commit in history(self._file, self.newest) if commit.snapshot]
+        commits = snapshot_commits(self._file, self.newest)
         if self._keys:
             for commit in commits:
                 commit.check_mac(self._keys)
-        return tuple(Snapshot.of(commit, self._signer(commit)) for commit in reversed(commits))
+        return tuple(Snapshot.of(number, commit, self._signer(commit)) for number, commit in enumerate(commits, 1))
 
     def slots(self) -> tuple[SlotInfo, ...]:
         """The key slots."""
@@ -334,6 +341,11 @@ class ArchiveReader:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def snapshot_commits(file: ArchiveFile, newest_commit: Commit) -> list[Commit]:
+    """The commits of all snapshots up to one, the first first."""
+    return [commit for commit in history(file, newest_commit) if commit.snapshot][::-1]
 
 
 def slot_infos(slots: SlotCopy | None) -> tuple[SlotInfo, ...]:

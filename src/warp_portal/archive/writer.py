@@ -189,6 +189,7 @@ class ArchiveWriter:
         return PackReport(
             path=file.path if file else None,
             uuid=target.header.uuid,
+            snapshot=sum(each.snapshot for each in history(file, commit)) if file else 1,
             sequence=commit.sequence,
             commit_hash=digest,
             resumed=target.base.unfinished,

@@ -60,7 +60,7 @@ def facts(reader: "ArchiveReader") -> dict[str, object]:
         "commit": reader.commit_hash.hex(),
         "signature": reader.signature.name.lower(),
         "signer": None if reader.snapshot.signer is None else reader.snapshot.signer.hex(),
-        "snapshot": reader.snapshot.sequence,
+        "snapshot": reader.snapshot.number,
         "chunks": reader.snapshot.chunks,
         "stored_bytes": reader.snapshot.stored_bytes,
         **_sealed_facts(reader),
@@ -78,6 +78,7 @@ def _sealed_facts(reader: "ArchiveReader") -> dict[str, int]:
 def snapshot_fields(snapshot: "Snapshot") -> dict[str, object]:
     """A snapshot for programs."""
     return {
+        "snapshot": snapshot.number,
         "sequence": snapshot.sequence,
         "time_ns": snapshot.time_ns,
         "commit": snapshot.commit_hash.hex(),
@@ -100,7 +101,7 @@ def report(archive: str, reader: "ArchiveReader") -> list[str]:
         ("fragments", f"{found['cutter']}, {_sizes(cutting.fragment)}"),
         ("chunks", _sizes(cutting.chunk)),
         ("signature", signature_text(reader.signature).removeprefix("signature ")),
-        ("snapshot", f"{snapshot.sequence} of {local_time(snapshot.time_ns)}"),
+        ("snapshot", f"{snapshot.number} of {local_time(snapshot.time_ns)}"),
         ("commit", str(found["commit"])),
         ("content", _content(reader)),
         ("stored", f"{format_bytes(snapshot.stored_bytes)} in {count_of(snapshot.chunks, 'chunk')}"),
@@ -131,7 +132,7 @@ def _history(reader: "ArchiveReader") -> list[str]:
         growth = found.stored_bytes - before
         before = found.stored_bytes
         sizes = (f"{found.chunks:,}", format_bytes(found.stored_bytes), format_bytes(growth))
-        rows.append((str(found.sequence), local_time(found.time_ns), *sizes, "yes" if found.signed else "no"))
+        rows.append((str(found.number), local_time(found.time_ns), *sizes, "yes" if found.signed else "no"))
     return columns(rows, right=(0, 2, 3, 4))
 
 

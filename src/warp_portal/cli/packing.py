@@ -89,7 +89,7 @@ def conclude(output: Output, report: PackReport) -> int:
     read = progress.bytes_read
     speed = f" ({format_rate(read / progress.elapsed_s)} read)" if read and progress.elapsed_s > 0 else ""
     lines = [
-        f"{name}: snapshot {report.sequence}{' (resumed)' if report.resumed else ''}: {count_of(report.files, 'file')}, "
+        f"{name}: snapshot {report.snapshot}{' (resumed)' if report.resumed else ''}: {count_of(report.files, 'file')}, "
         f"{format_bytes(report.bytes)} in {format_duration(progress.elapsed_s)}{speed}",
         f"  new: {format_bytes(progress.bytes_raw)} in {count_of(progress.chunks, 'chunk')}, stored as "
         f"{format_bytes(progress.bytes_stored)}{'; ' + ratios(progress) if progress.bytes_raw else ''}",
@@ -100,7 +100,7 @@ def conclude(output: Output, report: PackReport) -> int:
         "\n".join(lines),
         archive=name,
         uuid=report.uuid.hex(),
-        snapshot=report.sequence,
+        snapshot=report.snapshot,
         commit=report.commit_hash.hex(),
         resumed=report.resumed,
         entries=report.entries,

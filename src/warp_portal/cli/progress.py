@@ -16,7 +16,7 @@ from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
-    pass
+    from rich.console import Group
 
 # A shorter run is over before anyone has read a line.
 SHOW_AFTER_S: Final = 0.5
@@ -26,6 +26,7 @@ JSON_EVERY_S: Final = 1.0
 LINE_EVERY_S: Final = 10.0
 # The rate shown follows changes within a few seconds without jumping about.
 SMOOTHING_S: Final = 5.0
+BAR_WIDTH: Final = 24
 
 T = TypeVar("T")
 
@@ -171,37 +172,36 @@ class _Lines(_Nothing):
 
 
 class _Bar(_Nothing):
-    """A bar on the terminal, with the path at work below it."""
+    """A bar on the terminal, with the ratios and the path at work below it."""
 
     every_s = BAR_EVERY_S
 
     def __init__(self, output: Output, title: str) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.live import Live
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[amounts]}", markup=False),
-        )
-        below = (TextColumn("{task.fields[note]}", style="dim", markup=False),)
+        self._title = title
         console = Console(file=output.stderr, highlight=False)
-        self._width = console.width
-        self._progress: Progress = Progress(*columns, *below, console=console, transient=True, refresh_per_second=10)
-        self._task = self._progress.add_task(title, total=None, amounts="", note="")
-        self._progress.start()
+        self._live = Live(console=console, transient=True, auto_refresh=False)
+        self._live.start()
 
     def show(self, step: Step, meter: Meter) -> None:
-        self._progress.update(
-            self._task,
-            completed=step.done,
-            total=step.total,
-            amounts=amounts(step, meter),
-            note=f"\n{_shortened(step, self._width)}",
-        )
+        self._live.update(self._frame(step, meter), refresh=True)
 
     def close(self) -> None:
-        self._progress.stop()
+        self._live.stop()
+
+    def _frame(self, step: Step, meter: Meter) -> "Group":
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        bar = ProgressBar(total=step.total, completed=step.done, width=BAR_WIDTH, pulse=step.total is None)
+        row = Table.grid(padding=(0, 1))
+        row.add_row(Text(self._title), bar, Text(amounts(step, meter), no_wrap=True))
+        below = "  ".join(filter(None, (step.note, printable(step.current))))
+        return Group(row, Text(below, style="dim", no_wrap=True, overflow="ellipsis"))
 
 
 def amounts(step: Step, meter: Meter) -> str:
@@ -209,8 +209,3 @@ def amounts(step: Step, meter: Meter) -> str:
     of = "" if step.total is None else f" of {format_bytes(step.total)}"
     left = meter.left_s(step.done, step.total)
     return f"{format_bytes(step.done)}{of}, {format_rate(meter.rate)}{'' if left is None else f', {format_duration(left)} left'}"
-
-
-def _shortened(step: Step, width: int) -> str:
-    text = f"{step.note}  {printable(step.current)}" if step.note else printable(step.current)
-    return text if len(text) < width else f"{text[: width - 2]}…"

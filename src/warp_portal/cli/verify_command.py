@@ -109,7 +109,7 @@ def _conclude(output: Output, archive: str, report: "VerifyReport") -> int:
         ok=report.ok,
         level=report.level.name.lower(),
         keyed=report.keyed,
-        snapshot=report.sequence,
+        snapshot=report.snapshot,
         snapshots=report.snapshots,
         commit=report.commit_hash.hex(),
         signature=report.signature.name.lower(),
@@ -123,7 +123,7 @@ def _conclude(output: Output, archive: str, report: "VerifyReport") -> int:
 
 
 def _account(archive: str, report: "VerifyReport") -> str:
-    checked = f"{archive}: snapshot {report.sequence}, level {report.level.name.lower()}"
+    checked = f"{archive}: snapshot {report.snapshot}, level {report.level.name.lower()}"
     if report.chunks:
         checked += f", {count_of(report.chunks, 'chunk')} ({format_bytes(report.bytes)})"
     if report.ok:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.oracles.warp_reader import WarpReader
+
 from warp_portal.archive.options import PackOptions, PackProgress
 from warp_portal.archive.unlock import Lock, Unlock
 from warp_portal.primitives.cutting import FIXED, KIB, Cutting, Sizes
@@ -48,6 +49,15 @@ def dies_at(checkpoint: int) -> Callable[[PackProgress], None]:
             os._exit(9)
 
     return stop
+
+
+def killed(action: Callable[[], object], reset: Callable[[], object]) -> None:
+    """Run `action`, which dies at a checkpoint, until it does: on a busy machine a run may end before its first."""
+    for _ in range(20):
+        if in_child(action) == 9:
+            return
+        reset()
+    raise AssertionError("the run always ended before it could be killed")
 
 
 def in_child(action: Callable[[], object]) -> int:

@@ -3,71 +3,16 @@
 import base64
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.unit.cli.runs import PASSPHRASE, Captured, only, records
 
 from warp_portal.cli.main import main
-
-PASSPHRASE = "correct horse battery"
-Captured = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A small tree with some of everything; the umask must not matter."""
-    root = tmp_path / "tree"
-    (root / "sub").mkdir(parents=True)
-    (root / "a.txt").write_text("hello " * 1000)
-    (root / "sub" / "b.bin").write_bytes(os.urandom(300_000))
-    (root / "sub" / "copy.bin").write_bytes((root / "sub" / "b.bin").read_bytes())
-    (root / "link").symlink_to("a.txt")
-    (root / "escape\x1b[2J\u202e").write_text("hostile")
-    with open(os.fsencode(root) + b"/raw\xff", "w") as file:
-        file.write("raw")
-    return root
-
-
-@pytest.fixture
-def passphrase_file(tmp_path: Path) -> str:
-    path = tmp_path / "passphrase"
-    path.write_text(PASSPHRASE + "\n")
-    path.chmod(0o600)
-    return str(path)
-
-
-def records(capsys: Captured, *words: str, code: int = 0) -> list[dict[str, Any]]:
-    """Run with --json; every line must be a record, and the last one the exit."""
-    capsys.readouterr()
-    assert main([*words, "--json"]) == code
-    found: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert found[-1] == {"type": "exit", "schema": 1, "code": code}
-    return found
-
-
-def only(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    (record,) = [record for record in found if record["type"] == kind]
-    return record
-
-
-@pytest.fixture
-def plain(tree: Path, tmp_path: Path, capsys: Captured) -> str:
-    archive = str(tmp_path / "plain.warp")
-    assert main(["create", archive, "-C", str(tree.parent), "tree"]) == 0
-    capsys.readouterr()
-    return archive
-
-
-@pytest.fixture
-def sealed(tree: Path, tmp_path: Path, passphrase_file: str, capsys: Captured) -> str:
-    archive = str(tmp_path / "sealed.warp")
-    assert main(["create", archive, "-C", str(tree.parent), "tree", "-p", passphrase_file]) == 0
-    capsys.readouterr()
-    return archive
 
 
 def test_create_says_what_it_made_and_that_it_is_plain(tree: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -205,122 +150,6 @@ def test_info_shows_identity_parameters_slots_and_history(sealed: str, passphras
     assert only(found, "snapshot")["commit"] == about["commit"]
 
 
-def test_info_without_a_key_shows_what_is_in_the_clear(sealed: str, capsys: Captured) -> None:
-    assert main(["info", sealed]) == 0
-    out = capsys.readouterr().out
-    assert "sealed: " in out
-    assert "entries" not in out
-    assert "passphrase" in out
-    assert "bytes" not in only(records(capsys, "info", sealed), "archive")
-
-
-def test_a_key_is_needed_and_must_be_right(
-    sealed: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("warp_portal.cli.unlocking.on_terminal", lambda: False)
-    assert main(["list", sealed]) == 12
-    assert "--passphrase-file" in capsys.readouterr().err
-    monkeypatch.setenv("WARP_PASSPHRASE", "wrong horse")
-    assert main(["list", sealed]) == 12
-    assert "wrong horse" not in capsys.readouterr().err
-    monkeypatch.setenv("WARP_PASSPHRASE", PASSPHRASE)
-    assert main(["list", sealed]) == 0
-
-
-@pytest.mark.parametrize("level", ["quick", "index", "data", "deep"])
-def test_a_sound_archive_verifies_at_every_level(
-    level: str, sealed: str, passphrase_file: str, capsys: Captured
-) -> None:
-    found = records(capsys, "verify", sealed, "--level", level, "-p", passphrase_file)
-    summary = only(found, "summary")
-    assert (summary["ok"], summary["level"], summary["signature"]) == (True, level, "unsigned")
-
-
-def test_data_is_verified_without_a_key(sealed: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warp_portal.cli.unlocking.on_terminal", lambda: False)
-    assert main(["verify", sealed]) == 0
-    assert "no damage found" in capsys.readouterr().err
-
-
-def test_damage_is_named_by_file_and_ends_with_13(
-    sealed: str, tree: Path, tmp_path: Path, passphrase_file: str, capsys: Captured
-) -> None:
-    raw = bytearray(Path(sealed).read_bytes())
-    raw[len(raw) // 2] ^= 1
-    Path(sealed).write_bytes(raw)
-    found = records(capsys, "verify", sealed, "--level", "deep", "-p", passphrase_file, code=13)
-    assert {record["path"] for record in found if record["type"] == "damage" and record["what"] == "file"} & {
-        "tree/sub/b.bin", "tree/sub/copy.bin", "tree/a.txt",
-    }  # fmt: skip
-    assert main(["verify", sealed, "--level", "deep", "-p", passphrase_file]) == 13
-    assert "DAMAGED" in capsys.readouterr().err
-    back = tmp_path / "back"
-    back.mkdir()
-    assert main(["extract", sealed, "-C", str(back), "-p", passphrase_file]) == 13
-    assert "damaged" in capsys.readouterr().err
-
-
-def test_an_expected_commit_must_be_the_newest(plain: str, capsys: Captured) -> None:
-    commit = only(records(capsys, "info", plain), "archive")["commit"]
-    assert main(["verify", plain, "--expect-commit", commit]) == 0
-    assert main(["verify", plain, "--expect-commit", "00" * 32]) == 13
-    assert main(["verify", plain, "--expect-commit", "12"]) == 2
-
-
-def test_signed_archives_name_their_signer(tree: Path, tmp_path: Path, capsys: Captured) -> None:
-    archive, key, other = (str(tmp_path / name) for name in ("s.warp", "sign.key", "other.key"))
-    for path in (key, other):
-        assert main(["key", "keygen", path, "--kind", "signing"]) == 0
-    public = capsys.readouterr().out.splitlines()[0]
-    assert public.startswith("warp-signer:")
-    assert main(["create", archive, str(tree), "--sign", key]) == 0
-    assert main(["verify", archive, "--signer", public]) == 0
-    assert "by the signer asked for" in capsys.readouterr().err
-    assert main(["verify", archive, "--signer", other]) == 13
-
-
-def test_an_identity_opens_what_was_made_for_its_recipient(tree: Path, tmp_path: Path, capsys: Captured) -> None:
-    archive, key = str(tmp_path / "r.warp"), str(tmp_path / "me.key")
-    public = only(records(capsys, "key", "keygen", key), "key")["public"]
-    assert stat.S_IMODE(os.stat(key).st_mode) == 0o600
-    assert main(["create", archive, str(tree), "--recipient", public]) == 0
-    assert main(["list", archive, "--identity", key]) == 0
-
-
-def test_key_slots_are_added_listed_and_removed(
-    sealed: str, tmp_path: Path, passphrase_file: str, capsys: Captured
-) -> None:
-    key = str(tmp_path / "me.key")
-    public = only(records(capsys, "key", "keygen", key, "--kind", "x25519"), "key")["public"]
-    added = only(records(capsys, "key", "add", sealed, "--recipient", public, "-p", passphrase_file), "summary")
-    assert added["kind"] == "x25519"
-    slots = {
-        record["kind"]: record["slot"] for record in records(capsys, "key", "list", sealed) if record["type"] == "slot"
-    }
-    assert set(slots) == {"passphrase", "x25519"}
-    assert main(["key", "remove", sealed, slots["passphrase"], "--identity", key]) == 0
-    assert main(["list", sealed, "-p", passphrase_file]) == 12
-    assert main(["list", sealed, "-i", key]) == 0
-    assert main(["key", "remove", sealed, slots["x25519"], "--identity", key]) == 2
-    assert main(["key", "remove", sealed, "ffff", "--identity", key]) == 10
-
-
-def test_costly_key_derivation_must_be_meant(sealed: str, passphrase_file: str, capsys: Captured) -> None:
-    words = [
-        "key",
-        "add",
-        sealed,
-        "--new-passphrase-file",
-        passphrase_file,
-        "-p",
-        passphrase_file,
-        "--argon2-memory",
-        "256M",
-    ]
-    assert main(words) == 2
-    assert "--large-argon2" in capsys.readouterr().err
-
-
 def test_excludes_come_from_options_files_and_settings(
     tree: Path, tmp_path: Path, own_settings: Path, capsys: Captured
 ) -> None:
@@ -385,3 +214,36 @@ def test_an_unreadable_file_is_listed_and_ends_with_3(tree: Path, tmp_path: Path
     assert ran.returncode == 3, ran.stderr
     assert "secret" in ran.stderr
     assert "1 path could not" in ran.stderr
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "warp_portal", "create", str(tmp_path / "x.warp"), "--stdin-name", "data", "--json"]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    while "not encrypted" not in process.stdout.readline():
+        pass
+    process.stdin.write("x" * 100_000)
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert json.loads(out.splitlines()[-1])["code"] == 130
+    assert "interrupted: run the same command again to resume" in err
+    assert "Traceback" not in err
+
+
+def test_a_reader_of_the_archive_that_leaves_ends_it_quietly(tree: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, "-m", "warp_portal", "create", "-", str(tree), "-q"]
+    ran = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_logs_go_to_stderr_and_hold_no_secret(tree: Path, tmp_path: Path, passphrase_file: str) -> None:
+    words = ["create", str(tmp_path / "x.warp"), str(tree), "-p", passphrase_file, "-vv", "--json"]
+    ran = subprocess.run([sys.executable, "-m", "warp_portal", *words], capture_output=True, text=True, check=True)
+    assert json.loads(ran.stderr.splitlines()[0])["event"] == "command.started"
+    assert PASSPHRASE not in ran.stdout + ran.stderr

@@ -9,7 +9,7 @@ use crate::entry::Entry;
 use crate::table::{EntryTable, PageCutter};
 
 /// A poll returns before its time only for this many chunks …
-const NEWS_CHUNKS: usize = 64;
+const NEWS_CHUNKS: usize = 16;
 /// … or entries, so that the caller is woken in batches.
 const NEWS_ENTRIES: usize = 4096;
 
@@ -50,10 +50,12 @@ pub struct ChunkColumns {
 impl ChunkColumns {
     fn push(&mut self, chunk: &EncodedChunk, offset: u64) {
         self.offset.extend_from_slice(&offset.to_le_bytes());
-        self.stored.extend_from_slice(&(chunk.stored.len() as u32).to_le_bytes());
+        self.stored
+            .extend_from_slice(&(chunk.stored.len() as u32).to_le_bytes());
         self.cid.extend_from_slice(&chunk.cid);
         self.raw.extend_from_slice(&chunk.raw.to_le_bytes());
-        self.fragments.extend_from_slice(&((chunk.lengths.len() / 4) as u32).to_le_bytes());
+        self.fragments
+            .extend_from_slice(&((chunk.lengths.len() / 4) as u32).to_le_bytes());
         self.codec.push(chunk.codec as u8);
         self.dp.extend_from_slice(&chunk.dp);
         self.fragment_length.extend_from_slice(&chunk.lengths);
@@ -186,7 +188,9 @@ impl EventLog {
     pub fn take_held(&mut self) -> Events {
         let mut events = self.take(false);
         if let Some(page) = self.page.as_ref().filter(|page| !page.open().is_empty()) {
-            events.partial = Some(EntryTable { entries: page.open().to_vec() });
+            events.partial = Some(EntryTable {
+                entries: page.open().to_vec(),
+            });
         }
         events
     }

@@ -37,7 +37,9 @@ pub(super) struct HashJob {
 
 /// A worker reads one segment and finds its candidates.
 pub(super) fn read(shared: &Shared, file: &Arc<LargeFile>, attempt: u8, index: u64) {
-    let Some(content) = file.content(attempt) else { return };
+    let Some(content) = file.content(attempt) else {
+        return;
+    };
     let size = shared.limits.segment as u64;
     let base = index * size;
     let context = base.min(CONTEXT as u64);
@@ -106,10 +108,19 @@ pub(super) fn hash(shared: &Shared, job: HashJob) {
         }
         let mut id = [0; 24];
         hasher.finalize_xof().fill(&mut id);
-        items.push(Item::Fragment { id, length: length as u32, bytes: Bytes::Pieces(pieces) });
+        items.push(Item::Fragment {
+            id,
+            length: length as u32,
+            bytes: Bytes::Pieces(pieces),
+        });
     }
     items.extend(job.end);
-    let message =
-        Message { items, last: job.last, cost: job.cost, source: Some(job.source), ..Message::default() };
+    let message = Message {
+        items,
+        last: job.last,
+        cost: job.cost,
+        source: Some(job.source),
+        ..Message::default()
+    };
     shared.deliver(job.position, message);
 }

@@ -26,8 +26,15 @@ pub(super) enum Job {
     Hash(HashJob),
     Batch(BatchJob),
     Open(Arc<LargeFile>),
-    Segment { file: Arc<LargeFile>, attempt: u8, index: u64 },
-    Scan { file: Arc<LargeFile>, segment: Segment },
+    Segment {
+        file: Arc<LargeFile>,
+        attempt: u8,
+        index: u64,
+    },
+    Scan {
+        file: Arc<LargeFile>,
+        segment: Segment,
+    },
 }
 
 #[derive(Default)]
@@ -162,7 +169,10 @@ impl Shared {
             if let Some((_, job)) = queues.read.pop_first() {
                 return Some(job);
             }
-            queues = self.workers.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues = self
+                .workers
+                .wait(queues)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 
@@ -200,7 +210,10 @@ impl Shared {
             if queues.input_finished && position == (queues.next_sequence, 0) {
                 return Ok(None);
             }
-            queues = self.sequencer.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues = self
+                .sequencer
+                .wait(queues)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 
@@ -209,7 +222,10 @@ impl Shared {
         let mut queues = self.queues();
         while queues.chunks >= self.limits.chunks {
             queues.running()?;
-            queues = self.sequencer.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues = self
+                .sequencer
+                .wait(queues)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         queues.running()?;
         queues.chunks += 1;
@@ -249,7 +265,10 @@ impl Shared {
                     return Ok(None);
                 }
             }
-            queues = self.writer.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues = self
+                .writer
+                .wait(queues)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 
@@ -363,7 +382,11 @@ impl Queues {
 
     /// For the pipeline's own threads.
     fn running(&self) -> Result<()> {
-        if self.stopped { Err(Error::Cancelled) } else { Ok(()) }
+        if self.stopped {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 
     /// For the caller: the first failure is told once; later calls learn that the pipeline stopped.
@@ -376,8 +399,15 @@ impl Queues {
     }
 }
 
-fn wait<'a>(condition: &Condvar, guard: MutexGuard<'a, Queues>, timeout: Duration) -> MutexGuard<'a, Queues> {
-    condition.wait_timeout(guard, timeout).unwrap_or_else(std::sync::PoisonError::into_inner).0
+fn wait<'a>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, Queues>,
+    timeout: Duration,
+) -> MutexGuard<'a, Queues> {
+    condition
+        .wait_timeout(guard, timeout)
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .0
 }
 
 /// Fails the pipeline if its thread unwinds, so that nobody waits for it for ever.
@@ -388,7 +418,10 @@ pub(super) struct PanicGuard<'a> {
 
 impl<'a> PanicGuard<'a> {
     pub fn new(shared: &'a Shared, thread: String) -> Self {
-        Self { shared, thread: Some(thread) }
+        Self {
+            shared,
+            thread: Some(thread),
+        }
     }
 
     pub fn disarm(mut self) {

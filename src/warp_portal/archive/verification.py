@@ -69,6 +69,7 @@ class VerifyReport:
 
     level: Level
     keyed: bool
+    snapshot: int
     sequence: int
     commit_hash: "builtins.bytes"
     signature: SignatureState
@@ -141,6 +142,7 @@ class Verification:
         return VerifyReport(
             level=self._level,
             keyed=reader.keyed,
+            snapshot=reader.snapshot.number,
             sequence=reader.commit.sequence,
             commit_hash=reader.commit_hash,
             signature=reader.signature,

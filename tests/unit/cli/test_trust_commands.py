@@ -1,0 +1,126 @@
+"""Keys, signatures, damage: what is refused, what is told apart, and how the commands end."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.runs import PASSPHRASE, Captured, only, records
+
+from warp_portal.cli.main import main
+
+
+def test_info_without_a_key_shows_what_is_in_the_clear(sealed: str, capsys: Captured) -> None:
+    assert main(["info", sealed]) == 0
+    out = capsys.readouterr().out
+    assert "sealed: " in out
+    assert "entries" not in out
+    assert "passphrase" in out
+    assert "bytes" not in only(records(capsys, "info", sealed), "archive")
+
+
+def test_a_key_is_needed_and_must_be_right(
+    sealed: str, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warp_portal.cli.unlocking.on_terminal", lambda: False)
+    assert main(["list", sealed]) == 12
+    assert "--passphrase-file" in capsys.readouterr().err
+    monkeypatch.setenv("WARP_PASSPHRASE", "wrong horse")
+    assert main(["list", sealed]) == 12
+    assert "wrong horse" not in capsys.readouterr().err
+    monkeypatch.setenv("WARP_PASSPHRASE", PASSPHRASE)
+    assert main(["list", sealed]) == 0
+
+
+@pytest.mark.parametrize("level", ["quick", "index", "data", "deep"])
+def test_a_sound_archive_verifies_at_every_level(
+    level: str, sealed: str, passphrase_file: str, capsys: Captured
+) -> None:
+    found = records(capsys, "verify", sealed, "--level", level, "-p", passphrase_file)
+    summary = only(found, "summary")
+    assert (summary["ok"], summary["level"], summary["signature"]) == (True, level, "unsigned")
+
+
+def test_data_is_verified_without_a_key(sealed: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warp_portal.cli.unlocking.on_terminal", lambda: False)
+    assert main(["verify", sealed]) == 0
+    assert "no damage found" in capsys.readouterr().err
+
+
+def test_damage_is_named_by_file_and_ends_with_13(
+    sealed: str, tree: Path, tmp_path: Path, passphrase_file: str, capsys: Captured
+) -> None:
+    raw = bytearray(Path(sealed).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    Path(sealed).write_bytes(raw)
+    found = records(capsys, "verify", sealed, "--level", "deep", "-p", passphrase_file, code=13)
+    assert {record["path"] for record in found if record["type"] == "damage" and record["what"] == "file"} & {
+        "tree/sub/b.bin", "tree/sub/copy.bin", "tree/a.txt",
+    }  # fmt: skip
+    assert main(["verify", sealed, "--level", "deep", "-p", passphrase_file]) == 13
+    assert "DAMAGED" in capsys.readouterr().err
+    back = tmp_path / "back"
+    back.mkdir()
+    assert main(["extract", sealed, "-C", str(back), "-p", passphrase_file]) == 13
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_an_expected_commit_must_be_the_newest(plain: str, capsys: Captured) -> None:
+    commit = only(records(capsys, "info", plain), "archive")["commit"]
+    assert main(["verify", plain, "--expect-commit", commit]) == 0
+    assert main(["verify", plain, "--expect-commit", "00" * 32]) == 13
+    assert main(["verify", plain, "--expect-commit", "12"]) == 2
+
+
+def test_signed_archives_name_their_signer(tree: Path, tmp_path: Path, capsys: Captured) -> None:
+    archive, key, other = (str(tmp_path / name) for name in ("s.warp", "sign.key", "other.key"))
+    for path in (key, other):
+        assert main(["key", "keygen", path, "--kind", "signing"]) == 0
+    public = capsys.readouterr().out.splitlines()[0]
+    assert public.startswith("warp-signer:")
+    assert main(["create", archive, str(tree), "--sign", key]) == 0
+    assert main(["verify", archive, "--signer", public]) == 0
+    assert "by the signer asked for" in capsys.readouterr().err
+    assert main(["verify", archive, "--signer", other]) == 13
+
+
+def test_an_identity_opens_what_was_made_for_its_recipient(tree: Path, tmp_path: Path, capsys: Captured) -> None:
+    archive, key = str(tmp_path / "r.warp"), str(tmp_path / "me.key")
+    public = only(records(capsys, "key", "keygen", key), "key")["public"]
+    assert stat.S_IMODE(os.stat(key).st_mode) == 0o600
+    assert main(["create", archive, str(tree), "--recipient", public]) == 0
+    assert main(["list", archive, "--identity", key]) == 0
+
+
+def test_key_slots_are_added_listed_and_removed(
+    sealed: str, tmp_path: Path, passphrase_file: str, capsys: Captured
+) -> None:
+    key = str(tmp_path / "me.key")
+    public = only(records(capsys, "key", "keygen", key, "--kind", "x25519"), "key")["public"]
+    added = only(records(capsys, "key", "add", sealed, "--recipient", public, "-p", passphrase_file), "summary")
+    assert added["kind"] == "x25519"
+    slots = {
+        record["kind"]: record["slot"] for record in records(capsys, "key", "list", sealed) if record["type"] == "slot"
+    }
+    assert set(slots) == {"passphrase", "x25519"}
+    assert main(["key", "remove", sealed, slots["passphrase"], "--identity", key]) == 0
+    assert main(["list", sealed, "-p", passphrase_file]) == 12
+    assert main(["list", sealed, "-i", key]) == 0
+    assert main(["key", "remove", sealed, slots["x25519"], "--identity", key]) == 2
+    assert main(["key", "remove", sealed, "ffff", "--identity", key]) == 10
+
+
+def test_costly_key_derivation_must_be_meant(sealed: str, passphrase_file: str, capsys: Captured) -> None:
+    words = [
+        "key",
+        "add",
+        sealed,
+        "--new-passphrase-file",
+        passphrase_file,
+        "-p",
+        passphrase_file,
+        "--argon2-memory",
+        "256M",
+    ]
+    assert main(words) == 2
+    assert "--large-argon2" in capsys.readouterr().err
