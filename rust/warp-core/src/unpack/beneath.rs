@@ -12,8 +12,9 @@ use rustix::io::{Errno, Result};
 
 use crate::digest;
 
-/// Directories that a thread keeps open: entries come in order, so nearly all need the last one.
-const OPEN_DIRECTORIES: usize = 16;
+/// Directories that a thread keeps open: entries come in order, so nearly all need the last one, and there may be many
+/// threads.
+const OPEN_DIRECTORIES: usize = 4;
 /// `openat2` takes no longer paths (PATH_MAX, with its NUL).
 const LONGEST_PATH: usize = 4095;
 const DIRECTORY: OFlags = OFlags::RDONLY

@@ -1,6 +1,6 @@
 //! What already lies where an entry belongs: left alone, taken as done, or replaced.
 
-use rustix::fs::{FileType, Stat, makedev, readlinkat};
+use rustix::fs::{FileType, Stat, fstat, makedev, readlinkat};
 use rustix::io::Errno;
 
 use super::beneath::{Directory, split};
@@ -26,6 +26,11 @@ pub(super) fn judge(
         Overwrite::Never => {}
         Overwrite::Changed if is_same(directory, name, &stat, entry) => {
             let node = directory.node(name).attempt("open what exists")?;
+            let stat = fstat(&node).attempt("look at what exists")?;
+            // Another may have taken its place since: that is not to get our owner and mode.
+            if !is_same(directory, name, &stat, entry) {
+                return Ok(None);
+            }
             let rules = &context.rules;
             correct(&Handle::node(&node), &stat, entry, rules, &context.report)?;
         }

@@ -104,7 +104,7 @@ impl<'a> Handle<'a> {
         chownat(fd, "", Some(owner.0), Some(owner.1), AtFlags::EMPTY_PATH)
     }
 
-    fn chmod(&self, mode: u32) -> Result<()> {
+    pub fn chmod(&self, mode: u32) -> Result<()> {
         let mode = Mode::from_raw_mode(mode);
         match self {
             Self::Open(fd) => fchmod(fd, mode),
@@ -162,12 +162,12 @@ impl<'a> Fresh<'a> {
         }
     }
 
-    /// A directory that was made earlier, possibly not by us.
+    /// A directory that was made earlier, possibly not by us: nothing is known of it.
     pub fn directory(fd: BorrowedFd<'a>) -> Self {
         Self {
             handle: Handle::Open(fd),
             gives_group: true,
-            gives_acl: false,
+            gives_acl: true,
             created: None,
         }
     }
@@ -215,7 +215,7 @@ impl<'a> Fresh<'a> {
     /// Set the attributes and remove inherited ACLs; whether the mode may have changed by that.
     fn attribute(&self, entry: &Entry, report: &Report) -> std::result::Result<bool, Failure> {
         if self.gives_acl && entry.kind != Kind::Symlink {
-            self.handle.disinherit(false)?;
+            self.handle.disinherit(entry.kind == Kind::Directory)?;
         }
         for (name, value) in entry.xattrs.iter() {
             match self.handle.set(name, value) {

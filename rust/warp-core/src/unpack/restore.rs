@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, futimens, mknodat, symlinkat, utimensat};
+use rustix::fs::{AtFlags, FileType, Mode, fstat, futimens, mknodat, symlinkat, utimensat};
 use rustix::io::Errno;
 
 use super::beneath::{Directories, Directory, split};
@@ -223,25 +223,22 @@ pub(super) fn publish(
     }
 }
 
-fn make_node(directory: &Directory, temporary: &[u8], entry: &Entry) -> rustix::io::Result<()> {
-    let kind = match entry.kind {
-        Kind::Symlink => return symlinkat(entry.link.as_slice(), directory, temporary),
+fn file_type(entry: &Entry) -> FileType {
+    match entry.kind {
+        Kind::Symlink => FileType::Symlink,
         Kind::CharDevice => FileType::CharacterDevice,
         Kind::BlockDevice => FileType::BlockDevice,
         _ => FileType::Fifo,
-    };
-    let number = if kind == FileType::Fifo {
-        0
-    } else {
-        device(entry)
-    };
-    mknodat(
-        directory,
-        temporary,
-        kind,
-        Mode::from_raw_mode(NODE_MODE),
-        number,
-    )
+    }
+}
+
+fn make_node(directory: &Directory, temporary: &[u8], entry: &Entry) -> rustix::io::Result<()> {
+    let mode = Mode::from_raw_mode(NODE_MODE);
+    match file_type(entry) {
+        FileType::Symlink => symlinkat(entry.link.as_slice(), directory, temporary),
+        FileType::Fifo => mknodat(directory, temporary, FileType::Fifo, mode, 0),
+        kind => mknodat(directory, temporary, kind, mode, device(entry)),
+    }
 }
 
 fn dress_node(
@@ -251,6 +248,11 @@ fn dress_node(
     entry: &Entry,
 ) -> Result<(), Failure> {
     let node = directory.node(temporary).attempt("open")?;
+    let stat = fstat(&node).attempt("open")?;
+    // A name of another file, put there by whoever may write to the directory, is not to get our owner and mode.
+    if stat.st_nlink != 1 || FileType::from_raw_mode(stat.st_mode) != file_type(entry) {
+        return Err(Failure::system("create", Errno::STALE));
+    }
     let fresh = Fresh::made(Handle::node(&node), directory, NODE_MODE);
     fresh.dress(entry, &context.rules, &context.report)?;
     let times = times(entry.mtime);

@@ -1,11 +1,11 @@
 //! The directories above the entry that is being planned: made when first seen, closed when the entries leave them.
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, chmodat, mkdirat};
+use rustix::fs::{Mode, fstat, mkdirat};
 use rustix::io::Errno;
-use std::os::fd::AsRawFd;
 
 use super::Overwrite;
 use super::beneath::{Directories, Directory, split};
+use super::existing::is_directory;
 use super::metadata::Handle;
 use super::report::{Attempt, Failure};
 use super::window::EntryRef;
@@ -130,10 +130,9 @@ impl Tree {
             }
         }
         let existing = directory.look(name).attempt("look at what exists")?;
-        let mode = existing.map_or(0, |stat| stat.st_mode);
-        if FileType::from_raw_mode(mode) == FileType::Directory {
+        if existing.as_ref().is_some_and(is_directory) {
             if entry.is_some() {
-                open_up(directory, name, mode);
+                open_up(directory, name);
             }
             return Ok(false);
         }
@@ -156,13 +155,15 @@ fn disinherit(directory: &Directory, name: &[u8], entry: Option<&EntryRef>) -> R
 }
 
 /// Let us write to an existing directory until it gets its mode; if that may not be, its entries will tell.
-fn open_up(directory: &Directory, name: &[u8], mode: u32) {
-    if mode & UNFINISHED_MODE == UNFINISHED_MODE {
+fn open_up(directory: &Directory, name: &[u8]) {
+    let Ok(node) = directory.node(name) else {
         return;
-    }
-    if let Ok(node) = directory.node(name) {
-        let path = format!("/proc/self/fd/{}", node.as_raw_fd());
-        let mode = Mode::from_raw_mode(mode | UNFINISHED_MODE);
-        let _ = chmodat(CWD, path, mode, AtFlags::empty());
+    };
+    if let Ok(stat) = fstat(&node)
+        && is_directory(&stat)
+        && stat.st_mode & UNFINISHED_MODE != UNFINISHED_MODE
+    {
+        let mode = stat.st_mode & 0o7777 | UNFINISHED_MODE;
+        let _ = Handle::node(&node).chmod(mode);
     }
 }

@@ -205,6 +205,7 @@ fn acls_are_those_of_the_entries_and_never_inherited() {
             ..file(&mut builder, b"d/own", &[b"x"])
         },
         directory(b"d/e"),
+        directory(b"old"),
         file(&mut builder, b"top", &[&[1; 60000], &[2; 60000]]),
         entry(b"pipe", Kind::Fifo),
     ];
@@ -213,6 +214,9 @@ fn acls_are_those_of_the_entries_and_never_inherited() {
         eprintln!("skipped: the temporary directory has no ACLs");
         return;
     }
+    // This one gets an ACL from the target, and is not ours.
+    fs::create_dir(target.path(b"old")).unwrap();
+    assert!(attribute(&target, b"old", DEFAULT_ACL).is_some());
     let built = builder.build();
     // The second time the directories exist and have their ACLs already.
     for _ in 0..2 {
@@ -220,7 +224,9 @@ fn acls_are_those_of_the_entries_and_never_inherited() {
         for path in [&b"d/plain"[..], b"d/e", b"d", b"top", b"pipe"] {
             assert_eq!(attribute(&target, path, ACCESS_ACL), None, "{path:?}");
         }
-        assert_eq!(attribute(&target, b"d/e", DEFAULT_ACL), None);
+        for path in [&b"d/e"[..], b"old"] {
+            assert_eq!(attribute(&target, path, DEFAULT_ACL), None, "{path:?}");
+        }
         assert_eq!(attribute(&target, b"d", DEFAULT_ACL), Some(acl()));
         assert!(attribute(&target, b"d/own", ACCESS_ACL).is_some());
         assert_eq!(mode(&target, b"d/own"), 0o670);
