@@ -39,7 +39,15 @@ def size_of(path: Path) -> int:
     """Bytes of a file, or of all files below a directory; 0 if it is not there."""
     if not path.is_dir():
         return path.stat().st_size if path.exists() else 0
-    return sum(entry.stat(follow_symlinks=False).st_size for entry in _files(path))
+    return sum(map(_entry_size, _files(path)))
+
+
+def _entry_size(entry: os.DirEntry[str]) -> int:
+    """Size of a file that may have been renamed meanwhile."""
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _files(path: Path) -> Iterator[os.DirEntry[str]]:

@@ -73,15 +73,23 @@ def _parsed(raw: bytes, offset: int) -> Commit | None:
     return commit if commit.offset == offset else None
 
 
-def open_commit(file: ArchiveFile, header: Header, commit: Commit) -> Opened:
-    """Read and check the TOC of a commit, and the header and slots by it; raises FormatError, IntegrityError."""
+def open_commit(file: ArchiveFile, header: Header, commit: Commit, *, recover: bool = False) -> Opened:
+    """Read and check the TOC of a commit, and the header and slots by it; raises FormatError, IntegrityError.
+
+    With `recover`, the other slot copy will do: the one named was wiped when a later, lost commit changed the keys.
+    """
     toc = read_toc(file, commit)
     clear = toc.clear
     if clear.header_digest != blake3(header.serialize()):
         raise IntegrityError(f"{file.name}: the header was changed after commit {commit.sequence}")
     if clear.chunks != commit.chunks or (clear.previous_digest == ZERO_DIGEST) != (commit.previous == 0):
         raise FormatError(f"commit {commit.sequence} and its TOC contradict each other")
-    return Opened(header, commit, toc, _slots(file, header, toc))
+    try:
+        return Opened(header, commit, toc, _slots(file, header, toc))
+    except IntegrityError:
+        if not recover or not header.encrypted:
+            raise
+    return Opened(header, commit, toc, SlotCopy.parse(_read_slots(file, header, 1 - clear.active_copy)))
 
 
 def open_earlier(file: ArchiveFile, opened: Opened, commit: Commit) -> Opened:
@@ -103,10 +111,14 @@ def _slots(file: ArchiveFile, header: Header, toc: TOC) -> SlotCopy | None:
         if toc.clear.slots_digest != ZERO_DIGEST or toc.clear.active_copy:
             raise FormatError("TOC: a plain archive has no key slots")
         return None
-    raw = file.read(slot_copy_offset(header, toc.clear.active_copy), header.slot_copy_bytes, "the key slots")
+    raw = _read_slots(file, header, toc.clear.active_copy)
     if blake3(raw) != toc.clear.slots_digest:
         raise IntegrityError(f"{file.name}: the key slots are damaged or exchanged")
     return SlotCopy.parse(raw)
+
+
+def _read_slots(file: ArchiveFile, header: Header, copy: int) -> bytes:
+    return file.read(slot_copy_offset(header, copy), header.slot_copy_bytes, "the key slots")
 
 
 def slot_copy_offset(header: Header, copy: int) -> int:
@@ -141,7 +153,7 @@ def newest(
         if not accept(candidate):
             continue
         try:
-            return open_commit(file, header, candidate)
+            return open_commit(file, header, candidate, recover=recover)
         except IntegrityError:
             continue
     raise DamagedTailError(f"{file.name}: no whole commit is left: nothing to read")

@@ -277,13 +277,12 @@ class ArchiveReader:
     def entries(self, patterns: Iterable[str] = (), prefix: bytes = b"") -> Iterator[Entry]:
         """Entries in archive order: those that gitignore-style `patterns` match, at or below `prefix`."""
         matcher = Matcher(list(patterns)) if patterns else None
-        key = order_key(prefix)
-        below = key + b"\0" if prefix else b""
+        below = prefix + b"/"
         for table in self.tables(prefix):
             for index in table.matching(matcher) if matcher else range(len(table)):
-                path = order_key(table.path(index))
-                if path.startswith(below) or path == key:
-                    yield Entry.of(table, index)
+                entry = Entry.of(table, index)
+                if not prefix or entry.path == prefix or entry.path.startswith(below):
+                    yield entry
 
     def __iter__(self) -> Iterator[Entry]:
         return self.entries()

@@ -17,7 +17,7 @@ from warp_portal.archive.committing import CommitChain, Facts
 from warp_portal.archive.content import Content, open_content
 from warp_portal.archive.header import Header
 from warp_portal.archive.limits import MAX_PASSPHRASE_SLOTS
-from warp_portal.archive.opening import Opened, newest, read_header, slot_copy_offset
+from warp_portal.archive.opening import Opened, newest, open_commit, read_header, slot_copy_offset
 from warp_portal.archive.reader import SlotInfo, slot_infos
 from warp_portal.archive.slots import (
     PASSPHRASE,
@@ -30,7 +30,7 @@ from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
 from warp_portal.archive.trust import check_state
 from warp_portal.archive.unlock import Unlock, find_archive_key, open_keys
-from warp_portal.archive.writer import writable_header
+from warp_portal.archive.writer import newest_for_writer, tidy_slots, writable_header
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.keys.password import DEFAULT_COST, Argon2Cost
@@ -119,9 +119,11 @@ class _Rekeying:
 
     def _open(self, unlock: Unlock) -> None:
         self.header: Header = writable_header(self.file)
-        self._opened: Opened = newest(self.file, self.header)
+        self._opened: Opened = newest_for_writer(self.file, self.header)
         if self._opened.slots is None:
             raise UsageError(f"{self.file.name} is not encrypted: it has no key slots")
+        if not self._opened.commit.snapshot:
+            raise UsageError(f"{self.file.name} has an unfinished change: finish that first, then change the keys")
         self.slots: SlotCopy = self._opened.slots
         self.keys: ScopeKeys = open_keys(self.header, self.slots, unlock)
         self.archive_key = find_archive_key(self.header, self.slots, unlock)
@@ -137,7 +139,7 @@ class _Rekeying:
         os.pwrite(self.file.fd, copy, slot_copy_offset(self.header, unused))
         os.fdatasync(self.file.fd)
         commit = self._commit(unused, blake3(copy), signing_key, clock)
-        wipe_unused_copy(self.file, self.header, unused)
+        tidy_slots(self.file, open_commit(self.file, self.header, commit))
         if self._state:
             signer = signing_key.public.raw if signing_key else b""
             self._state.remember(self.header.uuid, Remembered(commit.sequence, commit.digest(), signer))
@@ -157,6 +159,7 @@ class _Rekeying:
             owners=sealed.owners,
         )
         listed = [page for of_kind in content.pages.values() for page in of_kind]
+        os.ftruncate(self.file.fd, last.end)
         output = FileOutput(self.file.fd, last.end, durable=True)
         chain = CommitChain(self.header, self.keys, base, clock)
         return chain.snapshot(output, listed, facts, Frontier(clear.chunks, clear.frontier), signing_key)
@@ -166,9 +169,3 @@ class _Rekeying:
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
-
-
-def wipe_unused_copy(file: ArchiveFile, header: Header, active: int) -> None:
-    """Zero the slot copy that is not in use."""
-    os.pwrite(file.fd, bytes(header.slot_copy_bytes), slot_copy_offset(header, 1 - active))
-    os.fdatasync(file.fd)

@@ -7,6 +7,7 @@ none behind, and a reader can ask whether there is one.
 import errno
 import fcntl
 import os
+import stat
 import struct
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -42,11 +43,15 @@ class ArchiveFile:
         """Raises NotFoundError, UsageError (no regular file), OSError."""
         self.path = os.fsencode(path)
         try:
-            self.fd = os.open(self.path, flags | os.O_CLOEXEC, 0o666)
+            # Without O_NONBLOCK, a fifo would keep us waiting for its other end.
+            self.fd = os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         except FileNotFoundError:
             raise NotFoundError(f"no archive {self.name}") from None
         except IsADirectoryError:
             raise UsageError(f"{self.name} is a directory, no archive") from None
+        if not stat.S_ISREG(os.fstat(self.fd).st_mode):
+            os.close(self.fd)
+            raise UsageError(f"{self.name} is no regular file, so no archive")
         self._closed = False
         self._locked = False
 

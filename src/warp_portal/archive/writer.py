@@ -27,6 +27,7 @@ from warp_portal.archive.opening import (
     last_commit,
     open_commit,
     read_header,
+    slot_copy_offset,
 )
 from warp_portal.archive.options import PACK_DEFAULTS, PackOptions, PackReport, Source, Stream
 from warp_portal.archive.packing import Job, Packing, ProgressCallback, Target
@@ -82,6 +83,7 @@ class ArchiveWriter:
             opened = newest_for_writer(file, header)
             keys = open_keys(header, opened.slots, self._setting.unlock)
             check_state(file, opened, keys, self._setting.state)
+            tidy_slots(file, opened)
             opened = self._start_of_append(file, opened, keys)
             return self._run(_going_on(file, opened, keys), file)
 
@@ -115,28 +117,30 @@ class ArchiveWriter:
 
     def _resume(self, file: ArchiveFile, opened: Opened, record: Unfinished | None) -> Target:
         """Go on with an unfinished create, if this is the same one."""
-        header = opened.header
+        header, lock = opened.header, self._setting.lock
         ours = record if record and record.uuid == header.uuid else None
-        keys = self._resume_keys(opened, ours)
-        target = _going_on(file, opened, keys)
-        lock, cutting = self._setting.lock, self._job.options.cutting
-        same_recipients = ours is None or ours.recipients == _recipients(lock)
-        same_header = header.cutting == cutting and header.suite == (lock.suite if lock else SUITE_PLAIN)
-        if target.base.arguments != self._job.arguments() or not same_recipients or not same_header:
+        suite = lock.suite if lock else SUITE_PLAIN
+        same = header.cutting == self._job.options.cutting and header.suite == suite
+        same &= ours is None or ours.recipients == _recipients(lock)
+        if same:
+            keys = self._resume_keys(opened, ours)
+            same = load_base(file, opened, keys).arguments == self._job.arguments()
+        if not same:
             raise UsageError(
                 f"{file.name} is unfinished, and was begun with other arguments: repeat those, or remove it"
             )
-        return target
+        return _going_on(file, opened, keys)
 
     def _resume_keys(self, opened: Opened, record: Unfinished | None) -> ScopeKeys:
         """The keys by the passphrases given, which must all fit, or else by the state record."""
-        lock = self._setting.lock
-        known = Unlock(archive_key=record.archive_key) if record and record.archive_key else None
-        for passphrase in lock.passphrases if lock else ():
-            known = Unlock(archive_key=known.archive_key if known else None, passphrases=(passphrase,))
-            open_keys(opened.header, opened.slots, replace(known, archive_key=None))
+        keys = None
+        for passphrase in self._setting.lock.passphrases if self._setting.lock else ():
+            keys = open_keys(opened.header, opened.slots, Unlock((passphrase,)))
+        if keys is not None:
+            return keys
         try:
-            return open_keys(opened.header, opened.slots, known or Unlock(archive_key=self._setting.archive_key))
+            archive_key = record.archive_key if record else self._setting.archive_key
+            return open_keys(opened.header, opened.slots, Unlock(archive_key=archive_key or None))
         except KeyRequiredError:
             raise UsageError(
                 "the archive is unfinished, and its key was not kept here: remove it and begin anew"
@@ -268,6 +272,15 @@ def newest_for_writer(file: ArchiveFile, header: Header) -> Opened:
         except IntegrityError:
             continue
     raise DamagedTailError(f"{file.name}: it has no commit: repeat the command that began it")
+
+
+def tidy_slots(file: ArchiveFile, opened: Opened) -> None:
+    """Zero the slot copy that is not in use, if a change of keys was stopped before it could."""
+    header = opened.header
+    unused = slot_copy_offset(header, 1 - opened.toc.clear.active_copy)
+    if header.encrypted and any(file.read(unused, header.slot_copy_bytes, "the key slots")):
+        os.pwrite(file.fd, bytes(header.slot_copy_bytes), unused)
+        os.fdatasync(file.fd)
 
 
 def _ends_like_a_commit(file: ArchiveFile) -> bool:

@@ -1,0 +1,146 @@
+"""Rollback, forks, lost and exchanged signatures: each told apart, each refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, UUID, grow
+
+from warp_portal.archive.options import PackOptions, Source
+from warp_portal.archive.reader import open_archive
+from warp_portal.archive.state import Remembered, StateStore, Unfinished
+from warp_portal.archive.trust import SignatureState
+from warp_portal.archive.verification import Level, verify
+from warp_portal.archive.writer import append, create
+from warp_portal.errors import IntegrityError, RollbackError, SignatureError, UnsignedError
+from warp_portal.keys.signers import SigningKey
+
+ALICE, MALLORY = SigningKey(b"a" * 32), SigningKey(b"m" * 32)
+SIGNED = replace(OFTEN, signing_key=ALICE)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateStore:
+    return StateStore(tmp_path / "state")
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    grow(tmp_path / "tree", 10, 9000)
+    monkeypatch.chdir(tmp_path / "tree")
+    return tmp_path / "a.warp"
+
+
+def made(path: Path, options: PackOptions) -> bytes:
+    path.unlink(missing_ok=True)
+    create(path, Source.of(["."]), options, lock=LOCK, archive_key=KEY, uuid=UUID)
+    return path.read_bytes()
+
+
+def test_an_older_state_is_refused_once_a_newer_was_seen(archive: Path, state: StateStore) -> None:
+    first = made(archive, OFTEN)
+    open_archive(archive, UNLOCK, state=state).close()
+    append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK)
+    with open_archive(archive, UNLOCK, state=state) as reader:
+        newest = reader.commit_hash
+    archive.write_bytes(first)
+    with pytest.raises(RollbackError, match="older"):
+        open_archive(archive, UNLOCK, state=state)
+    with pytest.raises(RollbackError, match="not the expected"):
+        open_archive(archive, UNLOCK, expect_commit=newest)
+    with pytest.raises(RollbackError):
+        verify(archive, Level.QUICK, unlock=UNLOCK, expect_commit=newest[:8])
+    open_archive(archive, UNLOCK).close()
+
+
+def test_another_history_is_refused(archive: Path, state: StateStore) -> None:
+    made(archive, OFTEN)
+    open_archive(archive, UNLOCK, state=state).close()
+    made(archive, OFTEN)
+    with pytest.raises(RollbackError, match="another than the one seen"):
+        open_archive(archive, UNLOCK, state=state)
+    append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK)
+    with pytest.raises(RollbackError, match="another than the one seen"):
+        open_archive(archive, UNLOCK, state=state)
+
+
+def test_expected_and_remembered_signers(archive: Path, state: StateStore) -> None:
+    made(archive, SIGNED)
+    assert verify(archive, Level.QUICK, unlock=UNLOCK, state=state).signature == SignatureState.UNKNOWN_SIGNER
+    assert verify(archive, Level.QUICK, unlock=UNLOCK, state=state).signature == SignatureState.REMEMBERED
+    assert verify(archive, Level.QUICK, state=state).signature == SignatureState.REMEMBERED
+    assert verify(archive, Level.QUICK, signer=ALICE.public).signature == SignatureState.TRUSTED
+    with pytest.raises(SignatureError, match="another signer"):
+        verify(archive, Level.QUICK, unlock=UNLOCK, signer=MALLORY.public)
+
+
+def test_a_state_signed_by_another_is_refused(archive: Path, state: StateStore) -> None:
+    made(archive, SIGNED)
+    open_archive(archive, UNLOCK, state=state).close()
+    append(archive, Source.of(["."]), replace(OFTEN, signing_key=MALLORY), unlock=UNLOCK)
+    with pytest.raises(SignatureError, match="than before"):
+        open_archive(archive, UNLOCK, state=state)
+    assert verify(archive, Level.QUICK, unlock=UNLOCK, state=state, signer=MALLORY.public).ok
+    open_archive(archive, UNLOCK, state=state).close()
+
+
+def test_unsigned_after_signed_is_refused(archive: Path, state: StateStore) -> None:
+    signed = made(archive, SIGNED)
+    open_archive(archive, UNLOCK, state=state).close()
+    with open_archive(archive, UNLOCK) as reader:
+        opened, keys = reader.opened, reader.keys
+    stripped = opened.commit.sealed(keys, opened.header.uuid, None)
+    archive.write_bytes(signed[:-256] + replace(stripped, flags=2).sealed(keys, UUID, None).serialize())
+    with pytest.raises(RollbackError):
+        open_archive(archive, UNLOCK, state=state)
+    state.remember(UUID, Remembered(1, replaced_digest(archive), ALICE.public.raw))
+    with pytest.raises(UnsignedError, match="before"):
+        open_archive(archive, UNLOCK, state=state)
+    with pytest.raises(UnsignedError):
+        verify(archive, Level.QUICK, signer=ALICE.public)
+
+
+def replaced_digest(archive: Path) -> bytes:
+    with open_archive(archive, UNLOCK) as reader:
+        return reader.commit_hash
+
+
+def test_unsigned_after_signed_is_seen_in_the_chain(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(archive, SIGNED)
+    append(archive, Source.of(["."]), replace(OFTEN, signing_key=ALICE), unlock=UNLOCK)
+    from warp_portal.archive.commit import Commit
+
+    original = Commit.sealed
+    monkeypatch.setattr(Commit, "sealed", lambda self, keys, uuid, _: original(self, keys, uuid, None))
+    append(archive, Source.of(["."]), replace(OFTEN, signing_key=ALICE), unlock=UNLOCK)
+    monkeypatch.undo()
+    with pytest.raises(UnsignedError, match="an earlier one is"):
+        open_archive(archive, UNLOCK)
+
+
+def test_a_commit_by_someone_without_the_key_is_refused(archive: Path) -> None:
+    raw = made(archive, OFTEN)
+    with open_archive(archive, UNLOCK) as reader:
+        commit = reader.commit
+    archive.write_bytes(raw[:-256] + replace(commit, time_ns=commit.time_ns + 1).serialize())
+    with pytest.raises(IntegrityError, match="MAC"):
+        open_archive(archive, UNLOCK)
+
+
+def test_records_are_private_and_survive_damage(state: StateStore, tmp_path: Path) -> None:
+    seen = Remembered(7, b"d" * 32, b"")
+    state.remember(UUID, seen)
+    state.begin(b"/some/where", Unfinished(UUID, KEY, {"roots": [[b"a", b"/a"]]}, ("warp-recipient-x",)))
+    assert state.remembered(UUID) == seen
+    unfinished = state.unfinished(b"/some/where")
+    assert unfinished is not None
+    assert unfinished.archive_key == KEY
+    assert repr(KEY) not in repr(unfinished)
+    for path in (tmp_path / "state").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-1])
+    assert state.remembered(UUID) is None
+    assert state.unfinished(b"/some/where") is None
+    state.finish(b"/some/where")
+    state.finish(b"/some/where")
