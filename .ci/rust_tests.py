@@ -119,8 +119,10 @@ def by_file(lcov: str) -> dict[str, tuple[int, int]]:
 
 
 def first_test_line(path: Path) -> int:
-    """Where a file's `#[cfg(test)]` module begins; 0 for a file of tests alone."""
-    if path.stem == "tests" or path.parent.name == "tests":
+    """Where a file's tests begin: at its `#[cfg(test)]` module, or at 0 if the whole file is one."""
+    parents = [path.parent / "mod.rs", path.parent.with_suffix(".rs"), path.parent / "lib.rs"]
+    declared = rf"#\[cfg\(test\)\]\n(pub(\(\w+\))? )?mod {path.stem};"
+    if any(parent.exists() and re.search(declared, parent.read_text()) for parent in parents):
         return 0
     lines = path.read_text().splitlines()
     starts = (
