@@ -64,19 +64,12 @@ impl Default for XattrSupport {
 impl XattrSupport {
     /// Nothing is known yet of any file system.
     pub fn new() -> Self {
-        Self {
-            privileged: rustix::process::geteuid().is_root(),
-            without: RwLock::default(),
-        }
+        Self { privileged: rustix::process::geteuid().is_root(), without: RwLock::default() }
     }
 
     /// Whether attribute calls on this device (`st_dev`) may give something.
     pub fn supports(&self, device: u64) -> bool {
-        !self
-            .without
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&device)
+        !self.without.read().unwrap_or_else(PoisonError::into_inner).contains(&device)
     }
 
     /// The attributes of an object on `device` that an archive keeps, sorted by name.
@@ -88,10 +81,7 @@ impl XattrSupport {
             Ok(names) if names.is_empty() => Ok(Xattrs::default()),
             Ok(names) => self.values(source, &names),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                self.without
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(device);
+                self.without.write().unwrap_or_else(PoisonError::into_inner).push(device);
                 Ok(Xattrs::default())
             }
             Err(errno) => Err(errno.into()),
@@ -101,9 +91,8 @@ impl XattrSupport {
     fn values(&self, source: &XattrSource<'_>, names: &[u8]) -> io::Result<Xattrs> {
         let mut kept = Vec::new();
         let mut total = 0;
-        for name in names
-            .split_inclusive(|byte| *byte == 0)
-            .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
+        for name in
+            names.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok())
         {
             if !self.keeps(name.to_bytes()) {
                 continue;
@@ -129,18 +118,13 @@ impl XattrSupport {
     fn keeps(&self, name: &[u8]) -> bool {
         name.starts_with(b"user.")
             || name.starts_with(b"security.")
-            || matches!(
-                name,
-                b"system.posix_acl_access" | b"system.posix_acl_default"
-            )
+            || matches!(name, b"system.posix_acl_access" | b"system.posix_acl_default")
             || self.privileged && name.starts_with(b"trusted.")
     }
 }
 
 /// Call with a small buffer, then with the largest the kernel ever fills.
-fn with_growing(
-    call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
-) -> rustix::io::Result<Vec<u8>> {
+fn with_growing(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
     let mut small = [0; FIRST_TRY];
     match call(&mut small) {
         Ok(length) => Ok(small.get(..length).unwrap_or_default().to_vec()),
@@ -163,26 +147,13 @@ mod tests {
 
     #[test]
     fn kept_names_are_those_that_mean_the_same_elsewhere() {
-        let plain = XattrSupport {
-            privileged: false,
-            without: RwLock::default(),
-        };
-        for name in [
-            &b"user.a"[..],
-            b"security.capability",
-            b"security.selinux",
-            b"system.posix_acl_default",
-        ] {
+        let plain = XattrSupport { privileged: false, without: RwLock::default() };
+        for name in [&b"user.a"[..], b"security.capability", b"security.selinux", b"system.posix_acl_default"]
+        {
             assert!(plain.keeps(name));
         }
         assert!(!plain.keeps(b"trusted.overlay") && !plain.keeps(b"system.nfs4_acl"));
-        assert!(
-            XattrSupport {
-                privileged: true,
-                without: RwLock::default()
-            }
-            .keeps(b"trusted.overlay")
-        );
+        assert!(XattrSupport { privileged: true, without: RwLock::default() }.keeps(b"trusted.overlay"));
     }
 
     #[test]
@@ -203,11 +174,7 @@ mod tests {
         let path = directory.path().join("f");
         let file = std::fs::File::create(&path).unwrap();
         let large = vec![7; 3_000];
-        for (name, value) in [
-            ("user.b", &b"2"[..]),
-            ("user.a", &large),
-            ("user.empty", b""),
-        ] {
+        for (name, value) in [("user.b", &b"2"[..]), ("user.a", &large), ("user.empty", b"")] {
             match fsetxattr(&file, name, value, XattrFlags::empty()) {
                 Err(Errno::OPNOTSUPP) => {
                     return eprintln!("skipped: no user attributes on this file system");
@@ -222,10 +189,7 @@ mod tests {
             (b"user.b".to_vec(), b"2".to_vec()),
             (b"user.empty".to_vec(), vec![]),
         ];
-        for source in [
-            XattrSource::Descriptor(file.as_fd()),
-            XattrSource::handle(handle.as_fd()),
-        ] {
+        for source in [XattrSource::Descriptor(file.as_fd()), XattrSource::handle(handle.as_fd())] {
             assert_eq!(*XattrSupport::new().read(1, &source).unwrap(), expected);
         }
     }

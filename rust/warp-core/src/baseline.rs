@@ -29,16 +29,8 @@ impl Baseline {
     pub fn new(scan_time_ns: i64) -> Self {
         let settled = scan_time_ns.saturating_sub(MARGIN_NS);
         let nanos = settled.rem_euclid(1_000_000_000) as u32;
-        let settled_before = Timestamp {
-            seconds: settled.div_euclid(1_000_000_000),
-            nanos,
-        };
-        Self {
-            settled_before,
-            tables: VecDeque::new(),
-            reach: None,
-            finished: false,
-        }
+        let settled_before = Timestamp { seconds: settled.div_euclid(1_000_000_000), nanos };
+        Self { settled_before, tables: VecDeque::new(), reach: None, finished: false }
     }
 
     /// The snapshot's next table in order.
@@ -63,11 +55,7 @@ impl Baseline {
 
     /// Give the batch's unchanged entries their recipe, attributes and target from here; how many there were.
     pub fn apply(&mut self, batch: &mut WalkBatch) -> usize {
-        batch
-            .entries
-            .iter_mut()
-            .map(|found| usize::from(self.reuse(found)))
-            .sum()
+        batch.entries.iter_mut().map(|found| usize::from(self.reuse(found))).sum()
     }
 
     fn reuse(&mut self, found: &mut WalkEntry) -> bool {
@@ -92,20 +80,14 @@ impl Baseline {
     fn find(&mut self, path: &[u8]) -> Option<&Entry> {
         while let Some((table, passed)) = self.tables.front_mut() {
             let rest = table.entries.get(*passed..).unwrap_or_default();
-            *passed += rest
-                .iter()
-                .take_while(|entry| compare_paths(&entry.path, path).is_lt())
-                .count();
+            *passed += rest.iter().take_while(|entry| compare_paths(&entry.path, path).is_lt()).count();
             if *passed < table.entries.len() {
                 break;
             }
             self.tables.pop_front();
         }
         let (table, passed) = self.tables.front()?;
-        table
-            .entries
-            .get(*passed)
-            .filter(|entry| entry.path == path)
+        table.entries.get(*passed).filter(|entry| entry.path == path)
     }
 }
 
@@ -134,14 +116,8 @@ mod tests {
     const LATER: i64 = i64::MAX;
 
     fn walk(tree: &Scratch) -> WalkBatch {
-        let root = Root {
-            stored: Vec::new(),
-            path: tree.path().into(),
-        };
-        let options = WalkOptions {
-            roots: vec![root],
-            ..WalkOptions::default()
-        };
+        let root = Root { stored: Vec::new(), path: tree.path().into() };
+        let options = WalkOptions { roots: vec![root], ..WalkOptions::default() };
         Walker::new(options).unwrap().next(10_000).unwrap().unwrap()
     }
 
@@ -151,20 +127,13 @@ mod tests {
             let mut entry = found.entry.clone();
             entry.xattrs = [(b"user.k".to_vec(), b"v".to_vec())].into();
             match entry.kind {
-                Kind::File => {
-                    entry.runs = vec![Run {
-                        first: entry.inode,
-                        count: 1,
-                    }]
-                }
+                Kind::File => entry.runs = vec![Run { first: entry.inode, count: 1 }],
                 Kind::Symlink => entry.link = found.read_link().unwrap(),
                 _ => {}
             }
             entry
         };
-        EntryTable {
-            entries: batch.entries.iter().map(complete).collect(),
-        }
+        EntryTable { entries: batch.entries.iter().map(complete).collect() }
     }
 
     fn apply(table: EntryTable, batch: &mut WalkBatch, scan_time_ns: i64) -> usize {
@@ -183,14 +152,7 @@ mod tests {
         let table = packed(&batch);
         assert_eq!(apply(table.clone(), &mut batch, LATER), 7);
         assert!(batch.entries.iter().all(|found| found.reused));
-        assert_eq!(
-            batch
-                .entries
-                .iter()
-                .map(|found| found.entry.clone())
-                .collect::<Vec<_>>(),
-            table.entries
-        );
+        assert_eq!(batch.entries.iter().map(|found| found.entry.clone()).collect::<Vec<_>>(), table.entries);
     }
 
     #[test]
@@ -198,12 +160,7 @@ mod tests {
         let tree = Scratch::new("racy").with(&[b"f"]);
         let mut batch = walk(&tree);
         let table = packed(&batch);
-        let ctime = batch
-            .entries
-            .iter()
-            .map(|found| found.entry.ctime)
-            .max()
-            .unwrap();
+        let ctime = batch.entries.iter().map(|found| found.entry.ctime).max().unwrap();
         let settled = ctime.seconds * 1_000_000_000 + i64::from(ctime.nanos) + MARGIN_NS;
         assert_eq!(apply(table.clone(), &mut batch.clone(), settled), 0);
         assert_eq!(apply(table, &mut batch, settled + 1), 2);
@@ -243,9 +200,7 @@ mod tests {
         entries.sort_by(|a, b| compare_paths(&a.path, &b.path));
         let mut baseline = Baseline::new(LATER);
         for pair in entries.chunks(2) {
-            baseline.push(EntryTable {
-                entries: pair.to_vec(),
-            });
+            baseline.push(EntryTable { entries: pair.to_vec() });
         }
         assert_eq!(baseline.apply(&mut batch), 5);
         assert!(!batch.entries[2].reused && batch.entries[2].entry.xattrs == Xattrs::default());
@@ -257,13 +212,9 @@ mod tests {
         let batch = walk(&tree);
         let mut baseline = Baseline::new(0);
         assert!(baseline.behind(&batch) && !baseline.behind(&WalkBatch::default()));
-        baseline.push(EntryTable {
-            entries: vec![file("a")],
-        });
+        baseline.push(EntryTable { entries: vec![file("a")] });
         assert!(baseline.behind(&batch));
-        baseline.push(EntryTable {
-            entries: vec![file("m")],
-        });
+        baseline.push(EntryTable { entries: vec![file("m")] });
         assert!(!baseline.behind(&batch));
         let mut ended = Baseline::new(0);
         ended.finish();

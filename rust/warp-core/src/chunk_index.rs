@@ -65,9 +65,7 @@ impl ChunkIndex {
     /// [`Error::Parameter`] if `chunk_max` is not 1 … 64 MiB.
     pub fn new(encrypted: bool, chunk_max: u32) -> Result<Self> {
         if !(1..=CHUNK_LIMIT).contains(&chunk_max) {
-            return Err(Error::Parameter(format!(
-                "chunk max: {chunk_max} is not 1 … 64 MiB"
-            )));
+            return Err(Error::Parameter(format!("chunk max: {chunk_max} is not 1 … 64 MiB")));
         }
         Ok(Self {
             encrypted,
@@ -104,8 +102,7 @@ impl ChunkIndex {
             }
             self.stored.push(length);
         }
-        self.offsets
-            .extend(offsets.iter().map(|bytes| u64::from_le_bytes(*bytes)));
+        self.offsets.extend(offsets.iter().map(|bytes| u64::from_le_bytes(*bytes)));
         self.cids.extend_from_slice(cids);
         Ok(())
     }
@@ -120,11 +117,7 @@ impl ChunkIndex {
         let lengths = page.column::<4>()?;
         let counts = page.column::<4>()?;
         let codecs = page.column::<1>()?;
-        let dps = if self.encrypted {
-            page.column::<32>()?
-        } else {
-            &[]
-        };
+        let dps = if self.encrypted { page.column::<32>()? } else { &[] };
         page.end()?;
         for ((length, count), [codec]) in lengths.iter().zip(counts).zip(codecs) {
             let (length, count) = (u32::from_le_bytes(*length), u32::from_le_bytes(*count));
@@ -212,14 +205,10 @@ impl ChunkIndex {
             let sum: u64 = fragments.map(|length| u64::from(*length)).sum();
             let raw = self.raw_length(chunk);
             if sum != u64::from(raw) {
-                return Err(Error::format(format!(
-                    "index: fragments of chunk {chunk} do not fill it"
-                )));
+                return Err(Error::format(format!("index: fragments of chunk {chunk} do not fill it")));
             }
             if self.stored[chunk] > self.overhead() + raw {
-                return Err(Error::format(format!(
-                    "index: stored length of chunk {chunk}"
-                )));
+                return Err(Error::format(format!("index: stored length of chunk {chunk}")));
             }
         }
         Ok(())
@@ -310,9 +299,7 @@ impl ChunkIndex {
     /// Merkle leaf hashes of all chunks.
     pub fn leaves(&self) -> Vec<Digest> {
         let chunks = self.cids.iter().zip(&self.stored);
-        chunks
-            .map(|(cid, stored)| leaf_hash(cid, *stored))
-            .collect()
+        chunks.map(|(cid, stored)| leaf_hash(cid, *stored)).collect()
     }
 }
 

@@ -48,14 +48,11 @@ impl ChunkReader {
         chunk: usize,
     ) -> Result<&[u8]> {
         if !index.is_complete() {
-            return Err(Error::Parameter(
-                "index: knows only where chunks lie".into(),
-            ));
+            return Err(Error::Parameter("index: knows only where chunks lie".into()));
         }
         let record = index.record(chunk)?;
         self.load(fd, chunk, &record)?;
-        self.decode(keys, &record)
-            .map_err(|error| damaged(chunk, error))?;
+        self.decode(keys, &record).map_err(|error| damaged(chunk, error))?;
         Ok(&self.raw)
     }
 
@@ -72,9 +69,7 @@ impl ChunkReader {
 
     fn decode(&mut self, keys: &ScopeKeys, record: &ChunkRecord<'_>) -> Result<()> {
         let payload = open_in_place(keys, ObjectKind::Chunk, &record.dp, &mut self.stored)?;
-        let codec = self
-            .decoder
-            .decode(payload, record.raw as usize, &mut self.raw)?;
+        let codec = self.decoder.decode(payload, record.raw as usize, &mut self.raw)?;
         if codec as u8 == record.codec && self.raw.len() == record.raw as usize {
             Ok(())
         } else {
@@ -87,12 +82,7 @@ fn damaged(chunk: usize, what: impl std::fmt::Display) -> Error {
     Error::integrity(format!("chunk {chunk}: {what}"))
 }
 
-fn read_exact(
-    fd: BorrowedFd<'_>,
-    mut buffer: &mut [u8],
-    mut offset: u64,
-    chunk: usize,
-) -> Result<()> {
+fn read_exact(fd: BorrowedFd<'_>, mut buffer: &mut [u8], mut offset: u64, chunk: usize) -> Result<()> {
     while !buffer.is_empty() {
         match pread(fd, &mut *buffer, offset) {
             Ok(0) => return Err(damaged(chunk, "the archive ends inside it")),

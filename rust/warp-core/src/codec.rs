@@ -106,12 +106,7 @@ impl Default for Encoder {
 impl Encoder {
     /// An encoder.
     pub fn new() -> Self {
-        Self {
-            zstd: CCtx::create(),
-            zstd_level: None,
-            probe: Probe::new(),
-            scratch: Vec::new(),
-        }
+        Self { zstd: CCtx::create(), zstd_level: None, probe: Probe::new(), scratch: Vec::new() }
     }
 
     /// Appends the payload of `raw` to `out`: encoded as `policy` says, but stored unless that is smaller than
@@ -128,13 +123,7 @@ impl Encoder {
     ///
     /// # Errors
     /// As there.
-    pub fn encode_as(
-        &mut self,
-        raw: &[u8],
-        codec: Codec,
-        level: i32,
-        out: &mut Vec<u8>,
-    ) -> Result<Codec> {
+    pub fn encode_as(&mut self, raw: &[u8], codec: Codec, level: i32, out: &mut Vec<u8>) -> Result<Codec> {
         let start = out.len();
         out.extend_from_slice(&[0; PAYLOAD_HEADER_LEN]);
         let body = start + PAYLOAD_HEADER_LEN;
@@ -162,9 +151,7 @@ impl Encoder {
     fn zstd(&mut self, raw: &[u8], level: i32, out: &mut Vec<u8>) -> Result<()> {
         if self.zstd_level != Some(level) {
             check_level("zstd", &ZSTD_LEVELS, level)?;
-            self.zstd
-                .set_parameter(CParameter::CompressionLevel(level))
-                .map_err(zstd_parameter)?;
+            self.zstd.set_parameter(CParameter::CompressionLevel(level)).map_err(zstd_parameter)?;
             self.zstd_level = Some(level);
         }
         out.reserve(zstd_safe::compress_bound(raw.len()));
@@ -190,8 +177,7 @@ impl Encoder {
     fn lz4_blocks(&mut self, raw: &[u8], level: i32, out: &mut Vec<u8>) -> Result<()> {
         let mode = lz4_mode(level)?;
         let blocks = raw.len().div_ceil(BLOCK);
-        let count =
-            u32::try_from(blocks).map_err(|_| Error::Parameter("payload: too long".into()))?;
+        let count = u32::try_from(blocks).map_err(|_| Error::Parameter("payload: too long".into()))?;
         out.extend_from_slice(&count.to_le_bytes());
         let table = out.len();
         out.resize(table + 4 * blocks, 0);
@@ -212,10 +198,7 @@ impl Encoder {
     /// Compresses into `scratch`; the length there.
     fn lz4_block(&mut self, raw: &[u8], mode: CompressionMode) -> Result<usize> {
         if raw.len() > LZ4_MAX {
-            return Err(Error::Parameter(format!(
-                "payload: {} bytes are too many for lz4",
-                raw.len()
-            )));
+            return Err(Error::Parameter(format!("payload: {} bytes are too many for lz4", raw.len())));
         }
         let bound = compress_bound(raw.len()).map_err(lz4_parameter)?;
         if self.scratch.len() < bound {
@@ -240,11 +223,7 @@ fn check_level(codec: &str, levels: &std::ops::RangeInclusive<i32>, level: i32) 
     if levels.contains(&level) {
         return Ok(());
     }
-    Err(Error::Parameter(format!(
-        "level {level} of {codec}: {}..={}",
-        levels.start(),
-        levels.end()
-    )))
+    Err(Error::Parameter(format!("level {level} of {codec}: {}..={}", levels.start(), levels.end())))
 }
 
 fn lz4_mode(level: i32) -> Result<CompressionMode> {

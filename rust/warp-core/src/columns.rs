@@ -13,8 +13,8 @@ use crate::paths::common_prefix;
 pub(crate) const COLUMNS: usize = 22;
 /// The columns' keys, in the format's order.
 pub const KEYS: [&str; COLUMNS] = [
-    "n", "ps", "pb", "k", "m", "u", "g", "s", "ms", "mn", "cs", "cn", "i", "f", "ll", "lb", "r",
-    "x", "xd", "e", "rn", "rr",
+    "n", "ps", "pb", "k", "m", "u", "g", "s", "ms", "mn", "cs", "cn", "i", "f", "ll", "lb", "r", "x", "xd",
+    "e", "rn", "rr",
 ];
 
 /// Positions of the columns among [`KEYS`].
@@ -79,9 +79,7 @@ impl<'a> From<&'a Column> for ColumnRef<'a> {
 }
 
 fn borrow_set(set: &[(Vec<u8>, Vec<u8>)]) -> Vec<(&[u8], &[u8])> {
-    set.iter()
-        .map(|(name, value)| (name.as_slice(), value.as_slice()))
-        .collect()
+    set.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect()
 }
 
 /// Where a column's bytes go: into memory, or only into a count of them.
@@ -257,11 +255,7 @@ impl<S: Sink> ColumnWriter<S> {
             return 0;
         }
         // Most neighbours share one set, often the very allocation.
-        if let Some(last) = self
-            .sets
-            .last()
-            .filter(|last| Arc::ptr_eq(last, xattrs) || *last == xattrs)
-        {
+        if let Some(last) = self.sets.last().filter(|last| Arc::ptr_eq(last, xattrs) || *last == xattrs) {
             return self.numbers.get(last).copied().unwrap_or(0);
         }
         if let Some(number) = self.numbers.get(xattrs) {
@@ -276,11 +270,7 @@ impl<S: Sink> ColumnWriter<S> {
 
     /// Bytes of the page as MessagePack.
     pub fn raw_size(&self) -> usize {
-        let columns = self
-            .columns
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| !matches!(*at, at::COUNT | at::SETS));
+        let columns = self.columns.iter().enumerate().filter(|(at, _)| !matches!(*at, at::COUNT | at::SETS));
         let columns: usize = columns.map(|(_, column)| bin_size(column.size())).sum();
         FIXED_SIZE + int_size(self.count) + columns + array_header(self.sets.len()) + self.sets_size
     }
@@ -353,7 +343,6 @@ fn array_header(length: usize) -> usize {
 
 /// MessagePack bytes of one set: an array of arrays of two `bin`.
 fn set_size(set: &[(Vec<u8>, Vec<u8>)]) -> usize {
-    let pair =
-        |(name, value): &(Vec<u8>, Vec<u8>)| 1 + bin_size(name.len()) + bin_size(value.len());
+    let pair = |(name, value): &(Vec<u8>, Vec<u8>)| 1 + bin_size(name.len()) + bin_size(value.len());
     array_header(set.len()) + set.iter().map(pair).sum::<usize>()
 }

@@ -68,9 +68,7 @@ impl Sizes {
         if mean_fits && ordered && equal {
             return Ok(());
         }
-        Err(Error::Parameter(format!(
-            "fragment sizes {min}, {mean}, {max}"
-        )))
+        Err(Error::Parameter(format!("fragment sizes {min}, {mean}, {max}")))
     }
 }
 
@@ -182,11 +180,7 @@ impl Cutter {
 
     /// Stage 2 for one stream.
     pub fn resolver(&self) -> Resolver {
-        Resolver {
-            sizes: self.sizes,
-            start: 0,
-            held: Some(Vec::new()),
-        }
+        Resolver { sizes: self.sizes, start: 0, held: Some(Vec::new()) }
     }
 
     /// Both stages for a whole stream in one buffer: appends the end of each fragment.
@@ -214,9 +208,7 @@ impl Cutter {
         ends: &mut Vec<u64>,
     ) -> Result<()> {
         if segment == 0 || threads == 0 {
-            return Err(Error::Parameter(
-                "cutting: no segment length or no threads".into(),
-            ));
+            return Err(Error::Parameter("cutting: no segment length or no threads".into()));
         }
         let mut found: Vec<Vec<Candidate>> = vec![Vec::new(); data.len().div_ceil(segment)];
         let share = found.len().div_ceil(threads).max(1);
@@ -319,10 +311,7 @@ impl Cutter {
     #[inline(never)]
     fn record(&self, hash: u64, base: u64, window: usize, out: &mut Vec<Candidate>) {
         let end = base.wrapping_add((window + WINDOW) as u64);
-        out.push(Candidate {
-            end,
-            strict: hash < self.strict_below,
-        });
+        out.push(Candidate { end, strict: hash < self.strict_below });
     }
 }
 
@@ -370,11 +359,7 @@ impl Resolver {
 
     fn offer(&mut self, candidate: Candidate, ends: &mut Vec<u64>) {
         let length = candidate.end.saturating_sub(self.start);
-        let least = if candidate.strict {
-            self.sizes.min
-        } else {
-            self.sizes.mean
-        };
+        let least = if candidate.strict { self.sizes.min } else { self.sizes.mean };
         if length >= u64::from(least) {
             self.close(candidate.end, ends);
         }

@@ -35,10 +35,7 @@ impl FragmentIndex {
     /// An empty index that keeps up to `memory` bytes of ids in memory (beside 10 to 20 bytes a fragment of slots)
     /// and further ones in a file in `directory`, made when needed and already unlinked.
     pub fn new(memory: usize, directory: PathBuf) -> Self {
-        Self {
-            slots: vec![0; FIRST_SLOTS],
-            ids: Ids::new(memory, directory),
-        }
+        Self { slots: vec![0; FIRST_SLOTS], ids: Ids::new(memory, directory) }
     }
 
     /// Number of fragments.
@@ -58,9 +55,7 @@ impl FragmentIndex {
     pub fn load(&mut self, first: u64, ids: &[u8]) -> Result<()> {
         let (ids, rest) = ids.as_chunks::<ID_LEN>();
         if first != self.len() || !rest.is_empty() {
-            return Err(Error::Parameter(
-                "fragment ids: not those after the last".into(),
-            ));
+            return Err(Error::Parameter("fragment ids: not those after the last".into()));
         }
         ids.iter().try_for_each(|id| self.insert(id).map(drop))
     }
@@ -116,10 +111,7 @@ impl FragmentIndex {
 /// Home position (before masking) and tag of an id: disjoint bits.
 fn address(id: &FragmentId) -> (u64, u64) {
     let [a, b, c, d, e, f, g, h, x, y, z, ..] = *id;
-    (
-        u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-        u64::from_le_bytes([x, y, z, 0, 0, 0, 0, 0]),
-    )
+    (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([x, y, z, 0, 0, 0, 0, 0]))
 }
 
 fn place(slots: &mut [u64], id: &FragmentId, ordinal: u64) {
@@ -170,8 +162,7 @@ impl Ids {
 
     fn close_page(&mut self) -> Result<()> {
         if self.resident.len() < self.resident_limit {
-            self.resident
-                .push(std::mem::take(&mut self.open).into_boxed_slice());
+            self.resident.push(std::mem::take(&mut self.open).into_boxed_slice());
             self.open.reserve_exact(PAGE_LEN);
             return Ok(());
         }
@@ -181,8 +172,7 @@ impl Ids {
             Some(file) => file,
             none => none.insert(unlinked_file(&self.directory)?),
         };
-        file.write_all_at(&self.open, offset)
-            .map_err(|e| Error::io("write spilled fragment ids", e))?;
+        file.write_all_at(&self.open, offset).map_err(|e| Error::io("write spilled fragment ids", e))?;
         self.open.clear();
         Ok(())
     }
@@ -197,9 +187,7 @@ impl Ids {
         let index = (ordinal % PAGE_IDS as u64) as usize;
         let bytes = self.page(page)?;
         let (ids, _) = bytes.as_chunks::<ID_LEN>();
-        ids.get(index)
-            .copied()
-            .ok_or_else(|| Error::Parameter(format!("fragment ordinal {ordinal}")))
+        ids.get(index).copied().ok_or_else(|| Error::Parameter(format!("fragment ordinal {ordinal}")))
     }
 
     fn page(&mut self, page: u64) -> Result<&[u8]> {
@@ -232,12 +220,9 @@ impl Ids {
     }
 
     fn read(&self, page: u64, bytes: &mut [u8]) -> Result<()> {
-        let file = self
-            .spill
-            .as_ref()
-            .ok_or_else(|| Error::Parameter("fragment ids: no page there".into()))?;
-        file.read_exact_at(bytes, self.offset(page))
-            .map_err(|e| Error::io("read spilled fragment ids", e))
+        let file =
+            self.spill.as_ref().ok_or_else(|| Error::Parameter("fragment ids: no page there".into()))?;
+        file.read_exact_at(bytes, self.offset(page)).map_err(|e| Error::io("read spilled fragment ids", e))
     }
 
     /// Calls `visit` with every ordinal and id in order.
@@ -266,16 +251,10 @@ fn unlinked_file(directory: &Path) -> Result<File> {
     loop {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let path = directory.join(format!(".warp-ids-{}-{number}", std::process::id()));
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
+        let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         match opened {
             Ok(file) => {
-                remove_file(&path)
-                    .map_err(|e| Error::io(format!("unlink {}", path.display()), e))?;
+                remove_file(&path).map_err(|e| Error::io(format!("unlink {}", path.display()), e))?;
                 return Ok(file);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -50,12 +50,7 @@ impl Probe {
         }
         let bound = compress_bound(SAMPLE).unwrap_or(2 * SAMPLE);
         self.compressed.resize(bound, 0);
-        match compress_to_buffer(
-            &self.sample,
-            Some(CompressionMode::DEFAULT),
-            false,
-            &mut self.compressed,
-        ) {
+        match compress_to_buffer(&self.sample, Some(CompressionMode::DEFAULT), false, &mut self.compressed) {
             Ok(length) => length as f64 / self.sample.len() as f64,
             Err(_) => 1.0,
         }

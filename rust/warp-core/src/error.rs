@@ -31,10 +31,7 @@ pub enum Error {
 impl Error {
     /// An [`Error::Io`] that names the failed operation.
     pub fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Self::Io {
-            what: what.into(),
-            source: source.into(),
-        }
+        Self::Io { what: what.into(), source: source.into() }
     }
 
     /// An [`Error::Format`].

@@ -111,13 +111,9 @@ impl ScopeKeys {
     pub fn new(archive_key: Option<&[u8; 32]>, suite: Suite) -> Result<Self> {
         let mut secret = match (archive_key, suite) {
             (None, Suite::Plain) => [0; 32],
-            (Some(key), Suite::ChaCha20Poly1305 | Suite::Aes256Gcm) => {
-                digest::derive("archive scope", key)
-            }
+            (Some(key), Suite::ChaCha20Poly1305 | Suite::Aes256Gcm) => digest::derive("archive scope", key),
             _ => {
-                return Err(Error::Parameter(
-                    "suite: a key and an encrypting suite go together".into(),
-                ));
+                return Err(Error::Parameter("suite: a key and an encrypting suite go together".into()));
             }
         };
         let keys = Self {
@@ -192,9 +188,7 @@ impl ScopeKeys {
 
 impl fmt::Debug for ScopeKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopeKeys")
-            .field("suite", &self.suite)
-            .finish_non_exhaustive()
+        f.debug_struct("ScopeKeys").field("suite", &self.suite).finish_non_exhaustive()
     }
 }
 
@@ -224,22 +218,10 @@ mod tests {
         assert_eq!(keys.cutter_key(), &digest::derive("cutter", &secret));
         let id = digest::keyed(&digest::derive("fragment id", &secret), b"x");
         assert_eq!(keys.fragment_id(b"x"), id[..24]);
-        assert_eq!(
-            keys.fragment_hasher().update(b"x").finalize().as_bytes(),
-            &id
-        );
-        assert_eq!(
-            keys.commit_mac(b"x"),
-            digest::keyed(&digest::derive("commit mac", &secret), b"x")[..16]
-        );
-        assert_eq!(
-            keys.header_mac(b"x"),
-            digest::keyed(&digest::derive("header mac", &secret), b"x")
-        );
-        assert_eq!(
-            keys.slot_mac(b"x"),
-            digest::keyed(&digest::derive("slot mac", &secret), b"x")
-        );
+        assert_eq!(keys.fragment_hasher().update(b"x").finalize().as_bytes(), &id);
+        assert_eq!(keys.commit_mac(b"x"), digest::keyed(&digest::derive("commit mac", &secret), b"x")[..16]);
+        assert_eq!(keys.header_mac(b"x"), digest::keyed(&digest::derive("header mac", &secret), b"x"));
+        assert_eq!(keys.slot_mac(b"x"), digest::keyed(&digest::derive("slot mac", &secret), b"x"));
     }
 
     #[test]

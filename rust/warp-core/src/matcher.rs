@@ -20,9 +20,7 @@ pub struct Matcher {
 
 impl Default for Matcher {
     fn default() -> Self {
-        Self {
-            patterns: Gitignore::empty(),
-        }
+        Self { patterns: Gitignore::empty() }
     }
 }
 
@@ -31,13 +29,10 @@ impl Matcher {
     pub fn new(patterns: &[String]) -> Result<Self> {
         let mut builder = GitignoreBuilder::new("");
         for pattern in patterns {
-            let refuse =
-                |why: ignore::Error| Error::Parameter(format!("pattern `{pattern}`: {why}"));
+            let refuse = |why: ignore::Error| Error::Parameter(format!("pattern `{pattern}`: {why}"));
             builder.add_line(None, pattern).map_err(refuse)?;
         }
-        let patterns = builder
-            .build()
-            .map_err(|why| Error::Parameter(format!("patterns: {why}")))?;
+        let patterns = builder.build().map_err(|why| Error::Parameter(format!("patterns: {why}")))?;
         Ok(Self { patterns })
     }
 
@@ -54,10 +49,7 @@ impl Matcher {
     /// Whether `path` matches, when no directory above it does.
     pub(crate) fn matches_itself(&self, path: &[u8], is_directory: bool) -> bool {
         !path.is_empty()
-            && self
-                .patterns
-                .matched(Path::new(OsStr::from_bytes(path)), is_directory)
-                .is_ignore()
+            && self.patterns.matched(Path::new(OsStr::from_bytes(path)), is_directory).is_ignore()
     }
 
     /// Whether the directory or one above it matches.
@@ -65,11 +57,7 @@ impl Matcher {
         let Some(directory) = directory else {
             return false;
         };
-        let ends = directory
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'/')
-            .map(|(at, _)| at);
+        let ends = directory.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         ends.chain([directory.len()])
             .any(|end| self.matches_itself(directory.get(..end).unwrap_or_default(), true))
     }
@@ -85,11 +73,7 @@ pub(crate) struct SortedMatches<'a> {
 
 impl<'a> SortedMatches<'a> {
     pub(crate) fn new(matcher: &'a Matcher) -> Self {
-        Self {
-            matcher,
-            directory: None,
-            covered: false,
-        }
+        Self { matcher, directory: None, covered: false }
     }
 
     pub(crate) fn matches(&mut self, path: &[u8], is_directory: bool) -> bool {
@@ -123,19 +107,14 @@ mod tests {
         let matcher = matcher(&["build/", "!build/keep"]);
         assert!(matcher.matches(b"build", true) && matcher.matches(b"a/build/x/y", false));
         assert!(!matcher.matches(b"build", false));
-        assert!(
-            matcher.matches(b"build/keep", false),
-            "what lies in a matching directory is not negated"
-        );
+        assert!(matcher.matches(b"build/keep", false), "what lies in a matching directory is not negated");
     }
 
     #[test]
     fn the_last_matching_pattern_wins() {
         let matcher = matcher(&["*.o", "!main.o", "docs/*", "!docs/open"]);
         assert!(matcher.matches(b"x/a.o", false) && !matcher.matches(b"x/main.o", false));
-        assert!(
-            matcher.matches(b"docs/secret/a", false) && !matcher.matches(b"docs/open/a", false)
-        );
+        assert!(matcher.matches(b"docs/secret/a", false) && !matcher.matches(b"docs/open/a", false));
     }
 
     #[test]
@@ -149,9 +128,7 @@ mod tests {
     fn no_pattern_matches_nothing_and_a_bad_one_is_refused() {
         assert!(Matcher::default().is_empty() && !Matcher::default().matches(b"a", false));
         assert!(matcher(&["", "# comment"]).is_empty());
-        assert!(
-            matches!(Matcher::new(&["a{b".into()]), Err(Error::Parameter(why)) if why.contains("a{b"))
-        );
+        assert!(matches!(Matcher::new(&["a{b".into()]), Err(Error::Parameter(why)) if why.contains("a{b")));
     }
 
     #[test]
@@ -162,24 +139,11 @@ mod tests {
     #[test]
     fn in_order_the_answers_are_the_same() {
         let matcher = matcher(&["b*/", "!bb", "*.c", "/a/d"]);
-        let paths: [&[u8]; 9] = [
-            b"",
-            b"a",
-            b"a/b1",
-            b"a/b1/c",
-            b"a/b1/c/d",
-            b"a/bb",
-            b"a/bb/x.c",
-            b"a/d",
-            b"a/d/e",
-        ];
+        let paths: [&[u8]; 9] =
+            [b"", b"a", b"a/b1", b"a/b1/c", b"a/b1/c/d", b"a/bb", b"a/bb/x.c", b"a/d", b"a/d/e"];
         let mut sorted = SortedMatches::new(&matcher);
         for path in paths {
-            assert_eq!(
-                sorted.matches(path, true),
-                matcher.matches(path, true),
-                "{path:?}"
-            );
+            assert_eq!(sorted.matches(path, true), matcher.matches(path, true), "{path:?}");
         }
     }
 }

@@ -14,11 +14,7 @@ use crate::{Error, Result, digest};
 /// Bytes handed to a primitive at once: the mean size of a chunk.
 const PIECE: usize = 1 << 20;
 const MAX_SECONDS: f64 = 3600.0;
-const SIZES: Sizes = Sizes {
-    min: 16 << 10,
-    mean: 64 << 10,
-    max: 256 << 10,
-};
+const SIZES: Sizes = Sizes { min: 16 << 10, mean: 64 << 10, max: 256 << 10 };
 
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
@@ -65,37 +61,21 @@ impl Primitive {
 pub fn measure(primitive: &str, data: &[u8], threads: usize, seconds: f64) -> Result<(u64, f64)> {
     let primitive = Primitive::parse(primitive)?;
     if data.is_empty() || threads == 0 || !(0.0..=MAX_SECONDS).contains(&seconds) {
-        return Err(Error::Parameter(
-            "measurement: no data, no threads or no sensible duration".into(),
-        ));
+        return Err(Error::Parameter("measurement: no data, no threads or no sensible duration".into()));
     }
     let limit = Duration::from_secs_f64(seconds);
     let barrier = Barrier::new(threads);
     let results: Result<Vec<(u64, f64)>> = std::thread::scope(|scope| {
         let spawn = |_| scope.spawn(|| run(primitive, data, limit, &barrier));
         let running: Vec<_> = (0..threads).map(spawn).collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or(Err(Error::Cancelled)))
-            .collect()
+        running.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Cancelled))).collect()
     });
     let results = results?;
     let bytes = results.iter().map(|(bytes, _)| bytes).sum();
-    Ok((
-        bytes,
-        results
-            .iter()
-            .map(|(_, seconds)| *seconds)
-            .fold(0.0, f64::max),
-    ))
+    Ok((bytes, results.iter().map(|(_, seconds)| *seconds).fold(0.0, f64::max)))
 }
 
-fn run(
-    primitive: Primitive,
-    data: &[u8],
-    limit: Duration,
-    barrier: &Barrier,
-) -> Result<(u64, f64)> {
+fn run(primitive: Primitive, data: &[u8], limit: Duration, barrier: &Barrier) -> Result<(u64, f64)> {
     let pieces: Vec<&[u8]> = data.chunks(PIECE).collect();
     let bench = Bench::new(primitive, &pieces);
     // All threads arrive here, even with an error, or the others would wait for ever.
@@ -167,11 +147,9 @@ impl Bench {
             Primitive::Blake3 => drop(std::hint::black_box(digest::hash(piece))),
             Primitive::Aead(_) => self.seal(piece.len())?,
             Primitive::Encode(codec, level) => self.encode(piece, codec, level)?,
-            Primitive::Decode(..) => drop(self.decoder.decode(
-                &self.payloads[index],
-                piece.len(),
-                &mut self.second,
-            )?),
+            Primitive::Decode(..) => {
+                drop(self.decoder.decode(&self.payloads[index], piece.len(), &mut self.second)?)
+            }
             Primitive::RoundTrip(codec, level) => self.round_trip(piece, codec, level)?,
         }
         std::hint::black_box(&mut self.buffer);
@@ -189,15 +167,12 @@ impl Bench {
 
     fn encode(&mut self, piece: &[u8], codec: Codec, level: i32) -> Result<()> {
         self.buffer.clear();
-        self.encoder
-            .encode_as(piece, codec, level, &mut self.buffer)
-            .map(drop)
+        self.encoder.encode_as(piece, codec, level, &mut self.buffer).map(drop)
     }
 
     fn round_trip(&mut self, piece: &[u8], codec: Codec, level: i32) -> Result<()> {
         self.encode(piece, codec, level)?;
-        self.decoder
-            .decode(&self.buffer, piece.len(), &mut self.second)?;
+        self.decoder.decode(&self.buffer, piece.len(), &mut self.second)?;
         if self.second == piece {
             return Ok(());
         }

@@ -53,11 +53,7 @@ impl Frontier {
         if nodes.len() != size.count_ones() as usize {
             return Err(Error::format("frontier: number of nodes"));
         }
-        Ok(Self {
-            size,
-            nodes,
-            hashed: 0,
-        })
+        Ok(Self { size, nodes, hashed: 0 })
     }
 
     /// Appends a leaf hash.
@@ -116,9 +112,7 @@ mod tests {
     }
 
     fn leaves(count: u32) -> Vec<Digest> {
-        (0..count)
-            .map(|i| leaf_hash(&crate::digest::hash(&i.to_le_bytes()), i))
-            .collect()
+        (0..count).map(|i| leaf_hash(&crate::digest::hash(&i.to_le_bytes()), i)).collect()
     }
 
     proptest! {

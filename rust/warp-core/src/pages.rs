@@ -30,14 +30,9 @@ impl PageCutter {
 
     /// Add the next entry in archive order, its recipe complete; the page, if it closes after this entry.
     pub fn push(&mut self, entry: Entry) -> Option<EntryTable> {
-        self.measure.push(
-            self.entries.last().map_or(&[], |before| &before.path),
-            &entry,
-        );
+        self.measure.push(self.entries.last().map_or(&[], |before| &before.path), &entry);
         self.entries.push(entry);
-        self.closes().then(|| EntryTable {
-            entries: std::mem::take(self).entries,
-        })
+        self.closes().then(|| EntryTable { entries: std::mem::take(self).entries })
     }
 
     /// The entries of the page that is still open.
@@ -47,20 +42,13 @@ impl PageCutter {
 
     /// The last page, if it has any entry.
     pub fn finish(self) -> Option<EntryTable> {
-        (!self.entries.is_empty()).then_some(EntryTable {
-            entries: self.entries,
-        })
+        (!self.entries.is_empty()).then_some(EntryTable { entries: self.entries })
     }
 
     fn closes(&self) -> bool {
         let count = self.entries.len();
-        let by_hash = || {
-            count >= MIN_PAGE_ENTRIES
-                && self
-                    .entries
-                    .last()
-                    .is_some_and(|entry| ends_page(&entry.path))
-        };
+        let by_hash =
+            || count >= MIN_PAGE_ENTRIES && self.entries.last().is_some_and(|entry| ends_page(&entry.path));
         count >= MAX_PAGE_ENTRIES || self.measure.raw_size() > MAX_PAGE_SIZE || by_hash()
     }
 }
@@ -68,10 +56,7 @@ impl PageCutter {
 /// Whether a page that is long enough closes after this path.
 fn ends_page(path: &[u8]) -> bool {
     let hash = blake3::hash(path);
-    let head = hash
-        .as_bytes()
-        .first_chunk()
-        .map_or(0, |bytes| u16::from_le_bytes(*bytes));
+    let head = hash.as_bytes().first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
     head & PAGE_MASK == 0
 }
 
@@ -105,9 +90,7 @@ mod tests {
             out.extend(key.as_bytes());
             match column {
                 Column::Int(number) if *number < 0x80 => out.push(*number as u8),
-                Column::Int(number) => {
-                    out.extend([&[0xcd], &(*number as u16).to_be_bytes()[..]].concat())
-                }
+                Column::Int(number) => out.extend([&[0xcd], &(*number as u16).to_be_bytes()[..]].concat()),
                 Column::Bytes(bytes) => bin(&mut out, bytes),
                 Column::Sets(sets) => {
                     array(&mut out, sets.len());
@@ -128,9 +111,7 @@ mod tests {
     fn bin(out: &mut Vec<u8>, bytes: &[u8]) {
         match bytes.len() {
             length @ 0..0x100 => out.extend([0xc4, length as u8]),
-            length @ 0x100..0x1_0000 => {
-                out.extend([&[0xc5], &(length as u16).to_be_bytes()[..]].concat())
-            }
+            length @ 0x100..0x1_0000 => out.extend([&[0xc5], &(length as u16).to_be_bytes()[..]].concat()),
             length => out.extend([&[0xc6], &(length as u32).to_be_bytes()[..]].concat()),
         }
         out.extend(bytes);
@@ -145,10 +126,7 @@ mod tests {
 
     fn cut(entries: impl IntoIterator<Item = Entry>) -> Vec<EntryTable> {
         let mut cutter = PageCutter::new();
-        let mut pages: Vec<_> = entries
-            .into_iter()
-            .filter_map(|entry| cutter.push(entry))
-            .collect();
+        let mut pages: Vec<_> = entries.into_iter().filter_map(|entry| cutter.push(entry)).collect();
         pages.extend(cutter.finish());
         pages
     }
@@ -157,21 +135,11 @@ mod tests {
     fn pages_close_by_the_hash_of_a_path_once_long_enough() {
         let names: Vec<String> = (0..40_000).map(|i| format!("{i:05}")).collect();
         let pages = cut(names.iter().map(|name| file(name)));
-        assert_eq!(
-            pages.iter().map(|page| page.entries.len()).sum::<usize>(),
-            names.len()
-        );
+        assert_eq!(pages.iter().map(|page| page.entries.len()).sum::<usize>(), names.len());
         for page in &pages[..pages.len() - 1] {
             let (count, last) = (page.entries.len(), &page.entries.last().unwrap().path);
-            assert!(
-                count == 4_096 || (1_024..4_096).contains(&count) && ends_page(last),
-                "{count}"
-            );
-            assert!(
-                page.entries[1_023..count - 1]
-                    .iter()
-                    .all(|entry| !ends_page(&entry.path))
-            );
+            assert!(count == 4_096 || (1_024..4_096).contains(&count) && ends_page(last), "{count}");
+            assert!(page.entries[1_023..count - 1].iter().all(|entry| !ends_page(&entry.path)));
         }
         let changed = cut(names[1..].iter().map(|name| file(name)));
         let same = changed.iter().filter(|page| pages.contains(page)).count();
@@ -185,31 +153,12 @@ mod tests {
     #[test]
     fn pages_close_when_their_size_passes_1_mib() {
         let xattrs = |i: usize| -> Xattrs { [(b"user.x".to_vec(), vec![i as u8; 60_000])].into() };
-        let entries = (0..40).map(|i| Entry {
-            xattrs: xattrs(i),
-            ..file(&format!("{i:02}"))
-        });
+        let entries = (0..40).map(|i| Entry { xattrs: xattrs(i), ..file(&format!("{i:02}")) });
         let pages = cut(entries);
-        assert_eq!(
-            pages
-                .iter()
-                .map(|page| page.entries.len())
-                .collect::<Vec<_>>(),
-            [18, 18, 4]
-        );
-        let size = |entries: &[Entry]| {
-            message_pack(
-                &EntryTable {
-                    entries: entries.to_vec(),
-                }
-                .to_columns(),
-            )
-            .len()
-        };
-        assert!(
-            size(&pages[0].entries) > MAX_PAGE_SIZE
-                && size(&pages[0].entries[..17]) <= MAX_PAGE_SIZE
-        );
+        assert_eq!(pages.iter().map(|page| page.entries.len()).collect::<Vec<_>>(), [18, 18, 4]);
+        let size =
+            |entries: &[Entry]| message_pack(&EntryTable { entries: entries.to_vec() }.to_columns()).len();
+        assert!(size(&pages[0].entries) > MAX_PAGE_SIZE && size(&pages[0].entries[..17]) <= MAX_PAGE_SIZE);
     }
 
     #[test]
@@ -217,12 +166,7 @@ mod tests {
         let mut cutter = PageCutter::new();
         assert!(cutter.open().is_empty() && cutter.push(file("a")).is_none());
         assert_eq!(cutter.open(), [file("a")]);
-        assert_eq!(
-            cutter.finish(),
-            Some(EntryTable {
-                entries: vec![file("a")]
-            })
-        );
+        assert_eq!(cutter.finish(), Some(EntryTable { entries: vec![file("a")] }));
         assert_eq!(PageCutter::new().finish(), None);
     }
 }

@@ -73,21 +73,14 @@ impl<'a> Cursor<'a> {
                 return Ok(value);
             }
         }
-        Err(malformed(
-            self.column,
-            "a number that is cut short or too large",
-        ))
+        Err(malformed(self.column, "a number that is cut short or too large"))
     }
 
     /// A varint of at most `limit`.
     #[inline]
     fn bounded(&mut self, limit: u64) -> Result<u64> {
         let value = self.varint()?;
-        if value > limit {
-            Err(malformed(self.column, "a number out of its range"))
-        } else {
-            Ok(value)
-        }
+        if value > limit { Err(malformed(self.column, "a number out of its range")) } else { Ok(value) }
     }
 
     /// The value that differs from `previous` by the next zigzag varint, modulo 2^64.
@@ -107,9 +100,7 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     fn take(&mut self, length: u64) -> Result<&'a [u8]> {
-        let split = usize::try_from(length)
-            .ok()
-            .and_then(|length| self.rest.split_at_checked(length));
+        let split = usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length));
         let (taken, rest) = split.ok_or_else(|| malformed(self.column, "cut short"))?;
         self.rest = rest;
         Ok(taken)
@@ -126,9 +117,7 @@ struct TableReader<'a> {
 impl<'a> TableReader<'a> {
     fn new(source: &ColumnSource<'a>) -> Result<(usize, Self)> {
         if !source.iter().map(|(key, _)| *key).eq(KEYS) {
-            return Err(Error::format(
-                "file-table page: its keys are not the format's, in its order",
-            ));
+            return Err(Error::format("file-table page: its keys are not the format's, in its order"));
         }
         let mut cursors = [Cursor::default(); COLUMNS];
         let (mut count, mut sets) = (0, Vec::new());
@@ -143,20 +132,9 @@ impl<'a> TableReader<'a> {
             }
         }
         if count > MAX_PAGE_ENTRIES as u64 || count != cursors[at::KINDS].rest.len() as u64 {
-            return Err(malformed(
-                at::COUNT,
-                "a number of entries that the page does not have",
-            ));
+            return Err(malformed(at::COUNT, "a number of entries that the page does not have"));
         }
-        Ok((
-            count as usize,
-            Self {
-                cursors,
-                previous: Previous::default(),
-                sets,
-                sets_seen: 0,
-            },
-        ))
+        Ok((count as usize, Self { cursors, previous: Previous::default(), sets, sets_seen: 0 }))
     }
 
     fn entry(&mut self, before: Option<&Entry>) -> Result<Entry> {
@@ -169,34 +147,18 @@ impl<'a> TableReader<'a> {
         let gid = cursors[at::GIDS].bounded_delta(&mut previous.gid, u32::MAX)?;
         let size = cursors[at::SIZES].delta(&mut previous.size)?;
         let seconds = cursors[at::MTIME_SECONDS].delta(&mut previous.mtime)? as i64;
-        let mtime = Timestamp {
-            seconds,
-            nanos: cursors[at::MTIME_NANOS].bounded(MAX_NANOS)? as u32,
-        };
+        let mtime = Timestamp { seconds, nanos: cursors[at::MTIME_NANOS].bounded(MAX_NANOS)? as u32 };
         let seconds = cursors[at::CTIME_SECONDS].delta(&mut previous.ctime)? as i64;
-        let ctime = Timestamp {
-            seconds,
-            nanos: cursors[at::CTIME_NANOS].bounded(MAX_NANOS)? as u32,
-        };
+        let ctime = Timestamp { seconds, nanos: cursors[at::CTIME_NANOS].bounded(MAX_NANOS)? as u32 };
         let inode = cursors[at::INODES].delta(&mut previous.inode)?;
-        let flags =
-            cursors[at::FLAGS].bounded(u64::from(FLAG_CHANGED_WHILE_READ | FLAG_SPARSE))? as u32;
-        if size != 0 && !matches!(kind, Kind::File | Kind::Hardlink)
-            || flags != 0 && kind != Kind::File
-        {
-            return Err(malformed(
-                at::SIZES,
-                "a size or flags for what has no content",
-            ));
+        let flags = cursors[at::FLAGS].bounded(u64::from(FLAG_CHANGED_WHILE_READ | FLAG_SPARSE))? as u32;
+        if size != 0 && !matches!(kind, Kind::File | Kind::Hardlink) || flags != 0 && kind != Kind::File {
+            return Err(malformed(at::SIZES, "a size or flags for what has no content"));
         }
         let link = self.link(kind, &path)?;
         let rdev = self.device(kind)?;
         let xattrs = self.xattrs()?;
-        let extents = if flags & FLAG_SPARSE == 0 {
-            Vec::new()
-        } else {
-            self.extents(size)?
-        };
+        let extents = if flags & FLAG_SPARSE == 0 { Vec::new() } else { self.extents(size)? };
         let runs = self.runs(kind)?;
         Ok(Entry {
             path,
@@ -228,19 +190,13 @@ impl<'a> TableReader<'a> {
         let (old, new) = (rank(dropped.first()), rank(rest.first()));
         // Where they part, the new path must be the greater: this also proves that no more could be shared.
         if old >= new && before.is_some() {
-            return Err(malformed(
-                at::SHARED,
-                "paths out of order or not in their shortest form",
-            ));
+            return Err(malformed(at::SHARED, "paths out of order or not in their shortest form"));
         }
         let mut path = Vec::with_capacity(shared + rest.len());
         path.extend_from_slice(kept);
         path.extend_from_slice(rest);
         // The components before the one that `rest` continues were those of the path before.
-        let checked = kept
-            .iter()
-            .rposition(|byte| *byte == b'/')
-            .map_or(0, |slash| slash + 1);
+        let checked = kept.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
         if !path.is_empty() && !has_valid_components(path.get(checked..).unwrap_or_default()) {
             return Err(malformed(at::RESTS, "a path that the format forbids"));
         }
@@ -297,11 +253,8 @@ impl<'a> TableReader<'a> {
         let Some(index) = number.checked_sub(1) else {
             return Ok(Xattrs::default());
         };
-        let set = usize::try_from(index)
-            .ok()
-            .and_then(|index| self.sets.get(index));
-        set.cloned()
-            .ok_or_else(|| malformed(at::SET_NUMBERS, "a set that the page does not have"))
+        let set = usize::try_from(index).ok().and_then(|index| self.sets.get(index));
+        set.cloned().ok_or_else(|| malformed(at::SET_NUMBERS, "a set that the page does not have"))
     }
 
     /// Data extents ascend within the file and do not touch.
@@ -318,10 +271,7 @@ impl<'a> TableReader<'a> {
                 .and_then(|offset| offset.checked_add(length))
                 .filter(|next| *next <= size && length > 0);
             let (Some(offset), Some(next)) = (offset, next) else {
-                return Err(malformed(
-                    at::EXTENTS,
-                    "data that touches or lies outside its file",
-                ));
+                return Err(malformed(at::EXTENTS, "data that touches or lies outside its file"));
             };
             extents.push((offset, length));
             end = next;
@@ -331,11 +281,7 @@ impl<'a> TableReader<'a> {
 
     #[inline]
     fn runs(&mut self, kind: Kind) -> Result<Vec<Run>> {
-        let most = if kind == Kind::File {
-            self.cursors[at::RUNS].rest.len() as u64 / 2
-        } else {
-            0
-        };
+        let most = if kind == Kind::File { self.cursors[at::RUNS].rest.len() as u64 / 2 } else { 0 };
         let count = self.cursors[at::RUN_COUNTS].bounded(most)?;
         let cursor = &mut self.cursors[at::RUNS];
         let mut runs = Vec::with_capacity(count as usize);
@@ -343,8 +289,7 @@ impl<'a> TableReader<'a> {
             let first = cursor.delta(&mut self.previous.run_end)?;
             let count = cursor.varint()?;
             let end = first.checked_add(count).filter(|_| count > 0);
-            self.previous.run_end =
-                end.ok_or_else(|| malformed(at::RUNS, "an empty or endless run"))?;
+            self.previous.run_end = end.ok_or_else(|| malformed(at::RUNS, "an empty or endless run"))?;
             runs.push(Run { first, count });
         }
         Ok(runs)
@@ -365,29 +310,16 @@ impl<'a> TableReader<'a> {
 fn parse_sets(sets: &[Vec<(&[u8], &[u8])>]) -> Result<Vec<Xattrs>> {
     let mut seen = HashSet::with_capacity(sets.len());
     for set in sets {
-        let size: usize = set
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        let named = set
-            .iter()
-            .all(|(name, _)| (1..=MAX_XATTR_NAME).contains(&name.len()) && !name.contains(&0));
-        let sorted = set
-            .windows(2)
-            .all(|pair| matches!(pair, [a, b] if a.0 < b.0));
+        let size: usize = set.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let named =
+            set.iter().all(|(name, _)| (1..=MAX_XATTR_NAME).contains(&name.len()) && !name.contains(&0));
+        let sorted = set.windows(2).all(|pair| matches!(pair, [a, b] if a.0 < b.0));
         if set.is_empty() || size > MAX_XATTRS || !named || !sorted || !seen.insert(set) {
-            return Err(malformed(
-                at::SETS,
-                "a set of extended attributes that the format forbids",
-            ));
+            return Err(malformed(at::SETS, "a set of extended attributes that the format forbids"));
         }
     }
     Ok(sets
         .iter()
-        .map(|set| {
-            set.iter()
-                .map(|(name, value)| (name.to_vec(), value.to_vec()))
-                .collect()
-        })
+        .map(|set| set.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
         .collect())
 }

@@ -32,10 +32,7 @@ pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
         }
         at += 8;
     }
-    let (a, b) = (
-        a.get(at..).unwrap_or_default(),
-        b.get(at..).unwrap_or_default(),
-    );
+    let (a, b) = (a.get(at..).unwrap_or_default(), b.get(at..).unwrap_or_default());
     at + a.iter().zip(b).take_while(|(x, y)| x == y).count()
 }
 
@@ -47,10 +44,7 @@ pub fn is_stored_path(path: &[u8]) -> bool {
 
 /// Whether every component is a name that a directory can hold.
 pub(crate) fn has_valid_components(path: &[u8]) -> bool {
-    !path.contains(&0)
-        && path
-            .split(|byte| *byte == b'/')
-            .all(|name| !matches!(name, b"" | b"." | b".."))
+    !path.contains(&0) && path.split(|byte| *byte == b'/').all(|name| !matches!(name, b"" | b"." | b".."))
 }
 
 /// Whether `path` lies below `directory` (and is not it); everything else lies below the empty path.
@@ -78,10 +72,7 @@ mod tests {
 
     fn by_components(a: &[u8], b: &[u8]) -> Ordering {
         let components = |path: &[u8]| -> Vec<Vec<u8>> {
-            path.split(|byte| *byte == b'/')
-                .filter(|name| !name.is_empty())
-                .map(<[u8]>::to_vec)
-                .collect()
+            path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
         };
         components(a).cmp(&components(b))
     }
@@ -98,18 +89,7 @@ mod tests {
 
     #[test]
     fn paths_that_could_leave_the_tree_are_refused() {
-        for bad in [
-            &b"/"[..],
-            b"/a",
-            b"a/",
-            b"a//b",
-            b".",
-            b"..",
-            b"a/../b",
-            b"./a",
-            b"a/.",
-            b"a\0b",
-        ] {
+        for bad in [&b"/"[..], b"/a", b"a/", b"a//b", b".", b"..", b"a/../b", b"./a", b"a/.", b"a\0b"] {
             assert!(!is_stored_path(bad), "{bad:?}");
         }
         for good in [&b""[..], b"a", b"...", b"a/.b/c..", b"\xff\n/ "] {

@@ -5,9 +5,7 @@
 //!
 //! `hdr 4 ‖ commit 32 ‖ ciphertext ‖ tag 16`, with `hdr ‖ commit` as the additional data.
 
-use aws_lc_rs::aead::{
-    AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey,
-};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use zeroize::Zeroizing;
 

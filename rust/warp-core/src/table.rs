@@ -34,16 +34,12 @@ impl EntryTable {
     ///
     /// [`Error::Format`]: crate::Error::Format
     pub fn from_columns(columns: &ColumnSource<'_>) -> Result<Self> {
-        Ok(Self {
-            entries: parse_columns(columns)?,
-        })
+        Ok(Self { entries: parse_columns(columns)? })
     }
 
     /// Index of the entry with exactly this path.
     pub fn find(&self, path: &[u8]) -> Option<usize> {
-        self.entries
-            .binary_search_by(|entry| compare_paths(&entry.path, path))
-            .ok()
+        self.entries.binary_search_by(|entry| compare_paths(&entry.path, path)).ok()
     }
 
     /// Indices of the entries that match, themselves or by a directory above them.
@@ -62,29 +58,20 @@ impl EntryTable {
     /// Number of regular files, further names not counted, and their logical bytes.
     pub fn totals(&self) -> (u64, u64) {
         let files = self.entries.iter().filter(|entry| entry.kind == Kind::File);
-        files.fold((0, 0), |(count, bytes), file| {
-            (count + 1, file.size.saturating_add(bytes))
-        })
+        files.fold((0, 0), |(count, bytes), file| (count + 1, file.size.saturating_add(bytes)))
     }
 
     /// Indices of the entries whose recipe touches any of the ordinal ranges `[first, end)`, sorted and disjoint.
     pub fn using(&self, fragments: &[(u64, u64)]) -> Vec<usize> {
         let touched = |first: u64, count: u64| {
             let next = fragments.partition_point(|(_, end)| *end <= first);
-            fragments
-                .get(next)
-                .is_some_and(|(start, _)| *start < first.saturating_add(count))
+            fragments.get(next).is_some_and(|(start, _)| *start < first.saturating_add(count))
         };
         self.indices(|entry| entry.runs.iter().any(|run| touched(run.first, run.count)))
     }
 
     fn indices(&self, mut wanted: impl FnMut(&Entry) -> bool) -> Vec<usize> {
-        self.entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| wanted(entry))
-            .map(|(index, _)| index)
-            .collect()
+        self.entries.iter().enumerate().filter(|(_, entry)| wanted(entry)).map(|(index, _)| index).collect()
     }
 }
 

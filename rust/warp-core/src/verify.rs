@@ -44,15 +44,10 @@ impl ChunkVerifier {
         threads: usize,
     ) -> Result<Self> {
         if keys.is_some() && !(index.is_complete() && index.has_ids()) {
-            return Err(Error::Parameter(
-                "index: a deep check needs its chunks and fragment ids".into(),
-            ));
+            return Err(Error::Parameter("index: a deep check needs its chunks and fragment ids".into()));
         }
         let shared = Arc::new(Shared::new(fd, index, keys));
-        let mut verifier = Self {
-            shared,
-            threads: Vec::new(),
-        };
+        let mut verifier = Self { shared, threads: Vec::new() };
         for _ in 0..threads.max(1) {
             verifier.start()?;
         }
@@ -61,11 +56,8 @@ impl ChunkVerifier {
 
     fn start(&mut self) -> Result<()> {
         let running = Running::new(&self.shared);
-        let thread = thread::Builder::new()
-            .name("warp-verify".into())
-            .spawn(move || running.check_all());
-        self.threads
-            .push(thread.map_err(|error| Error::io("start a thread", error))?);
+        let thread = thread::Builder::new().name("warp-verify".into()).spawn(move || running.check_all());
+        self.threads.push(thread.map_err(|error| Error::io("start a thread", error))?);
         Ok(())
     }
 
@@ -76,9 +68,7 @@ impl ChunkVerifier {
     pub fn poll(&self, timeout: Duration) -> Result<Progress> {
         let shared = &*self.shared;
         let running = lock(&shared.running);
-        let waited = shared
-            .idle
-            .wait_timeout_while(running, timeout, |running| *running > 0);
+        let waited = shared.idle.wait_timeout_while(running, timeout, |running| *running > 0);
         let (running, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if shared.stop.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
@@ -87,11 +77,7 @@ impl ChunkVerifier {
         if *running == 0 && chunks < shared.index.chunks() as u64 {
             return Err(Error::integrity("check: a thread failed"));
         }
-        Ok(Progress {
-            chunks,
-            bytes: shared.bytes.load(Ordering::Relaxed),
-            done: *running == 0,
-        })
+        Ok(Progress { chunks, bytes: shared.bytes.load(Ordering::Relaxed), done: *running == 0 })
     }
 
     /// The damaged chunks found since the last call, and what is wrong with each.
@@ -150,9 +136,7 @@ impl Shared {
 
     fn check(&self, reader: &mut ChunkReader, chunk: usize) -> Result<()> {
         let Some(keys) = &self.keys else {
-            return reader
-                .check(self.fd.as_fd(), &self.index, chunk)
-                .map(|_| ());
+            return reader.check(self.fd.as_fd(), &self.index, chunk).map(|_| ());
         };
         let mut rest = reader.read(self.fd.as_fd(), &self.index, keys, chunk)?;
         for (i, (length, id)) in self.index.fragments_of(chunk).enumerate() {
@@ -177,9 +161,7 @@ struct Running {
 impl Running {
     fn new(shared: &Arc<Shared>) -> Self {
         *lock(&shared.running) += 1;
-        Self {
-            shared: Arc::clone(shared),
-        }
+        Self { shared: Arc::clone(shared) }
     }
 
     fn check_all(&self) {
@@ -194,9 +176,7 @@ impl Running {
                 lock(&shared.damaged).push((chunk as u32, error.to_string()));
             }
             shared.chunks.fetch_add(1, Ordering::Relaxed);
-            shared
-                .bytes
-                .fetch_add(u64::from(record.stored), Ordering::Relaxed);
+            shared.bytes.fetch_add(u64::from(record.stored), Ordering::Relaxed);
         }
     }
 }

@@ -78,11 +78,7 @@ impl WalkEntry {
     }
 
     /// Read the extended attributes: from `file` if it is open already, else from where the object was found.
-    pub fn xattrs(
-        &self,
-        support: &XattrSupport,
-        file: Option<BorrowedFd<'_>>,
-    ) -> io::Result<Xattrs> {
+    pub fn xattrs(&self, support: &XattrSupport, file: Option<BorrowedFd<'_>>) -> io::Result<Xattrs> {
         if !support.supports(self.device) {
             return Ok(Xattrs::default());
         }
@@ -90,9 +86,8 @@ impl WalkEntry {
             return support.read(self.device, &XattrSource::Descriptor(file));
         }
         if self.entry.kind == Kind::Directory
-            && let Ok(directory) = self
-                .root
-                .open_quietly(&self.entry.path, OFlags::RDONLY | OFlags::DIRECTORY)
+            && let Ok(directory) =
+                self.root.open_quietly(&self.entry.path, OFlags::RDONLY | OFlags::DIRECTORY)
         {
             return support.read(self.device, &XattrSource::Descriptor(directory.as_fd()));
         }
@@ -122,10 +117,7 @@ pub struct WalkBatch {
 impl WalkBatch {
     /// Logical bytes of its regular files, further names not counted.
     pub fn size(&self) -> u64 {
-        let files = self
-            .entries
-            .iter()
-            .filter(|found| found.entry.kind == Kind::File);
+        let files = self.entries.iter().filter(|found| found.entry.kind == Kind::File);
         files.fold(0, |bytes, file| bytes.saturating_add(file.entry.size))
     }
 

@@ -19,16 +19,8 @@ use warp_core::pack::{ChunkColumns, Counters, Events, PackOptions, PackPipeline,
 use warp_core::seal;
 use warp_core::walk::{Root, WalkOptions, Walker};
 
-const FRAGMENT: Sizes = Sizes {
-    min: 4 << 10,
-    mean: 16 << 10,
-    max: 64 << 10,
-};
-const CHUNK: Sizes = Sizes {
-    min: 64 << 10,
-    mean: 128 << 10,
-    max: 256 << 10,
-};
+const FRAGMENT: Sizes = Sizes { min: 4 << 10, mean: 16 << 10, max: 64 << 10 };
+const CHUNK: Sizes = Sizes { min: 64 << 10, mean: 128 << 10, max: 256 << 10 };
 const KEY: [u8; 32] = [7; 32];
 
 /// A directory that is removed at the end of a test.
@@ -68,11 +60,7 @@ fn build_tree(root: &Path) {
     fs::create_dir_all(root.join("a/empty")).unwrap();
     for number in 0..300_u64 {
         let length = (number * number * 7) as usize % 40_000;
-        fs::write(
-            root.join(format!("a/small-{number}")),
-            pseudo_random(number % 250, length),
-        )
-        .unwrap();
+        fs::write(root.join(format!("a/small-{number}")), pseudo_random(number % 250, length)).unwrap();
     }
     fs::write(root.join("b-medium"), pseudo_random(1000, 900_000)).unwrap();
     let mut large = pseudo_random(2000, 13 << 20);
@@ -82,9 +70,7 @@ fn build_tree(root: &Path) {
     fs::write(root.join("e-text"), "the same line again\n".repeat(90_000)).unwrap();
     let sparse = File::create(root.join("f-sparse")).unwrap();
     sparse.set_len(40 << 20).unwrap();
-    sparse
-        .write_all_at(&pseudo_random(3000, 300_000), 9 << 20)
-        .unwrap();
+    sparse.write_all_at(&pseudo_random(3000, 300_000), 9 << 20).unwrap();
     sparse.write_all_at(b"end", (40 << 20) - 3).unwrap();
     std::os::unix::fs::symlink("nowhere", root.join("g-link")).unwrap();
     fs::hard_link(root.join("b-medium"), root.join("h-hard")).unwrap();
@@ -97,22 +83,8 @@ fn keys() -> Arc<ScopeKeys> {
 fn options(threads: usize) -> PackOptions {
     let keys = keys();
     let cutter = Cutter::new(Algorithm::Buzhash64, FRAGMENT, keys.cutter_key()).unwrap();
-    let policy = Policy {
-        rows: vec![PolicyRow {
-            entropy_below: 7.9,
-            codec: Codec::Zstd,
-            level: 1,
-        }],
-    };
-    PackOptions {
-        keys,
-        cutter,
-        chunk: CHUNK,
-        policy,
-        threads,
-        memory: 64 << 20,
-        verify: true,
-    }
+    let policy = Policy { rows: vec![PolicyRow { entropy_below: 7.9, codec: Codec::Zstd, level: 1 }] };
+    PackOptions { keys, cutter, chunk: CHUNK, policy, threads, memory: 64 << 20, verify: true }
 }
 
 fn pipeline(threads: usize, archive: &Path, index: &Arc<Mutex<FragmentIndex>>) -> PackPipeline {
@@ -121,10 +93,7 @@ fn pipeline(threads: usize, archive: &Path, index: &Arc<Mutex<FragmentIndex>>) -
 }
 
 fn new_index() -> Arc<Mutex<FragmentIndex>> {
-    Arc::new(Mutex::new(FragmentIndex::new(
-        1 << 20,
-        std::env::temp_dir(),
-    )))
+    Arc::new(Mutex::new(FragmentIndex::new(1 << 20, std::env::temp_dir())))
 }
 
 /// Polls to the end.
@@ -143,12 +112,7 @@ fn take(events: Events, packed: &mut Packed) -> bool {
     to.dp.extend(from.dp);
     to.fragment_length.extend(from.fragment_length);
     to.fragment_id.extend(from.fragment_id);
-    packed.entries.extend(
-        events
-            .tables
-            .into_iter()
-            .flat_map(|table| table.entries.clone()),
-    );
+    packed.entries.extend(events.tables.into_iter().flat_map(|table| table.entries.clone()));
     packed.problems.extend(events.problems);
     packed.counters = events.counters;
     events.done
@@ -157,18 +121,10 @@ fn take(events: Events, packed: &mut Packed) -> bool {
 fn pack(root: &Path, threads: usize, archive: &Path) -> Packed {
     let index = new_index();
     let pipeline = pipeline(threads, archive, &index);
-    let roots = vec![Root {
-        stored: Vec::new(),
-        path: root.to_owned(),
-    }];
+    let roots = vec![Root { stored: Vec::new(), path: root.to_owned() }];
     let excludes = Matcher::new(&[]).unwrap();
-    let options = WalkOptions {
-        roots,
-        excludes,
-        exclude_caches: false,
-        one_file_system: false,
-        skip: Vec::new(),
-    };
+    let options =
+        WalkOptions { roots, excludes, exclude_caches: false, one_file_system: false, skip: Vec::new() };
     let mut walker = Walker::new(options).unwrap();
     let mut packed = Packed::default();
     while let Some(batch) = walker.next(64).unwrap() {
@@ -187,30 +143,18 @@ fn pack(root: &Path, threads: usize, archive: &Path) -> Packed {
 /// All fragments, by opening every chunk.
 fn fragments(packed: &Packed) -> Vec<Vec<u8>> {
     let keys = keys();
-    let word =
-        |column: &[u8], i: usize| u32::from_le_bytes(column[4 * i..4 * i + 4].try_into().unwrap());
+    let word = |column: &[u8], i: usize| u32::from_le_bytes(column[4 * i..4 * i + 4].try_into().unwrap());
     let mut decoder = Decoder::new();
     let mut raw = Vec::new();
     let mut out = Vec::new();
     for chunk in 0..packed.chunks.codec.len() {
-        let start = u64::from_le_bytes(
-            packed.chunks.offset[8 * chunk..8 * chunk + 8]
-                .try_into()
-                .unwrap(),
-        ) as usize;
-        let mut stored =
-            packed.archive[start..start + word(&packed.chunks.stored, chunk) as usize].to_vec();
-        assert_eq!(
-            digest::hash(&stored),
-            packed.chunks.cid[32 * chunk..32 * chunk + 32]
-        );
-        let dp = packed.chunks.dp[32 * chunk..32 * chunk + 32]
-            .try_into()
-            .unwrap();
+        let start =
+            u64::from_le_bytes(packed.chunks.offset[8 * chunk..8 * chunk + 8].try_into().unwrap()) as usize;
+        let mut stored = packed.archive[start..start + word(&packed.chunks.stored, chunk) as usize].to_vec();
+        assert_eq!(digest::hash(&stored), packed.chunks.cid[32 * chunk..32 * chunk + 32]);
+        let dp = packed.chunks.dp[32 * chunk..32 * chunk + 32].try_into().unwrap();
         let payload = seal::open_in_place(&keys, ObjectKind::Chunk, &dp, &mut stored).unwrap();
-        decoder
-            .decode(payload, CHUNK.max as usize, &mut raw)
-            .unwrap();
+        decoder.decode(payload, CHUNK.max as usize, &mut raw).unwrap();
         assert_eq!(raw.len(), word(&packed.chunks.raw, chunk) as usize);
         let mut at = 0;
         for _ in 0..word(&packed.chunks.fragments, chunk) {
@@ -258,33 +202,17 @@ fn every_file_can_be_read_back_from_the_chunks() {
     assert_eq!(packed.problems, []);
     let fragments = fragments(&packed);
     let mut files = 0;
-    for entry in packed
-        .entries
-        .iter()
-        .filter(|entry| entry.kind == Kind::File)
-    {
+    for entry in packed.entries.iter().filter(|entry| entry.kind == Kind::File) {
         let path = root.join(std::str::from_utf8(&entry.path).unwrap());
-        assert!(
-            content(entry, &fragments) == fs::read(&path).unwrap(),
-            "{}",
-            path.display()
-        );
+        assert!(content(entry, &fragments) == fs::read(&path).unwrap(), "{}", path.display());
         files += 1;
     }
     assert_eq!(files, 305);
     assert_eq!(packed.counters.files, files);
-    let sparse = packed
-        .entries
-        .iter()
-        .find(|entry| entry.path == b"f-sparse")
-        .unwrap();
+    let sparse = packed.entries.iter().find(|entry| entry.path == b"f-sparse").unwrap();
     assert_eq!(sparse.flags & FLAG_SPARSE, FLAG_SPARSE);
     // The edited copy shares nearly all its fragments.
-    assert!(
-        packed.counters.bytes_duplicate > 12 << 20,
-        "{:?}",
-        packed.counters
-    );
+    assert!(packed.counters.bytes_duplicate > 12 << 20, "{:?}", packed.counters);
 }
 
 #[test]
@@ -311,18 +239,10 @@ fn a_held_pipeline_reports_only_what_is_written() {
     let index = new_index();
     let archive = scratch.0.join("archive");
     let pipeline = pipeline(2, &archive, &index);
-    let roots = vec![Root {
-        stored: Vec::new(),
-        path: root,
-    }];
+    let roots = vec![Root { stored: Vec::new(), path: root }];
     let excludes = Matcher::new(&[]).unwrap();
-    let options = WalkOptions {
-        roots,
-        excludes,
-        exclude_caches: false,
-        one_file_system: false,
-        skip: Vec::new(),
-    };
+    let options =
+        WalkOptions { roots, excludes, exclude_caches: false, one_file_system: false, skip: Vec::new() };
     let mut walker = Walker::new(options).unwrap();
     let mut packed = Packed::default();
     while let Some(batch) = walker.next(64).unwrap() {
@@ -334,15 +254,8 @@ fn a_held_pipeline_reports_only_what_is_written() {
         let partial = held.partial.clone();
         take(held, &mut packed);
         let fragments = packed.chunks.fragment_length.len() / 4;
-        let known = packed
-            .entries
-            .iter()
-            .chain(partial.iter().flat_map(|table| &table.entries));
-        assert!(
-            known
-                .flat_map(|entry| &entry.runs)
-                .all(|run| run.first + run.count <= fragments as u64)
-        );
+        let known = packed.entries.iter().chain(partial.iter().flat_map(|table| &table.entries));
+        assert!(known.flat_map(|entry| &entry.runs).all(|run| run.first + run.count <= fragments as u64));
         let at = pipeline.emit(b"metadata between two chunks").unwrap();
         assert_eq!(pipeline.offset(), at + 27);
         pipeline.release();
@@ -366,11 +279,7 @@ fn a_stream_is_packed_like_the_file_it_came_from() {
         let feeder = std::thread::spawn(move || writer.write_all(&data).unwrap());
         let index = new_index();
         let pipeline = pipeline(2, &scratch.0.join("archive"), &index);
-        let entry = Entry {
-            runs: Vec::new(),
-            size: 0,
-            ..from_file.entries[1].clone()
-        };
+        let entry = Entry { runs: Vec::new(), size: 0, ..from_file.entries[1].clone() };
         pipeline.submit_stream(reader.into(), entry).unwrap();
         pipeline.finish();
         let mut from_stream = Packed::default();
@@ -389,18 +298,10 @@ fn a_full_disk_is_an_error_and_stops_all_threads() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let index = new_index();
     let pipeline = PackPipeline::new(options(2), full.into(), 0, index).unwrap();
-    let roots = vec![Root {
-        stored: Vec::new(),
-        path: scratch.0.clone(),
-    }];
+    let roots = vec![Root { stored: Vec::new(), path: scratch.0.clone() }];
     let excludes = Matcher::new(&[]).unwrap();
-    let options = WalkOptions {
-        roots,
-        excludes,
-        exclude_caches: false,
-        one_file_system: false,
-        skip: Vec::new(),
-    };
+    let options =
+        WalkOptions { roots, excludes, exclude_caches: false, one_file_system: false, skip: Vec::new() };
     let mut walker = Walker::new(options).unwrap();
     pipeline.submit(walker.next(10).unwrap().unwrap()).unwrap();
     pipeline.finish();

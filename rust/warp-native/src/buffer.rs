@@ -23,19 +23,14 @@ impl Bytes {
     /// Its content as an array of exactly `N` bytes; `what` names the argument in the error.
     pub fn as_array<const N: usize>(&self, what: &str) -> PyResult<&[u8; N]> {
         let bytes = self.as_slice();
-        bytes
-            .try_into()
-            .map_err(|_| usage(format!("{what}: {} bytes instead of {N}", bytes.len())))
+        bytes.try_into().map_err(|_| usage(format!("{what}: {} bytes instead of {N}", bytes.len())))
     }
 
     /// Its content as arrays of `N` bytes each; `what` names the argument in the error.
     pub fn as_arrays<const N: usize>(&self, what: &str) -> PyResult<&[[u8; N]]> {
         match self.as_slice().as_chunks::<N>() {
             (arrays, []) => Ok(arrays),
-            _ => Err(usage(format!(
-                "{what}: {} bytes are no multiple of {N}",
-                self.as_slice().len()
-            ))),
+            _ => Err(usage(format!("{what}: {} bytes are no multiple of {N}", self.as_slice().len()))),
         }
     }
 }
@@ -45,10 +40,6 @@ impl<'py> FromPyObject<'_, 'py> for Bytes {
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let buffer = PyBuffer::<u8>::get(&object)?;
-        if buffer.is_c_contiguous() {
-            Ok(Self(buffer))
-        } else {
-            Err(usage("buffer: not contiguous"))
-        }
+        if buffer.is_c_contiguous() { Ok(Self(buffer)) } else { Err(usage("buffer: not contiguous")) }
     }
 }

@@ -92,7 +92,9 @@ impl ChunkIndex {
     }
 
     fn chunk_fragments(&self, chunk: usize) -> PyResult<(u64, u64)> {
-        self.ready()?.chunk_fragments(chunk).ok_or_else(|| usage(format!("chunk: there is no number {chunk}")))
+        self.ready()?
+            .chunk_fragments(chunk)
+            .ok_or_else(|| usage(format!("chunk: there is no number {chunk}")))
     }
 
     fn locate(&self, py: Python<'_>, first: u64, count: u64) -> PyResult<Vec<(u32, u32, u32)>> {
@@ -101,7 +103,13 @@ impl ChunkIndex {
         Ok(pieces.into_iter().map(|piece| (piece.chunk, piece.offset, piece.length)).collect())
     }
 
-    fn read<'py>(&self, py: Python<'py>, fd: i32, keys: &ScopeKeys, chunk: usize) -> PyResult<Bound<'py, PyBytes>> {
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        fd: i32,
+        keys: &ScopeKeys,
+        chunk: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let (index, keys, file) = (self.ready()?, Arc::clone(&keys.inner), duplicate(fd)?);
         let mut reader = ChunkReader::new();
         let raw = py.detach(|| reader.read(file.as_fd(), &index, &keys, chunk)).map_err(raise)?;

@@ -16,9 +16,7 @@ const EIO: i32 = 5;
 pub fn raise(error: Error) -> PyErr {
     let message = error.to_string();
     match error {
-        Error::Io { source, .. } => {
-            PyOSError::new_err((source.raw_os_error().unwrap_or(EIO), message))
-        }
+        Error::Io { source, .. } => PyOSError::new_err((source.raw_os_error().unwrap_or(EIO), message)),
         Error::Format(_) => FormatError::new_err(message),
         Error::Parameter(_) => UsageError::new_err(message),
         Error::Cancelled => CancelledError::new_err(message),

@@ -29,9 +29,7 @@ impl FragmentIndex {
     #[new]
     fn new(memory: usize, directory: Vec<u8>) -> Self {
         let directory = PathBuf::from(OsString::from_vec(directory));
-        Self {
-            inner: Arc::new(Mutex::new(dedup::FragmentIndex::new(memory, directory))),
-        }
+        Self { inner: Arc::new(Mutex::new(dedup::FragmentIndex::new(memory, directory))) }
     }
 
     fn __len__(&self, py: Python<'_>) -> usize {

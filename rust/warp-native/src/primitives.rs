@@ -58,19 +58,11 @@ fn blake3<'py>(
 
 /// Leaf hashes of chunks.
 #[pyfunction]
-fn merkle_leaves<'py>(
-    py: Python<'py>,
-    cids: Bytes,
-    stored_lengths: Bytes,
-) -> PyResult<Bound<'py, PyBytes>> {
+fn merkle_leaves<'py>(py: Python<'py>, cids: Bytes, stored_lengths: Bytes) -> PyResult<Bound<'py, PyBytes>> {
     let cids = cids.as_arrays::<32>("cids")?;
     let lengths = stored_lengths.as_arrays::<4>("stored lengths")?;
     if cids.len() != lengths.len() {
-        return Err(usage(format!(
-            "{} cids, but {} lengths",
-            cids.len(),
-            lengths.len()
-        )));
+        return Err(usage(format!("{} cids, but {} lengths", cids.len(), lengths.len())));
     }
     let leaf = |(cid, length): (_, &[u8; 4])| merkle::leaf_hash(cid, u32::from_le_bytes(*length));
     let leaves: Vec<_> = py.detach(|| cids.iter().zip(lengths).map(leaf).collect());
@@ -99,9 +91,7 @@ impl Frontier {
             Some(nodes) => nodes.as_arrays::<32>("nodes")?.to_vec(),
             None => Vec::new(),
         };
-        Ok(Self {
-            inner: merkle::Frontier::from_nodes(size, nodes).map_err(raise)?,
-        })
+        Ok(Self { inner: merkle::Frontier::from_nodes(size, nodes).map_err(raise)? })
     }
 
     #[getter]
@@ -141,14 +131,9 @@ impl ScopeKeys {
     #[new]
     #[pyo3(signature = (archive_key, suite))]
     fn new(archive_key: Option<Bytes>, suite: u8) -> PyResult<Self> {
-        let key = archive_key
-            .as_ref()
-            .map(|key| key.as_array("archive key"))
-            .transpose()?;
+        let key = archive_key.as_ref().map(|key| key.as_array("archive key")).transpose()?;
         let suite = Suite::try_from(suite).map_err(raise)?;
-        Ok(Self {
-            inner: Arc::new(keys::ScopeKeys::new(key, suite).map_err(raise)?),
-        })
+        Ok(Self { inner: Arc::new(keys::ScopeKeys::new(key, suite).map_err(raise)?) })
     }
 
     #[getter]
@@ -181,9 +166,8 @@ impl ScopeKeys {
         level: i32,
     ) -> PyResult<Sealed<'py>> {
         let raw = raw.as_slice();
-        let (stored, dp) = py
-            .detach(|| seal_object(&self.inner, kind, raw, (codec, level)))
-            .map_err(raise)?;
+        let (stored, dp) =
+            py.detach(|| seal_object(&self.inner, kind, raw, (codec, level))).map_err(raise)?;
         Ok((PyBytes::new(py, &stored), PyBytes::new(py, &dp)))
     }
 
@@ -200,9 +184,7 @@ impl ScopeKeys {
             Suite::Plain => &[0; 32],
             _ => dp.as_array("dp")?,
         };
-        let raw = py
-            .detach(|| open_object(&self.inner, kind, (stored, dp), max_raw))
-            .map_err(raise)?;
+        let raw = py.detach(|| open_object(&self.inner, kind, (stored, dp), max_raw)).map_err(raise)?;
         Ok(PyBytes::new(py, &raw))
     }
 
@@ -219,12 +201,7 @@ thread_local! {
     static CODECS: RefCell<(Encoder, Decoder)> = RefCell::new((Encoder::new(), Decoder::new()));
 }
 
-fn seal_object(
-    keys: &keys::ScopeKeys,
-    kind: u8,
-    raw: &[u8],
-    codec: (u8, i32),
-) -> Result<(Vec<u8>, Digest)> {
+fn seal_object(keys: &keys::ScopeKeys, kind: u8, raw: &[u8], codec: (u8, i32)) -> Result<(Vec<u8>, Digest)> {
     let kind = ObjectKind::try_from(kind)?;
     let (codec, level) = (Codec::try_from(codec.0)?, codec.1);
     let mut buffer = vec![0; seal::prefix_len(keys.suite())];
@@ -263,11 +240,7 @@ fn cut(
     let data = data.as_slice();
     let key = keys.inner.cutter_key();
     let cut = || -> Result<Vec<u64>> {
-        let cutter = Cutter::new(
-            Algorithm::try_from(algorithm)?,
-            Sizes { min, mean, max },
-            key,
-        )?;
+        let cutter = Cutter::new(Algorithm::try_from(algorithm)?, Sizes { min, mean, max }, key)?;
         let mut ends = Vec::new();
         cutter.cut_parallel(data, segment, threads, &mut ends)?;
         Ok(ends)
@@ -285,8 +258,7 @@ fn measure(
     seconds: f64,
 ) -> PyResult<(u64, f64)> {
     let data = data.as_slice();
-    py.detach(|| warp_core::measure::measure(primitive, data, threads, seconds))
-        .map_err(raise)
+    py.detach(|| warp_core::measure::measure(primitive, data, threads, seconds)).map_err(raise)
 }
 
 /// Seconds to open, stat, read and close files.

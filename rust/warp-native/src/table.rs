@@ -24,9 +24,7 @@ type PySet<'py> = Vec<[Bound<'py, PyBytes>; 2]>;
 impl EntryTable {
     /// A table made by the core.
     pub fn new(table: impl Into<Arc<table::EntryTable>>) -> Self {
-        Self {
-            inner: table.into(),
-        }
+        Self { inner: table.into() }
     }
 
     /// The entry of a table that has only one, given as columns.
@@ -46,19 +44,13 @@ impl EntryTable {
 
 fn parse(columns: &Bound<'_, PyDict>) -> PyResult<table::EntryTable> {
     let items: Vec<_> = columns.iter().collect();
-    let sets = items
-        .iter()
-        .map(|(_, value)| sets_of(value))
-        .collect::<PyResult<Vec<_>>>()?;
+    let sets = items.iter().map(|(_, value)| sets_of(value)).collect::<PyResult<Vec<_>>>()?;
     let mut source = Vec::with_capacity(items.len());
     for ((key, value), sets) in items.iter().zip(&sets) {
         let key = key.cast::<PyString>().map_err(|_| unfit("key"))?.to_str()?;
         source.push((key, column(value, sets)?));
     }
-    columns
-        .py()
-        .detach(|| table::EntryTable::from_columns(&source))
-        .map_err(raise)
+    columns.py().detach(|| table::EntryTable::from_columns(&source)).map_err(raise)
 }
 
 /// MessagePack readers give arrays as lists or as tuples.
@@ -71,9 +63,7 @@ fn sets_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Vec<PySet<'py>>> {
     if !is_array(value) {
         return Ok(Vec::new());
     }
-    value
-        .extract()
-        .map_err(|_| unfit("sets of extended attributes"))
+    value.extract().map_err(|_| unfit("sets of extended attributes"))
 }
 
 fn column<'a>(value: &'a Bound<'_, PyAny>, sets: &'a [PySet<'_>]) -> PyResult<ColumnRef<'a>> {
@@ -82,15 +72,9 @@ fn column<'a>(value: &'a Bound<'_, PyAny>, sets: &'a [PySet<'_>]) -> PyResult<Co
     }
     if is_array(value) {
         let pair = |[name, value]: &'a [Bound<'_, PyBytes>; 2]| (name.as_bytes(), value.as_bytes());
-        return Ok(ColumnRef::Sets(
-            sets.iter()
-                .map(|set| set.iter().map(pair).collect())
-                .collect(),
-        ));
+        return Ok(ColumnRef::Sets(sets.iter().map(|set| set.iter().map(pair).collect()).collect()));
     }
-    Ok(ColumnRef::Int(
-        value.extract().map_err(|_| unfit("type of a column"))?,
-    ))
+    Ok(ColumnRef::Int(value.extract().map_err(|_| unfit("type of a column"))?))
 }
 
 fn unfit(what: &str) -> PyErr {
@@ -131,16 +115,8 @@ impl EntryTable {
     fn entry<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyTuple>> {
         let entry = self.at(index)?;
         let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
-        let xattrs: Vec<_> = entry
-            .xattrs
-            .iter()
-            .map(|(name, value)| (bytes(name), bytes(value)))
-            .collect();
-        let runs: Vec<_> = entry
-            .runs
-            .iter()
-            .map(|run| (run.first, run.count))
-            .collect();
+        let xattrs: Vec<_> = entry.xattrs.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
+        let runs: Vec<_> = entry.runs.iter().map(|run| (run.first, run.count)).collect();
         let head = (
             bytes(&entry.path),
             entry.kind as u8,
@@ -153,13 +129,7 @@ impl EntryTable {
             entry.inode,
             entry.flags,
         );
-        let tail = (
-            bytes(&entry.link),
-            entry.rdev,
-            xattrs,
-            entry.extents.clone(),
-            runs,
-        );
+        let tail = (bytes(&entry.link), entry.rdev, xattrs, entry.extents.clone(), runs);
         let fields = head.into_pyobject(py)?.add(tail.into_pyobject(py)?)?;
         Ok(fields.cast_into()?)
     }
@@ -193,9 +163,7 @@ fn sets_to_python<'py>(
     let pair = |(name, value): &(Vec<u8>, Vec<u8>)| {
         PyList::new(py, [PyBytes::new(py, name), PyBytes::new(py, value)])
     };
-    sets.iter()
-        .map(|set| set.iter().map(pair).collect())
-        .collect()
+    sets.iter().map(|set| set.iter().map(pair).collect()).collect()
 }
 
 /// gitignore-style patterns.
@@ -209,9 +177,7 @@ pub struct Matcher {
 impl Matcher {
     #[new]
     fn new(patterns: Vec<String>) -> PyResult<Self> {
-        Ok(Self {
-            inner: matcher::Matcher::new(&patterns).map_err(raise)?,
-        })
+        Ok(Self { inner: matcher::Matcher::new(&patterns).map_err(raise)? })
     }
 
     fn matches(&self, path: &[u8], is_directory: bool) -> bool {

@@ -47,26 +47,15 @@ impl Walker {
         skip: Vec<(u64, u64)>,
     ) -> PyResult<Self> {
         let excludes = Matcher::new(&excludes).map_err(raise)?;
-        let root = |(stored, path)| Root {
-            stored,
-            path: OsString::from_vec(path).into(),
-        };
+        let root = |(stored, path)| Root { stored, path: OsString::from_vec(path).into() };
         let roots = roots.into_iter().map(root).collect();
-        let options = WalkOptions {
-            roots,
-            excludes,
-            exclude_caches,
-            one_file_system,
-            skip,
-        };
+        let options = WalkOptions { roots, excludes, exclude_caches, one_file_system, skip };
         let walker = py.detach(|| walk::Walker::new(options)).map_err(raise)?;
         Ok(Self(Mutex::new(walker)))
     }
 
     fn next(&self, py: Python<'_>, max_entries: usize) -> PyResult<Option<WalkBatch>> {
-        let batch = py
-            .detach(|| lock(&self.0).next(max_entries))
-            .map_err(raise)?;
+        let batch = py.detach(|| lock(&self.0).next(max_entries)).map_err(raise)?;
         Ok(batch.map(WalkBatch::new))
     }
 
@@ -81,17 +70,8 @@ impl Walker {
 
 impl WalkBatch {
     fn new(batch: walk::WalkBatch) -> Self {
-        let (length, size, last_path) = (
-            batch.entries.len(),
-            batch.size(),
-            batch.last_path().to_vec(),
-        );
-        Self {
-            entries: Mutex::new(Some(batch)),
-            length,
-            size,
-            last_path,
-        }
+        let (length, size, last_path) = (batch.entries.len(), batch.size(), batch.last_path().to_vec());
+        Self { entries: Mutex::new(Some(batch)), length, size, last_path }
     }
 
     /// The entries themselves, to whoever asks first.
@@ -101,10 +81,7 @@ impl WalkBatch {
 
     fn with<T>(&self, work: impl FnOnce(&mut walk::WalkBatch) -> T) -> PyResult<T> {
         let mut entries = lock(&self.entries);
-        entries
-            .as_mut()
-            .map(work)
-            .ok_or_else(|| usage("batch: a pipeline has its entries already"))
+        entries.as_mut().map(work).ok_or_else(|| usage("batch: a pipeline has its entries already"))
     }
 }
 

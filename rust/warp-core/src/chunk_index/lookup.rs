@@ -44,15 +44,10 @@ impl ChunkIndex {
         let near = fragment >= cursor.fragment && next.is_some_and(|next| fragment < *next);
         if !near {
             let chunk = self.fragments_before.partition_point(|n| *n <= fragment) - 1;
-            *cursor = Cursor {
-                chunk,
-                fragment: self.fragments_before[chunk],
-                offset: self.raw_before[chunk],
-            };
+            *cursor =
+                Cursor { chunk, fragment: self.fragments_before[chunk], offset: self.raw_before[chunk] };
         }
-        let between = self
-            .lengths
-            .get(cursor.fragment as usize..fragment as usize);
+        let between = self.lengths.get(cursor.fragment as usize..fragment as usize);
         let skipped = between.unwrap_or_default().iter().copied().map(u64::from);
         cursor.offset += skipped.sum::<u64>();
         cursor.fragment = fragment;
@@ -65,17 +60,16 @@ impl ChunkIndex {
         let first = self.raw_before.partition_point(|n| *n <= start);
         let chunks = self.raw_before.get(first.saturating_sub(1)..);
         let bounds = chunks.unwrap_or_default().windows(2);
-        bounds
-            .enumerate()
-            .take_while(move |(_, bounds)| bounds[0] < end && start < end)
-            .map(move |(i, bounds)| {
+        bounds.enumerate().take_while(move |(_, bounds)| bounds[0] < end && start < end).map(
+            move |(i, bounds)| {
                 let from = start.max(bounds[0]);
                 Piece {
                     chunk: (first - 1 + i) as u32,
                     offset: (from - bounds[0]) as u32,
                     length: (end.min(bounds[1]) - from) as u32,
                 }
-            })
+            },
+        )
     }
 
     /// The pieces of a run of fragments.

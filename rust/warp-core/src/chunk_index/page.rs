@@ -19,11 +19,7 @@ impl<'a> Page<'a> {
         let (header, rest) = header.ok_or_else(|| Error::format(format!("{name}: length")))?;
         let [a, b] = [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|i| header[at + i])));
         let count = b & 0xffff_ffff;
-        let page = Self {
-            name,
-            count: count as usize,
-            rest,
-        };
+        let page = Self { name, count: count as usize, rest };
         // A page after one that is not full would be out of place.
         if b >> 32 != 0 || a != records as u64 || !a.is_multiple_of(PAGE_RECORDS) {
             return Err(page.malformed("position"));
@@ -36,10 +32,8 @@ impl<'a> Page<'a> {
 
     /// The next column, of `N` bytes a record.
     pub fn column<const N: usize>(&mut self) -> Result<&'a [[u8; N]]> {
-        let (column, rest) = self
-            .rest
-            .split_at_checked(self.count * N)
-            .ok_or_else(|| self.malformed("length"))?;
+        let (column, rest) =
+            self.rest.split_at_checked(self.count * N).ok_or_else(|| self.malformed("length"))?;
         self.rest = rest;
         Ok(column.as_chunks::<N>().0)
     }

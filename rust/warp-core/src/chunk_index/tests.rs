@@ -19,10 +19,7 @@ fn builder(suite: Suite, chunks: &[Vec<usize>]) -> Builder {
 }
 
 fn small() -> Builder {
-    builder(
-        Suite::ChaCha20Poly1305,
-        &[vec![3, 5], vec![7], vec![1, 1, 9]],
-    )
+    builder(Suite::ChaCha20Poly1305, &[vec![3, 5], vec![7], vec![1, 1, 9]])
 }
 
 /// Whether an index of these pages can be finished.
@@ -38,11 +35,7 @@ fn oracle(chunks: &[Vec<usize>]) -> Vec<Piece> {
         let mut offset = 0;
         for length in lengths {
             let (chunk, length) = (chunk as u32, *length as u32);
-            pieces.push(Piece {
-                chunk,
-                offset,
-                length,
-            });
+            pieces.push(Piece { chunk, offset, length });
             offset += length;
         }
     }
@@ -119,18 +112,12 @@ proptest! {
 fn what_it_counts_is_what_was_added() {
     let built = small().build();
     let index = &built.index;
-    assert_eq!(
-        (index.chunks(), index.fragments(), index.raw_total()),
-        (3, 6, 26)
-    );
+    assert_eq!((index.chunks(), index.fragments(), index.raw_total()), (3, 6, 26));
     assert_eq!(index.chunk_fragments(2), Some((3, 6)));
     assert_eq!(index.chunk_fragments(3), None);
     let lengths: Vec<u32> = index.fragments_of(2).map(|(length, _)| length).collect();
     assert_eq!(lengths, [1, 1, 9]);
-    let leaf = leaf_hash(
-        index.record(1).unwrap().cid,
-        index.record(1).unwrap().stored,
-    );
+    let leaf = leaf_hash(index.record(1).unwrap().cid, index.record(1).unwrap().stored);
     assert_eq!(index.leaves()[1], leaf);
 }
 
@@ -141,22 +128,13 @@ fn pages_of_a_full_kind_follow_each_other() {
     assert_eq!(pages.locators.len(), 2);
     assert!(accepts(&pages, u64::MAX));
     let mut index = ChunkIndex::new(true, CHUNK_MAX).unwrap();
-    assert!(
-        index.add_locators(&pages.locators[1]).is_err(),
-        "the second page first"
-    );
+    assert!(index.add_locators(&pages.locators[1]).is_err(), "the second page first");
     index.add_locators(&pages.locators[0]).unwrap();
-    assert!(
-        index.add_locators(&pages.locators[0]).is_err(),
-        "the first page twice"
-    );
+    assert!(index.add_locators(&pages.locators[0]).is_err(), "the first page twice");
     index.add_locators(&pages.locators[1]).unwrap();
     let mut third = pages.locators[1].clone();
     third[..8].copy_from_slice(&5000_u64.to_le_bytes());
-    assert!(
-        index.add_locators(&third).is_err(),
-        "a page after a partial one"
-    );
+    assert!(index.add_locators(&third).is_err(), "a page after a partial one");
 }
 
 #[test]
@@ -183,9 +161,7 @@ fn columns_that_contradict_each_other_are_refused() {
         ("endless", |b| b.locators[2].0 = u64::MAX - 3),
         ("too short for a chunk", |b| b.locators[2].1 = 72),
         ("longer than its raw bytes allow", |b| b.locators[2].1 += 1),
-        ("longer than any chunk", |b| {
-            b.locators[2].1 = CHUNK_MAX + 73
-        }),
+        ("longer than any chunk", |b| b.locators[2].1 = CHUNK_MAX + 73),
         ("raw length", |b| b.chunks[1].0 += 1),
         ("no fragment", |b| b.chunks[1].1 = 0),
         ("number of fragments", |b| b.chunks[1].1 += 1),
@@ -215,10 +191,7 @@ fn a_missing_page_is_noticed() {
         accepts(&pages, end)
     };
     assert!(!pages(false, true, true) && !pages(true, false, true) && !pages(true, true, false));
-    assert!(
-        pages(true, false, false),
-        "locators alone serve checks without keys"
-    );
+    assert!(pages(true, false, false), "locators alone serve checks without keys");
 }
 
 #[test]

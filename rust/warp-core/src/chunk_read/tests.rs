@@ -80,9 +80,6 @@ fn a_payload_that_is_not_as_indexed_is_refused() {
         builder.fragment(&[b'a'; 500]);
         builder.close(Codec::Zstd);
         lie(&mut builder);
-        assert!(matches!(
-            read(&builder.build(), 0),
-            Err(Error::Integrity(_))
-        ));
+        assert!(matches!(read(&builder.build(), 0), Err(Error::Integrity(_))));
     }
 }

@@ -25,9 +25,7 @@ impl Default for Decoder {
 impl Decoder {
     /// A decoder.
     pub fn new() -> Self {
-        Self {
-            zstd: DCtx::create(),
-        }
+        Self { zstd: DCtx::create() }
     }
 
     /// Replaces the content of `out` by the raw bytes of `payload`, at most `max_raw`; returns its codec.
@@ -92,11 +90,7 @@ impl<'a> Header<'a> {
         }
         let raw = usize::try_from(raw).ok().filter(|&raw| raw <= max_raw);
         let raw = raw.ok_or_else(|| Error::format("payload: raw length"))?;
-        Ok(Self {
-            codec: Codec::try_from(*codec)?,
-            raw,
-            stored,
-        })
+        Ok(Self { codec: Codec::try_from(*codec)?, raw, stored })
     }
 }
 
@@ -139,11 +133,7 @@ fn decode_lz4_blocks(stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<()>
             _ => return Err(malformed()),
         }
     }
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(malformed())
-    }
+    if rest.is_empty() { Ok(()) } else { Err(malformed()) }
 }
 
 /// Fills `block` exactly from one LZ4 block.

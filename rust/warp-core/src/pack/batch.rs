@@ -19,11 +19,7 @@ pub(super) struct BatchJob {
 }
 
 pub(super) fn read(shared: &Arc<Shared>, job: BatchJob) {
-    let mut out = Message {
-        buffer: shared.buffers.take(),
-        last: true,
-        ..Message::default()
-    };
+    let mut out = Message { buffer: shared.buffers.take(), last: true, ..Message::default() };
     out.items.reserve(2 * job.entries.len());
     out.buffer.reserve(job.bytes as usize + 1);
     for item in job.entries {
@@ -45,21 +41,13 @@ pub(super) fn problem(path: Vec<u8>, what: &str, error: &io::Error) -> Problem {
         Some(_) => what.into(),
         None => format!("{what}: {error}"),
     };
-    Problem {
-        path,
-        what,
-        errno: error.raw_os_error().unwrap_or(5),
-    }
+    Problem { path, what, errno: error.raw_os_error().unwrap_or(5) }
 }
 
 /// The problem that is noted for a file that changed while it was read.
 pub(super) fn changed(path: &[u8]) -> Problem {
     let what = "changed while it was read, twice: its content may be of two states".into();
-    Problem {
-        path: path.to_vec(),
-        what,
-        errno: 0,
-    }
+    Problem { path: path.to_vec(), what, errno: 0 }
 }
 
 fn read_entry(shared: &Shared, mut item: WalkEntry, out: &mut Message) -> io::Result<()> {
@@ -121,11 +109,7 @@ fn cut(shared: &Shared, start: usize, out: &mut Message) {
         let fragment = data.get(from..end).unwrap_or_default();
         let id = shared.options.keys.fragment_id(fragment);
         let bytes = Bytes::Own(start + from..start + end);
-        out.items.push(Item::Fragment {
-            id,
-            length: fragment.len() as u32,
-            bytes,
-        });
+        out.items.push(Item::Fragment { id, length: fragment.len() as u32, bytes });
         from = end;
     }
 }
@@ -192,12 +176,7 @@ pub(super) fn find_extents(file: &OwnedFd, item: &mut WalkEntry) -> io::Result<b
 }
 
 /// Appends up to `length` bytes from `offset`; fewer if the file ends before.
-pub(super) fn read_range(
-    file: &OwnedFd,
-    offset: u64,
-    length: u64,
-    buffer: &mut Vec<u8>,
-) -> io::Result<()> {
+pub(super) fn read_range(file: &OwnedFd, offset: u64, length: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
     let start = buffer.len();
     buffer.resize(start + length as usize, 0);
     let mut done = 0;
@@ -216,9 +195,7 @@ pub(super) fn read_range(
 
 /// Whether the file still is what the entry says.
 pub(super) fn same(entry: &Entry, stat: &rustix::fs::Stat) -> bool {
-    entry.size == stat.st_size as u64
-        && entry.mtime == modified(stat)
-        && entry.ctime == status_changed(stat)
+    entry.size == stat.st_size as u64 && entry.mtime == modified(stat) && entry.ctime == status_changed(stat)
 }
 
 /// Takes what may have changed since the walk. Something else in the file's place is an error.
@@ -237,17 +214,11 @@ pub(super) fn take_stat(item: &mut WalkEntry, stat: &rustix::fs::Stat) -> io::Re
 }
 
 fn modified(stat: &rustix::fs::Stat) -> Timestamp {
-    Timestamp {
-        seconds: stat.st_mtime,
-        nanos: stat.st_mtime_nsec as u32,
-    }
+    Timestamp { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 }
 }
 
 fn status_changed(stat: &rustix::fs::Stat) -> Timestamp {
-    Timestamp {
-        seconds: stat.st_ctime,
-        nanos: stat.st_ctime_nsec as u32,
-    }
+    Timestamp { seconds: stat.st_ctime, nanos: stat.st_ctime_nsec as u32 }
 }
 
 /// Makes the extents of a file that shrank agree with the `read` bytes that were there.

@@ -39,11 +39,7 @@ pub(super) struct ChunkEncoder {
 
 impl ChunkEncoder {
     pub fn new() -> Self {
-        Self {
-            encoder: Encoder::new(),
-            decoder: Decoder::new(),
-            decoded: Vec::new(),
-        }
+        Self { encoder: Encoder::new(), decoder: Decoder::new(), decoded: Vec::new() }
     }
 
     pub fn encode(&mut self, shared: &Shared, chunk: ChunkJob) -> Result<EncodedChunk> {
@@ -51,9 +47,7 @@ impl ChunkEncoder {
         let prefix = seal::prefix_len(options.keys.suite());
         let mut stored = shared.buffers.take();
         stored.resize(prefix, 0);
-        let codec = self
-            .encoder
-            .encode(&chunk.raw, &options.policy, &mut stored)?;
+        let codec = self.encoder.encode(&chunk.raw, &options.policy, &mut stored)?;
         if options.verify {
             self.compare(stored.get(prefix..).unwrap_or_default(), &chunk.raw)?;
         }
@@ -62,16 +56,7 @@ impl ChunkEncoder {
         let raw = chunk.raw.len() as u32;
         shared.buffers.give(chunk.raw);
         let (ordinal, lengths, ids) = (chunk.ordinal, chunk.lengths, chunk.ids);
-        Ok(EncodedChunk {
-            ordinal,
-            stored,
-            cid,
-            dp,
-            raw,
-            codec,
-            lengths,
-            ids,
-        })
+        Ok(EncodedChunk { ordinal, stored, cid, dp, raw, codec, lengths, ids })
     }
 
     /// A compressor that wrote what it can't read back would only be noticed at the restore.
@@ -80,9 +65,7 @@ impl ChunkEncoder {
         if self.decoded == raw {
             Ok(())
         } else {
-            Err(Error::integrity(
-                "chunk: its compressed form decodes to other bytes (bad memory or codec?)",
-            ))
+            Err(Error::integrity("chunk: its compressed form decodes to other bytes (bad memory or codec?)"))
         }
     }
 }

@@ -50,12 +50,10 @@ pub struct ChunkColumns {
 impl ChunkColumns {
     fn push(&mut self, chunk: &EncodedChunk, offset: u64) {
         self.offset.extend_from_slice(&offset.to_le_bytes());
-        self.stored
-            .extend_from_slice(&(chunk.stored.len() as u32).to_le_bytes());
+        self.stored.extend_from_slice(&(chunk.stored.len() as u32).to_le_bytes());
         self.cid.extend_from_slice(&chunk.cid);
         self.raw.extend_from_slice(&chunk.raw.to_le_bytes());
-        self.fragments
-            .extend_from_slice(&((chunk.lengths.len() / 4) as u32).to_le_bytes());
+        self.fragments.extend_from_slice(&((chunk.lengths.len() / 4) as u32).to_le_bytes());
         self.codec.push(chunk.codec as u8);
         self.dp.extend_from_slice(&chunk.dp);
         self.fragment_length.extend_from_slice(&chunk.lengths);
@@ -188,9 +186,7 @@ impl EventLog {
     pub fn take_held(&mut self) -> Events {
         let mut events = self.take(false);
         if let Some(page) = self.page.as_ref().filter(|page| !page.open().is_empty()) {
-            events.partial = Some(EntryTable {
-                entries: page.open().to_vec(),
-            });
+            events.partial = Some(EntryTable { entries: page.open().to_vec() });
         }
         events
     }

@@ -48,23 +48,13 @@ struct Progress {
 }
 
 enum Source {
-    File {
-        item: Box<WalkEntry>,
-        descriptor: Option<Arc<OwnedFd>>,
-    },
+    File { item: Box<WalkEntry>, descriptor: Option<Arc<OwnedFd>> },
     Stream(Box<Entry>),
 }
 
 impl LargeFile {
     pub fn new(sequence: u64, item: WalkEntry, shared: &Shared) -> Self {
-        Self::from_source(
-            sequence,
-            Source::File {
-                item: Box::new(item),
-                descriptor: None,
-            },
-            shared,
-        )
+        Self::from_source(sequence, Source::File { item: Box::new(item), descriptor: None }, shared)
     }
 
     pub fn from_stream(sequence: u64, entry: Entry, shared: &Shared) -> Self {
@@ -87,11 +77,7 @@ impl LargeFile {
             finished: false,
         };
         let cost = (shared.limits.segments * shared.limits.segment) as u64;
-        Self {
-            sequence,
-            cost,
-            progress: Mutex::new(progress),
-        }
+        Self { sequence, cost, progress: Mutex::new(progress) }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -113,11 +99,7 @@ impl LargeFile {
 
     fn queue_segments(self: &Arc<Self>, progress: &mut Progress, shared: &Shared) {
         let segment = shared.limits.segment as u64;
-        let Source::File {
-            descriptor: Some(_),
-            ..
-        } = &progress.source
-        else {
+        let Source::File { descriptor: Some(_), .. } = &progress.source else {
             return;
         };
         while !progress.finished
@@ -127,11 +109,7 @@ impl LargeFile {
             let index = progress.next_read;
             progress.next_read += 1;
             progress.in_flight += 1;
-            let job = Job::Segment {
-                file: Arc::clone(self),
-                attempt: progress.attempt,
-                index,
-            };
+            let job = Job::Segment { file: Arc::clone(self), attempt: progress.attempt, index };
             shared.queue_read((self.sequence, index), job);
         }
     }
@@ -139,11 +117,7 @@ impl LargeFile {
     /// What there is to read; None if that attempt is over.
     pub fn content(&self, attempt: u8) -> Option<Content> {
         let progress = self.progress();
-        let Source::File {
-            item,
-            descriptor: Some(descriptor),
-        } = &progress.source
-        else {
+        let Source::File { item, descriptor: Some(descriptor) } = &progress.source else {
             return None;
         };
         let current = !progress.finished && progress.attempt == attempt;
@@ -167,12 +141,7 @@ impl LargeFile {
         progress.finished = true;
         progress.open.clear();
         let items = vec![Item::Failed(problem)];
-        let message = Message {
-            items,
-            last: true,
-            cost: self.cost,
-            ..Message::default()
-        };
+        let message = Message { items, last: true, cost: self.cost, ..Message::default() };
         shared.deliver((self.sequence, progress.next_part), message);
     }
 }
@@ -221,22 +190,14 @@ fn start(shared: &Shared, progress: &mut Progress) -> io::Result<()> {
 fn finish_empty(shared: &Shared, file: &LargeFile, progress: &mut Progress) {
     progress.finished = true;
     let items = vec![Item::File(progress.entry())];
-    let message = Message {
-        items,
-        last: true,
-        cost: file.cost,
-        ..Message::default()
-    };
+    let message = Message { items, last: true, cost: file.cost, ..Message::default() };
     shared.deliver((file.sequence, progress.next_part), message);
 }
 
 /// Finds the candidates of a segment and hands on every fragment that is decided by now.
 pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment) {
     let (context, own) = segment.buffer.split_at(segment.context);
-    shared
-        .options
-        .cutter
-        .candidates(context, own, segment.base, &mut segment.candidates);
+    shared.options.cutter.candidates(context, own, segment.base, &mut segment.candidates);
     let mut progress = file.progress();
     if progress.finished || progress.attempt != segment.attempt {
         return;
@@ -251,11 +212,7 @@ pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment)
         let last = segment.last;
         let short = segment.short;
         let fragments = progress.resolve(segment);
-        let again = if last {
-            conclude(shared, &mut progress, short)
-        } else {
-            None
-        };
+        let again = if last { conclude(shared, &mut progress, short) } else { None };
         let job = HashJob {
             position: (file.sequence, progress.next_part),
             fragments,
@@ -280,11 +237,7 @@ pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment)
 /// The last segment is resolved: the entry, or a restart if the file changed for the first time.
 fn conclude(shared: &Shared, progress: &mut Progress, short: bool) -> Option<Item> {
     let read = progress.open_at;
-    if let Source::File {
-        item,
-        descriptor: Some(descriptor),
-    } = &mut progress.source
-    {
+    if let Source::File { item, descriptor: Some(descriptor) } = &mut progress.source {
         let now = rustix::fs::fstat(&**descriptor);
         let unchanged = !short && now.is_ok_and(|now| batch::same(&item.entry, &now));
         if !unchanged && progress.attempt == 1 && start(shared, progress).is_ok() {
@@ -331,10 +284,7 @@ impl Progress {
         if segment.last {
             self.resolver.finish(known, &mut ends);
         }
-        self.open.push((
-            Arc::clone(&segment.buffer),
-            segment.context..segment.buffer.len(),
-        ));
+        self.open.push((Arc::clone(&segment.buffer), segment.context..segment.buffer.len()));
         ends.iter().map(|&end| self.take_open(end)).collect()
     }
 
@@ -363,11 +313,5 @@ impl Progress {
 pub(super) fn feed(shared: &Shared, file: &Arc<LargeFile>, segment: Segment) {
     file.progress().in_flight += 1;
     let position = (file.sequence, segment.index);
-    shared.queue_read(
-        position,
-        Job::Scan {
-            file: Arc::clone(file),
-            segment,
-        },
-    );
+    shared.queue_read(position, Job::Scan { file: Arc::clone(file), segment });
 }

@@ -83,10 +83,7 @@ impl Limits {
         let threads = options.threads;
         Self {
             segment,
-            window: half.clamp(
-                2 * segment,
-                16 * segment.max(threads * BATCH_BYTES as usize),
-            ) as u64,
+            window: half.clamp(2 * segment, 16 * segment.max(threads * BATCH_BYTES as usize)) as u64,
             chunks: (half / per_chunk).clamp(threads + 1, 6 * threads + 4),
             segments: (half / segment).clamp(2, 2 * threads + 2),
         }
@@ -114,35 +111,21 @@ impl PackPipeline {
         }
         let threads = options.threads;
         let limits = Limits::new(&options);
-        let shared = Arc::new(Shared::new(
-            options,
-            limits,
-            output,
-            offset,
-            XattrSupport::default(),
-        ));
+        let shared = Arc::new(Shared::new(options, limits, output, offset, XattrSupport::default()));
         let mut handles = Vec::with_capacity(threads + 2);
         for number in 0..threads {
             handles.push(spawn(&shared, &format!("warp-worker-{number}"), work)?);
         }
-        handles.push(spawn(&shared, "warp-sequencer", move |shared| {
-            sequence::run(shared, &index)
-        })?);
+        handles.push(spawn(&shared, "warp-sequencer", move |shared| sequence::run(shared, &index))?);
         handles.push(spawn(&shared, "warp-writer", output::run)?);
-        Ok(Self {
-            shared,
-            threads: Mutex::new(handles),
-            waiting: Mutex::new(None),
-        })
+        Ok(Self { shared, threads: Mutex::new(handles), waiting: Mutex::new(None) })
     }
 
     /// Hands in the entries of `batch`; false if the window stayed full: call [`Self::submit_rest`] later.
     pub fn submit(&self, batch: WalkBatch) -> Result<bool> {
         let mut waiting = lock(&self.waiting);
         if waiting.is_some() {
-            return Err(Error::Parameter(
-                "batch: the one before is not taken yet".into(),
-            ));
+            return Err(Error::Parameter("batch: the one before is not taken yet".into()));
         }
         *waiting = Some(batch.entries.into_iter());
         drop(waiting);
@@ -174,9 +157,8 @@ impl PackPipeline {
 
     fn submit_large(&self, entry: WalkEntry) {
         let cost = (self.shared.limits.segments * self.shared.limits.segment) as u64;
-        self.shared.submit(cost, |sequence| {
-            Job::Open(Arc::new(LargeFile::new(sequence, entry, &self.shared)))
-        });
+        self.shared
+            .submit(cost, |sequence| Job::Open(Arc::new(LargeFile::new(sequence, entry, &self.shared))));
     }
 
     fn submit_group(&self, entries: &mut std::vec::IntoIter<WalkEntry>) {
@@ -192,13 +174,7 @@ impl PackPipeline {
             cost += size + ENTRY_COST;
             group.extend(entries.next());
         }
-        self.shared.submit(cost, |sequence| {
-            Job::Batch(BatchJob {
-                sequence,
-                entries: group,
-                bytes,
-            })
-        });
+        self.shared.submit(cost, |sequence| Job::Batch(BatchJob { sequence, entries: group, bytes }));
     }
 
     /// Hands in one file whose content is read from `input` to its end.
@@ -207,18 +183,12 @@ impl PackPipeline {
         let cost = (self.shared.limits.segments * self.shared.limits.segment) as u64;
         let mut file = None;
         self.shared.reserve(cost, |sequence| {
-            file = Some(Arc::new(LargeFile::from_stream(
-                sequence,
-                entry,
-                &self.shared,
-            )));
+            file = Some(Arc::new(LargeFile::from_stream(sequence, entry, &self.shared)));
         });
         let Some(file) = file else {
             return Err(Error::Cancelled);
         };
-        let handle = spawn(&self.shared, "warp-stream", move |shared| {
-            stream::run(shared, &file, &input)
-        })?;
+        let handle = spawn(&self.shared, "warp-stream", move |shared| stream::run(shared, &file, &input))?;
         lock(&self.threads).push(handle);
         Ok(())
     }
@@ -273,18 +243,12 @@ impl Drop for PackPipeline {
 
 /// Bytes that have to be read for an entry.
 fn content_bytes(item: &WalkEntry) -> u64 {
-    if item.reused || item.entry.kind != crate::entry::Kind::File {
-        0
-    } else {
-        item.entry.size
-    }
+    if item.reused || item.entry.kind != crate::entry::Kind::File { 0 } else { item.entry.size }
 }
 
 /// A mutex is only poisoned by a panic, which ends the pipeline anyway.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// A named thread whose panic fails the pipeline instead of hanging it.
@@ -320,11 +284,7 @@ fn work(shared: &Arc<Shared>) -> Result<()> {
             Job::Hash(job) => segment::hash(shared, job),
             Job::Batch(job) => batch::read(shared, job),
             Job::Open(file) => large::open(shared, &file),
-            Job::Segment {
-                file,
-                attempt,
-                index,
-            } => segment::read(shared, &file, attempt, index),
+            Job::Segment { file, attempt, index } => segment::read(shared, &file, attempt, index),
             Job::Scan { file, segment } => large::scan(shared, &file, segment),
         }
     }

@@ -108,19 +108,10 @@ pub(super) fn hash(shared: &Shared, job: HashJob) {
         }
         let mut id = [0; 24];
         hasher.finalize_xof().fill(&mut id);
-        items.push(Item::Fragment {
-            id,
-            length: length as u32,
-            bytes: Bytes::Pieces(pieces),
-        });
+        items.push(Item::Fragment { id, length: length as u32, bytes: Bytes::Pieces(pieces) });
     }
     items.extend(job.end);
-    let message = Message {
-        items,
-        last: job.last,
-        cost: job.cost,
-        source: Some(job.source),
-        ..Message::default()
-    };
+    let message =
+        Message { items, last: job.last, cost: job.cost, source: Some(job.source), ..Message::default() };
     shared.deliver(job.position, message);
 }

@@ -29,11 +29,7 @@ pub(super) enum Bytes {
 /// One step in walk order.
 pub(super) enum Item {
     /// The next fragment of the present file.
-    Fragment {
-        id: FragmentId,
-        length: u32,
-        bytes: Bytes,
-    },
+    Fragment { id: FragmentId, length: u32, bytes: Bytes },
     /// The present file is complete: it takes the fragments since the one before.
     File(Entry),
     /// An entry that is complete by itself, or whose recipe is known.
@@ -74,20 +70,10 @@ pub(super) fn run(shared: &Arc<Shared>, index: &Arc<Mutex<FragmentIndex>>) -> Re
     let mut packer = Packer::new(shared.options.chunk, index.len());
     let mut position = (0, 0);
     while let Some(message) = shared.next_message(position)? {
-        let Message {
-            items,
-            buffer,
-            last,
-            cost,
-            source,
-        } = message;
+        let Message { items, buffer, last, cost, source } = message;
         let delivered = packer.take(shared, &mut index, items, &buffer)?;
         shared.sequenced(delivered, if last { cost } else { 0 });
-        position = if last {
-            (position.0 + 1, 0)
-        } else {
-            (position.0, position.1 + 1)
-        };
+        position = if last { (position.0 + 1, 0) } else { (position.0, position.1 + 1) };
         shared.buffers.give(buffer);
         if let Some(file) = source {
             file.read_on(shared);
@@ -173,11 +159,7 @@ impl Packer {
     fn complete(&mut self, entry: Entry, out: &mut Delivered) {
         if entry.kind == Kind::Hardlink && self.failed.contains(&entry.link) {
             let what = "hard link to a file that could not be read".into();
-            out.problems.push(Problem {
-                path: entry.path,
-                what,
-                errno: 2,
-            });
+            out.problems.push(Problem { path: entry.path, what, errno: 2 });
             return;
         }
         if entry.kind == Kind::File {
@@ -188,10 +170,7 @@ impl Packer {
     }
 
     fn deliver(&mut self, entry: Entry, out: &mut Delivered) {
-        let in_open_chunk = entry
-            .runs
-            .iter()
-            .any(|run| run.first + run.count > self.first);
+        let in_open_chunk = entry.runs.iter().any(|run| run.first + run.count > self.first);
         self.needed = self.needed.max(self.ordinal + u64::from(in_open_chunk));
         out.entries.push((self.needed, entry));
     }
@@ -199,10 +178,7 @@ impl Packer {
     fn refer(&mut self, ordinal: u64) {
         match self.recipe.last_mut() {
             Some(run) if run.first + run.count == ordinal => run.count += 1,
-            _ => self.recipe.push(Run {
-                first: ordinal,
-                count: 1,
-            }),
+            _ => self.recipe.push(Run { first: ordinal, count: 1 }),
         }
     }
 
@@ -221,13 +197,10 @@ impl Packer {
             self.raw = shared.buffers.take();
         }
         match bytes {
-            Bytes::Own(range) => self
-                .raw
-                .extend_from_slice(own.get(range.clone()).unwrap_or_default()),
+            Bytes::Own(range) => self.raw.extend_from_slice(own.get(range.clone()).unwrap_or_default()),
             Bytes::Pieces(pieces) => {
                 for (buffer, range) in pieces {
-                    self.raw
-                        .extend_from_slice(buffer.get(range.clone()).unwrap_or_default());
+                    self.raw.extend_from_slice(buffer.get(range.clone()).unwrap_or_default());
                 }
             }
         }
@@ -243,13 +216,8 @@ impl Packer {
         if size < self.sizes.min as usize {
             return false;
         }
-        let length = self
-            .lengths
-            .last_chunk::<4>()
-            .map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        let draw = id
-            .first_chunk::<8>()
-            .map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let length = self.lengths.last_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let draw = id.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         u128::from(draw) * u128::from(self.sizes.mean - self.sizes.min) < u128::from(length) << 64
     }
 

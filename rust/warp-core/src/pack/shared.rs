@@ -26,15 +26,8 @@ pub(super) enum Job {
     Hash(HashJob),
     Batch(BatchJob),
     Open(Arc<LargeFile>),
-    Segment {
-        file: Arc<LargeFile>,
-        attempt: u8,
-        index: u64,
-    },
-    Scan {
-        file: Arc<LargeFile>,
-        segment: Segment,
-    },
+    Segment { file: Arc<LargeFile>, attempt: u8, index: u64 },
+    Scan { file: Arc<LargeFile>, segment: Segment },
 }
 
 #[derive(Default)]
@@ -169,10 +162,7 @@ impl Shared {
             if let Some((_, job)) = queues.read.pop_first() {
                 return Some(job);
             }
-            queues = self
-                .workers
-                .wait(queues)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues = self.workers.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 
@@ -210,10 +200,7 @@ impl Shared {
             if queues.input_finished && position == (queues.next_sequence, 0) {
                 return Ok(None);
             }
-            queues = self
-                .sequencer
-                .wait(queues)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues = self.sequencer.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 
@@ -222,10 +209,7 @@ impl Shared {
         let mut queues = self.queues();
         while queues.chunks >= self.limits.chunks {
             queues.running()?;
-            queues = self
-                .sequencer
-                .wait(queues)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues = self.sequencer.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         queues.running()?;
         queues.chunks += 1;
@@ -265,10 +249,7 @@ impl Shared {
                     return Ok(None);
                 }
             }
-            queues = self
-                .writer
-                .wait(queues)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues = self.writer.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 
@@ -382,11 +363,7 @@ impl Queues {
 
     /// For the pipeline's own threads.
     fn running(&self) -> Result<()> {
-        if self.stopped {
-            Err(Error::Cancelled)
-        } else {
-            Ok(())
-        }
+        if self.stopped { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// For the caller: the first failure is told once; later calls learn that the pipeline stopped.
@@ -399,15 +376,8 @@ impl Queues {
     }
 }
 
-fn wait<'a>(
-    condition: &Condvar,
-    guard: MutexGuard<'a, Queues>,
-    timeout: Duration,
-) -> MutexGuard<'a, Queues> {
-    condition
-        .wait_timeout(guard, timeout)
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .0
+fn wait<'a>(condition: &Condvar, guard: MutexGuard<'a, Queues>, timeout: Duration) -> MutexGuard<'a, Queues> {
+    condition.wait_timeout(guard, timeout).unwrap_or_else(std::sync::PoisonError::into_inner).0
 }
 
 /// Fails the pipeline if its thread unwinds, so that nobody waits for it for ever.
@@ -418,10 +388,7 @@ pub(super) struct PanicGuard<'a> {
 
 impl<'a> PanicGuard<'a> {
     pub fn new(shared: &'a Shared, thread: String) -> Self {
-        Self {
-            shared,
-            thread: Some(thread),
-        }
+        Self { shared, thread: Some(thread) }
     }
 
     pub fn disarm(mut self) {

@@ -19,10 +19,7 @@ pub(super) fn run(shared: &Arc<Shared>, file: &Arc<LargeFile>, input: &OwnedFd) 
         let before = buffer.len();
         read_full(input, size, &mut buffer)?;
         let read = buffer.len() - before;
-        context = buffer
-            .get(buffer.len().saturating_sub(CONTEXT)..)
-            .unwrap_or_default()
-            .to_vec();
+        context = buffer.get(buffer.len().saturating_sub(CONTEXT)..).unwrap_or_default().to_vec();
         let segment = Segment {
             attempt: 0,
             index,

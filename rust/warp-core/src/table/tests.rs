@@ -11,10 +11,7 @@ use crate::entry::{FLAG_CHANGED_WHILE_READ, FLAG_SPARSE, Run, Timestamp, Xattrs}
 type Columns = Vec<(&'static str, Column)>;
 
 fn parse(columns: &Columns) -> Result<EntryTable> {
-    let source: Vec<_> = columns
-        .iter()
-        .map(|(key, column)| (*key, ColumnRef::from(column)))
-        .collect();
+    let source: Vec<_> = columns.iter().map(|(key, column)| (*key, ColumnRef::from(column))).collect();
     EntryTable::from_columns(&source)
 }
 
@@ -26,14 +23,8 @@ pub(crate) fn file(path: &str) -> Entry {
         uid: 1_000,
         gid: 1_000,
         size: 3,
-        mtime: Timestamp {
-            seconds: 1_700_000_000,
-            nanos: 123_456_789,
-        },
-        ctime: Timestamp {
-            seconds: 1_700_000_001,
-            nanos: 0,
-        },
+        mtime: Timestamp { seconds: 1_700_000_000, nanos: 123_456_789 },
+        ctime: Timestamp { seconds: 1_700_000_001, nanos: 0 },
         inode: 42,
         link: Vec::new(),
         rdev: 0,
@@ -49,10 +40,7 @@ fn number() -> impl Strategy<Value = u64> {
 }
 
 fn timestamp() -> impl Strategy<Value = Timestamp> {
-    (
-        prop_oneof![any::<i64>(), 0..2_000_000_000_i64],
-        0..1_000_000_000_u32,
-    )
+    (prop_oneof![any::<i64>(), 0..2_000_000_000_i64], 0..1_000_000_000_u32)
         .prop_map(|(seconds, nanos)| Timestamp { seconds, nanos })
 }
 
@@ -63,118 +51,68 @@ fn xattrs() -> impl Strategy<Value = Xattrs> {
 
 /// Data extents of a sparse file, and its size.
 fn extents() -> impl Strategy<Value = (Vec<(u64, u64)>, u64)> {
-    (
-        vec((1..1_000_000_u64, 1..1_000_u64), 0..4),
-        0..2_u64,
-        0..9_u64,
-    )
-        .prop_map(|(parts, first, tail)| {
-            let mut end = 0;
-            let mut extents = Vec::new();
-            for (i, (gap, length)) in parts.into_iter().enumerate() {
-                let offset = if i == 0 { gap * first } else { end + gap };
-                end = offset + length;
-                extents.push((offset, length));
-            }
-            (extents, end + tail)
-        })
+    (vec((1..1_000_000_u64, 1..1_000_u64), 0..4), 0..2_u64, 0..9_u64).prop_map(|(parts, first, tail)| {
+        let mut end = 0;
+        let mut extents = Vec::new();
+        for (i, (gap, length)) in parts.into_iter().enumerate() {
+            let offset = if i == 0 { gap * first } else { end + gap };
+            end = offset + length;
+            extents.push((offset, length));
+        }
+        (extents, end + tail)
+    })
 }
 
 fn runs() -> impl Strategy<Value = Vec<Run>> {
     vec((number(), 1..1_000_u64), 0..4).prop_map(|runs| {
-        runs.into_iter()
-            .map(|(first, count)| Run {
-                first: first.min(u64::MAX - count),
-                count,
-            })
-            .collect()
+        runs.into_iter().map(|(first, count)| Run { first: first.min(u64::MAX - count), count }).collect()
     })
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
-    let path = "[a-c.~\u{e9}]{1,3}(/[a-c~]{1,5}){0,4}".prop_filter("no dot names", |path| {
-        crate::paths::is_stored_path(path.as_bytes())
-    });
-    let inode = (
-        0..=0o7777_u32,
-        any::<u32>(),
-        any::<u32>(),
-        timestamp(),
-        timestamp(),
-        number(),
-    );
-    let content = (
-        0..8_u8,
-        number(),
-        any::<u64>(),
-        any::<bool>(),
-        any::<bool>(),
-    );
-    (
-        path,
-        inode,
-        content,
-        vec(1..255_u8, 0..9),
-        xattrs(),
-        extents(),
-        runs(),
-    )
-        .prop_map(
-            |(
-                path,
-                (mode, uid, gid, mtime, ctime, inode),
-                (kind, size, rdev, torn, sparse),
-                target,
-                xattrs,
-                holes,
-                runs,
-            )| {
-                let mut entry = Entry {
-                    mode,
-                    uid,
-                    gid,
-                    mtime,
-                    ctime,
-                    inode,
-                    xattrs,
-                    size: 0,
-                    runs: vec![],
-                    ..file(&path)
-                };
-                match kind {
-                    0 => {
-                        entry.size = size;
-                        entry.flags = u32::from(torn) * FLAG_CHANGED_WHILE_READ;
-                        entry.runs = runs;
-                        if sparse {
-                            entry.flags |= FLAG_SPARSE;
-                            (entry.extents, entry.size) = holes;
-                        }
+    let path = "[a-c.~\u{e9}]{1,3}(/[a-c~]{1,5}){0,4}"
+        .prop_filter("no dot names", |path| crate::paths::is_stored_path(path.as_bytes()));
+    let inode = (0..=0o7777_u32, any::<u32>(), any::<u32>(), timestamp(), timestamp(), number());
+    let content = (0..8_u8, number(), any::<u64>(), any::<bool>(), any::<bool>());
+    (path, inode, content, vec(1..255_u8, 0..9), xattrs(), extents(), runs()).prop_map(
+        |(
+            path,
+            (mode, uid, gid, mtime, ctime, inode),
+            (kind, size, rdev, torn, sparse),
+            target,
+            xattrs,
+            holes,
+            runs,
+        )| {
+            let mut entry =
+                Entry { mode, uid, gid, mtime, ctime, inode, xattrs, size: 0, runs: vec![], ..file(&path) };
+            match kind {
+                0 => {
+                    entry.size = size;
+                    entry.flags = u32::from(torn) * FLAG_CHANGED_WHILE_READ;
+                    entry.runs = runs;
+                    if sparse {
+                        entry.flags |= FLAG_SPARSE;
+                        (entry.extents, entry.size) = holes;
                     }
-                    1 => entry.kind = Kind::Directory,
-                    2 => (entry.kind, entry.link) = (Kind::Symlink, target),
-                    3 => {
-                        (entry.kind, entry.link, entry.size) = (Kind::Hardlink, b"!".to_vec(), size)
-                    }
-                    4 => (entry.kind, entry.rdev) = (Kind::CharDevice, rdev),
-                    5 => (entry.kind, entry.rdev) = (Kind::BlockDevice, rdev),
-                    6 => entry.kind = Kind::Fifo,
-                    _ => entry.kind = Kind::Socket,
                 }
-                entry
-            },
-        )
+                1 => entry.kind = Kind::Directory,
+                2 => (entry.kind, entry.link) = (Kind::Symlink, target),
+                3 => (entry.kind, entry.link, entry.size) = (Kind::Hardlink, b"!".to_vec(), size),
+                4 => (entry.kind, entry.rdev) = (Kind::CharDevice, rdev),
+                5 => (entry.kind, entry.rdev) = (Kind::BlockDevice, rdev),
+                6 => entry.kind = Kind::Fifo,
+                _ => entry.kind = Kind::Socket,
+            }
+            entry
+        },
+    )
 }
 
 pub(crate) fn table() -> impl Strategy<Value = EntryTable> {
     (vec(entry(), 0..12), any::<bool>()).prop_map(|(mut entries, rooted)| {
         if rooted {
-            entries.push(Entry {
-                kind: Kind::Directory,
-                size: 0,
-                runs: vec![],
-                ..file("")
-            });
+            entries.push(Entry { kind: Kind::Directory, size: 0, runs: vec![], ..file("") });
         }
         entries.sort_by(|a, b| compare_paths(&a.path, &b.path));
         entries.dedup_by(|a, b| a.path == b.path);
@@ -238,35 +176,17 @@ proptest! {
 
 #[test]
 fn the_columns_of_a_small_page_are_these() {
-    let link = Entry {
-        kind: Kind::Symlink,
-        mode: 0o777,
-        size: 0,
-        link: b"b".to_vec(),
-        runs: vec![],
-        ..file("a/c")
-    };
-    let columns = EntryTable {
-        entries: vec![file("a/b"), link],
-    }
-    .to_columns();
+    let link =
+        Entry { kind: Kind::Symlink, mode: 0o777, size: 0, link: b"b".to_vec(), runs: vec![], ..file("a/c") };
+    let columns = EntryTable { entries: vec![file("a/b"), link] }.to_columns();
     let bytes = |wanted: &str| match &columns.iter().find(|(key, _)| *key == wanted).unwrap().1 {
         Column::Bytes(bytes) => bytes.clone(),
         other => panic!("{other:?}"),
     };
     assert!(columns.iter().map(|(key, _)| *key).eq(KEYS));
-    assert_eq!(
-        (columns[0].1.clone(), columns[18].1.clone()),
-        (Column::Int(2), Column::Sets(vec![]))
-    );
-    assert_eq!(
-        (bytes("ps"), bytes("pb")),
-        (vec![0, 3, 2, 1], b"a/bc".to_vec())
-    );
-    assert_eq!(
-        (bytes("k"), bytes("m")),
-        (vec![0, 2], vec![0xc8, 6, 0xb6, 1])
-    );
+    assert_eq!((columns[0].1.clone(), columns[18].1.clone()), (Column::Int(2), Column::Sets(vec![])));
+    assert_eq!((bytes("ps"), bytes("pb")), (vec![0, 3, 2, 1], b"a/bc".to_vec()));
+    assert_eq!((bytes("k"), bytes("m")), (vec![0, 2], vec![0xc8, 6, 0xb6, 1]));
     assert_eq!((bytes("s"), bytes("i")), (vec![6, 5], vec![84, 0]));
     assert_eq!((bytes("ll"), bytes("lb")), (vec![1], b"b".to_vec()));
     assert_eq!((bytes("rn"), bytes("rr")), (vec![1, 0], vec![0, 1]));
@@ -286,45 +206,22 @@ fn what_the_format_forbids_is_refused() {
     }
     assert!(refused(vec![file(&"m".repeat(65_536))]));
     assert!(refused(vec![file("n"), file("m")]) && refused(vec![file("m"), file("m")]));
-    assert!(
-        refused(vec![file("a.b"), file("a/b")]),
-        "sorted by bytes but not by components"
-    );
+    assert!(refused(vec![file("a.b"), file("a/b")]), "sorted by bytes but not by components");
     assert!(
         refused(with(|entry| entry.mode = 0o10_000))
             && refused(with(|entry| entry.mtime.nanos = 1_000_000_000))
     );
     assert!(refused(with(|entry| entry.flags = 4)));
-    assert!(
-        refused(with(|entry| entry.kind = Kind::Directory)),
-        "a directory has no content"
-    );
+    assert!(refused(with(|entry| entry.kind = Kind::Directory)), "a directory has no content");
     assert!(refused(with(|entry| entry.runs[0].count = 0)));
-    assert!(refused(with(|entry| entry.runs[0] = Run {
-        first: u64::MAX,
-        count: 1
-    })));
+    assert!(refused(with(|entry| entry.runs[0] = Run { first: u64::MAX, count: 1 })));
+    assert!(refused(with(|entry| (entry.flags, entry.extents) = (2, vec![(0, 4)]))), "data beyond the end");
     assert!(
-        refused(with(
-            |entry| (entry.flags, entry.extents) = (2, vec![(0, 4)])
-        )),
-        "data beyond the end"
-    );
-    assert!(
-        refused(with(
-            |entry| (entry.flags, entry.extents) = (2, vec![(0, 1), (1, 1)])
-        )),
+        refused(with(|entry| (entry.flags, entry.extents) = (2, vec![(0, 1), (1, 1)]))),
         "data that touches"
     );
-    assert!(refused(with(
-        |entry| entry.xattrs = [(b"b".to_vec(), vec![]), (b"a".to_vec(), vec![])].into()
-    )));
-    let link = |target: &str| Entry {
-        kind: Kind::Hardlink,
-        link: target.into(),
-        runs: vec![],
-        ..file("m")
-    };
+    assert!(refused(with(|entry| entry.xattrs = [(b"b".to_vec(), vec![]), (b"a".to_vec(), vec![])].into())));
+    let link = |target: &str| Entry { kind: Kind::Hardlink, link: target.into(), runs: vec![], ..file("m") };
     assert!(
         !refused(vec![link("a")])
             && refused(vec![link("n")])
@@ -335,10 +232,7 @@ fn what_the_format_forbids_is_refused() {
 
 #[test]
 fn keys_types_and_counts_are_checked_before_anything_is_allocated() {
-    let columns = EntryTable {
-        entries: vec![file("a")],
-    }
-    .to_columns();
+    let columns = EntryTable { entries: vec![file("a")] }.to_columns();
     let changed = |change: fn(&mut Columns)| {
         let mut columns = columns.clone();
         change(&mut columns);
@@ -350,9 +244,7 @@ fn keys_types_and_counts_are_checked_before_anything_is_allocated() {
     changed(|columns| columns[3].1 = Column::Sets(vec![]));
     assert!(changed(|columns| columns[0].1 = Column::Int(u64::MAX)).contains("`n`"));
     assert!(changed(|columns| columns[20].1 = Column::Bytes(vec![0xff; 10])).contains("`rn`"));
-    changed(|columns| {
-        (columns[0].1, columns[3].1) = (Column::Int(4_097), Column::Bytes(vec![0; 4_097]))
-    });
+    changed(|columns| (columns[0].1, columns[3].1) = (Column::Int(4_097), Column::Bytes(vec![0; 4_097])));
 }
 
 #[test]
@@ -365,12 +257,6 @@ fn tables_answer_who_uses_a_fragment_and_what_matches() {
     assert_eq!(table.using(&[(0, 1)]), [0]);
     assert_eq!(table.using(&[(6, 7), (10, 11)]), [0, 1, 2]);
     assert!(table.using(&[(11, 20)]).is_empty() && table.using(&[]).is_empty());
-    assert_eq!(
-        table.matching(&Matcher::new(&["c/".into(), "*.c".into()]).unwrap()),
-        [0, 2]
-    );
-    assert_eq!(
-        (table.totals(), table.owners()),
-        ((3, 9), (vec![1_000], vec![1_000]))
-    );
+    assert_eq!(table.matching(&Matcher::new(&["c/".into(), "*.c".into()]).unwrap()), [0, 2]);
+    assert_eq!((table.totals(), table.owners()), ((3, 9), (vec![1_000], vec![1_000])));
 }

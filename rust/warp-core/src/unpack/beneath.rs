@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, fgetxattr_query, fstat, openat, openat2,
-    renameat, renameat_with, statat, unlinkat,
+    AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, fgetxattr_query, fstat, openat, openat2, renameat,
+    renameat_with, statat, unlinkat,
 };
 use rustix::io::{Errno, Result};
 
@@ -17,19 +17,14 @@ use crate::digest;
 const OPEN_DIRECTORIES: usize = 4;
 /// `openat2` takes no longer paths (PATH_MAX, with its NUL).
 const LONGEST_PATH: usize = 4095;
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const DEFAULT_ACL: &str = "system.posix_acl_default";
 
 /// A stored path's directory and name.
 pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => (
-            path.get(..slash).unwrap_or_default(),
-            path.get(slash + 1..).unwrap_or_default(),
-        ),
+        Some(slash) => (path.get(..slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default()),
         None => (&[], path),
     }
 }
@@ -87,11 +82,8 @@ impl Directory {
 
     /// A new file, empty, open for writing.
     pub fn create(&self, temporary: &[u8], mode: u32) -> Result<OwnedFd> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        self.make(temporary, || {
-            openat(&self.fd, temporary, flags, Mode::from_raw_mode(mode))
-        })
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.make(temporary, || openat(&self.fd, temporary, flags, Mode::from_raw_mode(mode)))
     }
 
     /// A temporary file that was closed meanwhile.
@@ -137,10 +129,7 @@ pub(super) struct Directories {
 
 impl Directories {
     pub fn new(root: Arc<OwnedFd>) -> Self {
-        Self {
-            root,
-            open: VecDeque::with_capacity(OPEN_DIRECTORIES + 1),
-        }
+        Self { root, open: VecDeque::with_capacity(OPEN_DIRECTORIES + 1) }
     }
 
     /// The directory at a stored path.
@@ -191,19 +180,11 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
     let (parents, last) = split(path);
     let mut at: Option<OwnedFd> = None;
     let down = DIRECTORY | OFlags::PATH;
-    for name in parents
-        .split(|byte| *byte == b'/')
-        .filter(|n| !n.is_empty())
-    {
+    for name in parents.split(|byte| *byte == b'/').filter(|n| !n.is_empty()) {
         let from = at.as_ref().map_or(root, AsFd::as_fd);
         at = Some(openat(from, name, down, Mode::empty())?);
     }
-    openat(
-        at.as_ref().map_or(root, AsFd::as_fd),
-        last,
-        flags,
-        Mode::empty(),
-    )
+    openat(at.as_ref().map_or(root, AsFd::as_fd), last, flags, Mode::empty())
 }
 
 /// Names of temporary files: `.warp-<tag>-<hash of the stored path>.part`, the same for each try of an extraction.

@@ -58,9 +58,7 @@ impl Restorer {
             result => {
                 result.attempt("link to its file")?;
                 let left = directory.remove(&temporary);
-                return left
-                    .attempt("remove temporary file")
-                    .map(|()| Outcome::Restored);
+                return left.attempt("remove temporary file").map(|()| Outcome::Restored);
             }
         }
         let existing = directory.look(name).attempt("look at what exists")?;

@@ -186,9 +186,9 @@ impl Extents {
     pub fn length(&self, entry: &Entry) -> u64 {
         match self {
             Self::Dense => entry.size,
-            Self::Sparse(extents) => extents
-                .last()
-                .map_or(0, |(position, _, length)| position.saturating_add(*length)),
+            Self::Sparse(extents) => {
+                extents.last().map_or(0, |(position, _, length)| position.saturating_add(*length))
+            }
         }
     }
 

@@ -74,16 +74,12 @@ impl Builder {
         }
         let raw = std::mem::take(&mut self.raw);
         let mut stored = vec![0; prefix_len(self.keys.suite())];
-        let codec = Encoder::new()
-            .encode_as(&raw, codec, 1, &mut stored)
-            .unwrap();
+        let codec = Encoder::new().encode_as(&raw, codec, 1, &mut stored).unwrap();
         let dp = seal_in_place(&self.keys, ObjectKind::Chunk, &mut stored).unwrap();
         let offset = self.bytes.len() as u64;
-        self.locators
-            .push((offset, stored.len() as u32, digest::hash(&stored)));
+        self.locators.push((offset, stored.len() as u32, digest::hash(&stored)));
         let fragments = std::mem::take(&mut self.in_chunk);
-        self.chunks
-            .push((raw.len() as u32, fragments, codec as u8, dp));
+        self.chunks.push((raw.len() as u32, fragments, codec as u8, dp));
         self.bytes.extend_from_slice(&stored);
     }
 
@@ -100,10 +96,7 @@ impl Builder {
                 let raw = page.iter().flat_map(|record| record.0.to_le_bytes());
                 let counts = page.iter().flat_map(|record| record.1.to_le_bytes());
                 let codecs = page.iter().map(|record| record.2);
-                let dps = page
-                    .iter()
-                    .filter(|_| encrypted)
-                    .flat_map(|record| record.3);
+                let dps = page.iter().filter(|_| encrypted).flat_map(|record| record.3);
                 raw.chain(counts).chain(codecs).chain(dps).collect()
             }),
             fragments: pages(&self.fragments, |page| {
@@ -119,11 +112,7 @@ impl Builder {
         let index = self.pages().index(self.keys.suite() != Suite::Plain, true);
         let mut index = index.unwrap();
         index.finish(self.bytes.len() as u64).unwrap();
-        Built {
-            keys: self.keys,
-            bytes: self.bytes,
-            index: Arc::new(index),
-        }
+        Built { keys: self.keys, bytes: self.bytes, index: Arc::new(index) }
     }
 }
 
@@ -141,12 +130,8 @@ impl Pages {
     /// An index of these pages, not finished.
     pub fn index(&self, encrypted: bool, keep_ids: bool) -> crate::Result<ChunkIndex> {
         let mut index = ChunkIndex::new(encrypted, CHUNK_MAX)?;
-        self.locators
-            .iter()
-            .try_for_each(|page| index.add_locators(page))?;
-        self.chunks
-            .iter()
-            .try_for_each(|page| index.add_chunks(page))?;
+        self.locators.iter().try_for_each(|page| index.add_locators(page))?;
+        self.chunks.iter().try_for_each(|page| index.add_chunks(page))?;
         let mut fragments = self.fragments.iter();
         fragments.try_for_each(|page| index.add_fragments(page, keep_ids))?;
         Ok(index)
@@ -166,18 +151,11 @@ pub fn entry(path: &[u8], kind: Kind) -> Entry {
     Entry {
         path: path.to_vec(),
         kind,
-        mode: if kind == Kind::Directory {
-            0o750
-        } else {
-            0o604
-        },
+        mode: if kind == Kind::Directory { 0o750 } else { 0o604 },
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         size: 0,
-        mtime: Timestamp {
-            seconds: 1_000_000_000,
-            nanos: 123_456_789,
-        },
+        mtime: Timestamp { seconds: 1_000_000_000, nanos: 123_456_789 },
         ctime: Timestamp::default(),
         inode: 0,
         link: Vec::new(),

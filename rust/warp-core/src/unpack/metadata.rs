@@ -4,8 +4,8 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat,
-    chownat, fchmod, fremovexattr, fsetxattr, removexattr, setxattr,
+    AtFlags, CWD, Gid, Mode, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmodat, chownat,
+    fchmod, fremovexattr, fsetxattr, removexattr, setxattr,
 };
 use rustix::io::{Errno, Result};
 use rustix::process::{getegid, geteuid};
@@ -19,15 +19,8 @@ const ACCESS_ACL: &str = "system.posix_acl_access";
 const DEFAULT_ACL: &str = "system.posix_acl_default";
 /// What file systems answer when they or the process may not have an attribute; a full disk is not among the reasons
 /// for "no space" here, as an inode's room for attributes is small.
-const NO_XATTR: [Errno; 7] = [
-    Errno::PERM,
-    Errno::ACCESS,
-    Errno::OPNOTSUPP,
-    Errno::NOSPC,
-    Errno::TOOBIG,
-    Errno::RANGE,
-    Errno::INVAL,
-];
+const NO_XATTR: [Errno; 7] =
+    [Errno::PERM, Errno::ACCESS, Errno::OPNOTSUPP, Errno::NOSPC, Errno::TOOBIG, Errno::RANGE, Errno::INVAL];
 
 /// Which metadata is restored, and what new files get by themselves.
 #[derive(Debug)]
@@ -42,13 +35,7 @@ pub(super) struct Rules {
 
 impl Rules {
     pub fn new(owners: bool, setuid: bool) -> Self {
-        Self {
-            owners,
-            setuid,
-            umask: read_umask(),
-            uid: geteuid().as_raw(),
-            gid: getegid().as_raw(),
-        }
+        Self { owners, setuid, umask: read_umask(), uid: geteuid().as_raw(), gid: getegid().as_raw() }
     }
 
     /// The mode an entry gets, setuid and setgid bits left out unless they are asked for.
@@ -67,11 +54,7 @@ impl Rules {
 
     /// The mode to create a file with: the final one, which saves setting it, but nobody else's before it has its owner.
     pub fn creation_mode(&self, entry: &Entry, parent: &Directory) -> u32 {
-        let others = if self.owners && self.is_foreign(entry, parent.gives_group) {
-            0
-        } else {
-            0o077
-        };
+        let others = if self.owners && self.is_foreign(entry, parent.gives_group) { 0 } else { 0o077 };
         entry.mode & (0o700 | others)
     }
 }
@@ -79,9 +62,7 @@ impl Rules {
 /// The process's umask: there is no way to read it by a call without setting it.
 fn read_umask() -> Option<u32> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let value = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Umask:"))?;
+    let value = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
     u32::from_str_radix(value.trim(), 8).ok()
 }
 
@@ -164,21 +145,11 @@ impl<'a> Fresh<'a> {
 
     /// A directory that was made earlier, possibly not by us: nothing is known of it.
     pub fn directory(fd: BorrowedFd<'a>) -> Self {
-        Self {
-            handle: Handle::Open(fd),
-            gives_group: true,
-            gives_acl: true,
-            created: None,
-        }
+        Self { handle: Handle::Open(fd), gives_group: true, gives_acl: true, created: None }
     }
 
     /// Give it the owner, attributes and mode of its entry; times come last and are the caller's.
-    pub fn dress(
-        &self,
-        entry: &Entry,
-        rules: &Rules,
-        report: &Report,
-    ) -> std::result::Result<(), Failure> {
+    pub fn dress(&self, entry: &Entry, rules: &Rules, report: &Report) -> std::result::Result<(), Failure> {
         let mut mode = rules.mode(entry, report);
         let umasked = |created| rules.umask.map(|umask| created & !umask);
         let mut actual = self.created.and_then(umasked);
@@ -196,12 +167,7 @@ impl<'a> Fresh<'a> {
     }
 
     /// Set the owner; false if that was tried in vain.
-    fn own(
-        &self,
-        entry: &Entry,
-        rules: &Rules,
-        report: &Report,
-    ) -> std::result::Result<bool, Failure> {
+    fn own(&self, entry: &Entry, rules: &Rules, report: &Report) -> std::result::Result<bool, Failure> {
         if rules.owners {
             match self.handle.chown(entry.uid, entry.gid) {
                 Err(Errno::PERM | Errno::INVAL) => {}
@@ -255,13 +221,7 @@ pub(super) fn correct(
 /// The times to set: that of the last access is left as it is.
 pub(super) fn times(mtime: Timestamp) -> Timestamps {
     Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: mtime.seconds,
-            tv_nsec: mtime.nanos.into(),
-        },
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() },
     }
 }

@@ -123,9 +123,7 @@ impl UnpackPipeline {
     /// [`Error::Parameter`] if the index is not complete, [`Error::Io`] if threads cannot start.
     pub fn new(archive: Archive, target: OwnedFd, options: &Options) -> Result<Self> {
         if !archive.index.is_complete() {
-            return Err(Error::Parameter(
-                "index: extraction needs to know its chunks".into(),
-            ));
+            return Err(Error::Parameter("index: extraction needs to know its chunks".into()));
         }
         let context = Arc::new(Context {
             archive: archive.fd,
@@ -142,11 +140,7 @@ impl UnpackPipeline {
         });
         let (sender, receiver) = bounded(WAITING_TABLES);
         let planner = Planner::new(&context, options.memory);
-        let mut pipeline = Self {
-            context,
-            batches: Some(sender),
-            threads: Vec::new(),
-        };
+        let mut pipeline = Self { context, batches: Some(sender), threads: Vec::new() };
         let context = Arc::clone(&pipeline.context);
         pipeline.start("warp-plan", move || {
             planner.run(&receiver);
@@ -165,8 +159,7 @@ impl UnpackPipeline {
             let _running = running;
             work();
         });
-        self.threads
-            .push(thread.map_err(|error| Error::io("start a thread", error))?);
+        self.threads.push(thread.map_err(|error| Error::io("start a thread", error))?);
         Ok(())
     }
 
@@ -242,9 +235,7 @@ struct Running {
 impl Running {
     fn new(context: &Arc<Context>) -> Self {
         context.report.enter();
-        Self {
-            context: Arc::clone(context),
-        }
+        Self { context: Arc::clone(context) }
     }
 }
 

@@ -51,9 +51,7 @@ impl Planner {
                 return;
             }
         }
-        self.tree
-            .leave_all()
-            .for_each(|entry| self.plan.close(entry));
+        self.tree.leave_all().for_each(|entry| self.plan.close(entry));
         self.dispatch();
     }
 
@@ -77,9 +75,7 @@ impl Planner {
         let window = self.plan.finish();
         let context = Arc::clone(&self.restorer.context);
         let window = context.queue.push(window, &context.report);
-        context
-            .queue
-            .settle(&window, |window| self.restorer.close(window));
+        context.queue.settle(&window, |window| self.restorer.close(window));
     }
 
     fn entry(&mut self, entry: &EntryRef) -> Result<(), Failure> {
@@ -90,12 +86,10 @@ impl Planner {
         }
         self.last = Some(entry.clone());
         while let Some(left) = self.tree.leave(path) {
-            left.into_iter()
-                .for_each(|directory| self.plan.close(directory));
+            left.into_iter().for_each(|directory| self.plan.close(directory));
         }
         if let Some(skip) = self.left_out(entry.get().kind) {
-            self.restorer
-                .settle(entry.get(), Ok(Outcome::Skipped(skip)));
+            self.restorer.settle(entry.get(), Ok(Outcome::Skipped(skip)));
             return Ok(());
         }
         let directories = &mut self.restorer.directories;
@@ -112,9 +106,7 @@ impl Planner {
     fn left_out(&self, kind: Kind) -> Option<Skip> {
         match kind {
             Kind::Socket => Some(Skip::Socket),
-            Kind::CharDevice | Kind::BlockDevice if !self.restorer.context.devices => {
-                Some(Skip::Device)
-            }
+            Kind::CharDevice | Kind::BlockDevice if !self.restorer.context.devices => Some(Skip::Device),
             _ => None,
         }
     }
@@ -154,17 +146,13 @@ impl Planner {
         if sum == length {
             return Ok((length, spans));
         }
-        Err(Failure::damage(format!(
-            "its recipe gives {sum} bytes instead of {length}"
-        )))
+        Err(Failure::damage(format!("its recipe gives {sum} bytes instead of {length}")))
     }
 
     fn needs(&mut self, entry: &EntryRef, length: u64, spans: &[(u64, u64)]) {
         let index = Arc::clone(&self.restorer.context.index);
         let pieces = || spans.iter().flat_map(|span| index.pieces(*span));
-        let is_whole = pieces()
-            .next()
-            .is_some_and(|piece| u64::from(piece.length) == length);
+        let is_whole = pieces().next().is_some_and(|piece| u64::from(piece.length) == length);
         let shared = (!is_whole).then(|| {
             self.next_id += 1;
             Arc::new(SharedFile::new(entry.clone(), self.next_id, length))

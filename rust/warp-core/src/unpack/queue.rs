@@ -89,11 +89,7 @@ impl Queue {
     /// All jobs of `window` are taken.
     fn discard(&self, window: &Arc<Window>) {
         let mut open = lock(&self.open);
-        if open
-            .windows
-            .front()
-            .is_some_and(|front| Arc::ptr_eq(front, window))
-        {
+        if open.windows.front().is_some_and(|front| Arc::ptr_eq(front, window)) {
             open.windows.pop_front();
             self.changed.notify_all();
         }
@@ -110,11 +106,7 @@ impl Queue {
             return;
         }
         unsettled.busy = true;
-        while unsettled
-            .windows
-            .front()
-            .is_some_and(|window| window.is_settled())
-        {
+        while unsettled.windows.front().is_some_and(|window| window.is_settled()) {
             let next = unsettled.windows.pop_front();
             drop(unsettled);
             next.iter().for_each(|window| close(window));

@@ -49,14 +49,8 @@ pub enum Skip {
 
 impl Skip {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Owner,
-        Self::Device,
-        Self::Socket,
-        Self::Setuid,
-        Self::Xattr,
-        Self::Exists,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Owner, Self::Device, Self::Socket, Self::Setuid, Self::Xattr, Self::Exists];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
@@ -91,17 +85,11 @@ pub(super) struct Failure {
 
 impl Failure {
     pub fn system(what: impl Into<String>, errno: Errno) -> Self {
-        Self {
-            what: what.into(),
-            errno: Some(errno),
-        }
+        Self { what: what.into(), errno: Some(errno) }
     }
 
     pub fn damage(what: impl std::fmt::Display) -> Self {
-        Self {
-            what: format!("damaged data: {what}"),
-            errno: None,
-        }
+        Self { what: format!("damaged data: {what}"), errno: None }
     }
 }
 
@@ -238,9 +226,7 @@ impl Report {
     /// Once none runs: [`Error::Io`] if an error ended everything, [`Error::Cancelled`] if a caller did.
     pub fn wait(&self, timeout: Duration) -> Result<bool> {
         let running = lock(&self.running);
-        let waited = self
-            .idle
-            .wait_timeout_while(running, timeout, |running| *running > 0);
+        let waited = self.idle.wait_timeout_while(running, timeout, |running| *running > 0);
         let running = waited.map_or_else(|poison| *poison.into_inner().0, |(guard, _)| *guard);
         if running > 0 || !self.stopped() {
             return Ok(running == 0);

@@ -92,9 +92,7 @@ impl Restorer {
             .attempt("write file")
             .and_then(|()| complete(context, directory, &fd, (entry, &temporary, mode)));
         if !matches!(result, Ok(Outcome::Restored)) {
-            directory
-                .remove(&temporary)
-                .attempt("remove temporary file")?;
+            directory.remove(&temporary).attempt("remove temporary file")?;
         }
         self.tally.0.bytes_written += data.len() as u64;
         result
@@ -103,9 +101,7 @@ impl Restorer {
     /// Write a part of a file.
     fn part(&mut self, file: &Arc<SharedFile>, position: u64, data: &[u8]) -> Result<(), Failure> {
         let context = &*self.context;
-        let fd = context
-            .files
-            .get(file, &mut self.directories, &context.names);
+        let fd = context.files.get(file, &mut self.directories, &context.names);
         let fd = fd.attempt("create file")?;
         let written = file.extents().write(&fd, position, data);
         written.attempt("write file")?;
@@ -133,9 +129,7 @@ impl Restorer {
         let context = &*self.context;
         let entry = file.entry.get();
         let temporary = context.names.name(&entry.path);
-        let fd = context
-            .files
-            .get(file, &mut self.directories, &context.names);
+        let fd = context.files.get(file, &mut self.directories, &context.names);
         let fd = fd.attempt("open file")?;
         context.files.remove(file);
         let directory = self.directories.get(split(&entry.path).0);
@@ -181,9 +175,7 @@ impl Restorer {
         let result = dress_node(context, directory, &temporary, entry)
             .and_then(|()| publish(context, directory, &temporary, name));
         if !matches!(result, Ok(Outcome::Restored)) {
-            directory
-                .remove(&temporary)
-                .attempt("remove temporary file")?;
+            directory.remove(&temporary).attempt("remove temporary file")?;
         }
         result
     }
@@ -197,11 +189,7 @@ fn complete(
     made: (&Entry, &[u8], u32),
 ) -> Result<Outcome, Failure> {
     let (entry, temporary, mode) = made;
-    Fresh::made(Handle::Open(fd.as_fd()), directory, mode).dress(
-        entry,
-        &context.rules,
-        &context.report,
-    )?;
+    Fresh::made(Handle::Open(fd.as_fd()), directory, mode).dress(entry, &context.rules, &context.report)?;
     futimens(fd, &times(entry.mtime)).attempt("set times")?;
     publish(context, directory, temporary, split(&entry.path).1)
 }

@@ -49,10 +49,7 @@ impl Target {
             threads: 3,
             memory: 0,
         };
-        Self {
-            scratch: Scratch::new("unpack"),
-            options,
-        }
+        Self { scratch: Scratch::new("unpack"), options }
     }
 
     fn overwriting(overwrite: Overwrite) -> Self {
@@ -66,11 +63,8 @@ impl Target {
     }
 
     fn start(&self, built: &Built) -> UnpackPipeline {
-        let archive = Archive {
-            fd: built.fd(),
-            index: Arc::clone(&built.index),
-            keys: Arc::clone(&built.keys),
-        };
+        let archive =
+            Archive { fd: built.fd(), index: Arc::clone(&built.index), keys: Arc::clone(&built.keys) };
         let target = File::open(self.scratch.path()).unwrap();
         UnpackPipeline::new(archive, target.into(), &self.options).unwrap()
     }
@@ -88,11 +82,7 @@ impl Target {
         let (totals, done) = pipeline.poll(PATIENCE)?;
         assert!(done);
         assert_eq!(self.left_over(), Vec::<PathBuf>::new());
-        Ok(Extracted {
-            totals,
-            problems: pipeline.problems(),
-            skips: pipeline.skips(),
-        })
+        Ok(Extracted { totals, problems: pipeline.problems(), skips: pipeline.skips() })
     }
 
     fn read(&self, path: &[u8]) -> Vec<u8> {
@@ -145,11 +135,7 @@ impl Extracted {
 fn tables(entries: &[Entry]) -> Vec<Arc<EntryTable>> {
     let mut entries = entries.to_vec();
     entries.sort_by(|a, b| compare_paths(&a.path, &b.path));
-    let table = |entries: &[Entry]| {
-        Arc::new(EntryTable {
-            entries: entries.to_vec(),
-        })
-    };
+    let table = |entries: &[Entry]| Arc::new(EntryTable { entries: entries.to_vec() });
     entries.chunks(7).map(table).collect()
 }
 
@@ -162,10 +148,7 @@ fn directory(path: &[u8]) -> Entry {
 }
 
 fn link(path: &[u8], kind: Kind, target: &[u8]) -> Entry {
-    Entry {
-        link: target.to_vec(),
-        ..entry(path, kind)
-    }
+    Entry { link: target.to_vec(), ..entry(path, kind) }
 }
 
 /// An archive of one file `a` with this content.

@@ -32,16 +32,8 @@ pub(super) struct Tree {
 
 impl Tree {
     pub fn new(overwrite: Overwrite) -> Self {
-        let root = Level {
-            path: Vec::new(),
-            fresh: false,
-            entry: None,
-        };
-        Self {
-            root,
-            below: Vec::new(),
-            overwrite,
-        }
+        let root = Level { path: Vec::new(), fresh: false, entry: None };
+        Self { root, below: Vec::new(), overwrite }
     }
 
     fn top(&self) -> &Level {
@@ -60,11 +52,7 @@ impl Tree {
     pub fn leave_all(&mut self) -> impl Iterator<Item = EntryRef> {
         let root = self.root.entry.take();
         let below = std::mem::take(&mut self.below);
-        below
-            .into_iter()
-            .rev()
-            .filter_map(|level| level.entry)
-            .chain(root)
+        below.into_iter().rev().filter_map(|level| level.entry).chain(root)
     }
 
     /// Make sure of the directory `path`, which lies at or below the innermost one; whether it is fresh.
@@ -84,11 +72,7 @@ impl Tree {
     }
 
     /// Make the directory of an entry in the innermost one.
-    pub fn enter(
-        &mut self,
-        entry: &EntryRef,
-        directories: &mut Directories,
-    ) -> Result<(), Failure> {
+    pub fn enter(&mut self, entry: &EntryRef, directories: &mut Directories) -> Result<(), Failure> {
         let path = &entry.get().path;
         if path.is_empty() {
             self.root.entry = Some(entry.clone());
@@ -102,25 +86,12 @@ impl Tree {
     }
 
     fn push(&mut self, path: &[u8], fresh: bool, entry: Option<EntryRef>) {
-        self.below.push(Level {
-            path: path.to_vec(),
-            fresh,
-            entry,
-        });
+        self.below.push(Level { path: path.to_vec(), fresh, entry });
     }
 
     /// Make a directory, or take the one that exists; whether it is fresh.
-    fn make(
-        &self,
-        directory: &Directory,
-        name: &[u8],
-        entry: Option<&EntryRef>,
-    ) -> Result<bool, Failure> {
-        let mode = if entry.is_some() {
-            UNFINISHED_MODE
-        } else {
-            DEFAULT_MODE
-        };
+    fn make(&self, directory: &Directory, name: &[u8], entry: Option<&EntryRef>) -> Result<bool, Failure> {
+        let mode = if entry.is_some() { UNFINISHED_MODE } else { DEFAULT_MODE };
         let make = || mkdirat(directory, name, Mode::from_raw_mode(mode));
         match make() {
             Err(Errno::EXIST) => {}

@@ -32,10 +32,7 @@ impl EntryRef {
     /// The entry at `index` of `table`, if there is one.
     pub fn new(table: &Arc<EntryTable>, index: usize) -> Option<Self> {
         table.entries.get(index)?;
-        Some(Self {
-            table: Arc::clone(table),
-            index: u32::try_from(index).ok()?,
-        })
+        Some(Self { table: Arc::clone(table), index: u32::try_from(index).ok()? })
     }
 
     /// The entry itself.
@@ -97,11 +94,7 @@ impl Limits {
     }
 
     fn share(self, by: usize) -> Self {
-        Self {
-            needs: (self.needs / by).max(1 << 8),
-            entries: (self.entries / by).max(1 << 6),
-            ..self
-        }
+        Self { needs: (self.needs / by).max(1 << 8), entries: (self.entries / by).max(1 << 6), ..self }
     }
 }
 
@@ -149,13 +142,7 @@ pub(super) struct WindowPlan {
 impl WindowPlan {
     /// An empty, small one.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            window: Window::default(),
-            tables: 0,
-            last: None,
-            limits,
-            share: FIRST_SHARE,
-        }
+        Self { window: Window::default(), tables: 0, last: None, limits, share: FIRST_SHARE }
     }
 
     pub fn is_full(&self) -> bool {

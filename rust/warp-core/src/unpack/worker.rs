@@ -18,10 +18,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub fn new(context: &Arc<Context>) -> Self {
-        Self {
-            restorer: Restorer::new(context),
-            reader: ChunkReader::new(),
-        }
+        Self { restorer: Restorer::new(context), reader: ChunkReader::new() }
     }
 
     /// Work until the last window has no more jobs, or everything stops.
@@ -36,9 +33,7 @@ impl Worker {
                 self.work(window, job);
                 self.restorer.tell();
             }
-            context
-                .queue
-                .settle(window, |window| self.restorer.close(window));
+            context.queue.settle(window, |window| self.restorer.close(window));
         }
     }
 
@@ -56,18 +51,11 @@ impl Worker {
     fn chunk(&mut self, window: &Window, chunk: u32, needs: Range<usize>) {
         let context = Arc::clone(&self.restorer.context);
         let needs = window.needs.get(needs).unwrap_or_default();
-        let read = self.reader.read(
-            context.archive.as_fd(),
-            &context.index,
-            &context.keys,
-            chunk as usize,
-        );
+        let read = self.reader.read(context.archive.as_fd(), &context.index, &context.keys, chunk as usize);
         let totals = &mut self.restorer.tally.0;
         totals.chunks += 1;
-        totals.bytes_read += context
-            .index
-            .record(chunk as usize)
-            .map_or(0, |record| u64::from(record.stored));
+        totals.bytes_read +=
+            context.index.record(chunk as usize).map_or(0, |record| u64::from(record.stored));
         let raw = read.map_err(Failure::damage);
         for need in needs {
             if context.report.stopped() {
@@ -75,9 +63,7 @@ impl Worker {
             }
             let start = need.piece.offset as usize;
             let data = match &raw {
-                Ok(raw) => Ok(raw
-                    .get(start..start + need.piece.length as usize)
-                    .unwrap_or_default()),
+                Ok(raw) => Ok(raw.get(start..start + need.piece.length as usize).unwrap_or_default()),
                 Err(failure) => Err(failure),
             };
             self.restorer.need(window, need, data);

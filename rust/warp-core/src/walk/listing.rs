@@ -36,21 +36,14 @@ pub(super) struct Listing {
 
 impl Listing {
     /// Read all names of an opened directory, in place of those held before. On an error those read so far are kept.
-    pub fn read(
-        &mut self,
-        directory: impl AsFd,
-        buffer: &mut ListingBuffer,
-    ) -> rustix::io::Result<()> {
+    pub fn read(&mut self, directory: impl AsFd, buffer: &mut ListingBuffer) -> rustix::io::Result<()> {
         self.bytes.clear();
         self.names.clear();
         self.next = 0;
         let read = self.fill(directory, buffer);
         let bytes = &self.bytes;
-        self.names.sort_unstable_by(|a, b| {
-            a.head
-                .cmp(&b.head)
-                .then_with(|| a.bytes(bytes).cmp(b.bytes(bytes)))
-        });
+        self.names
+            .sort_unstable_by(|a, b| a.head.cmp(&b.head).then_with(|| a.bytes(bytes).cmp(b.bytes(bytes))));
         read
     }
 
@@ -62,18 +55,11 @@ impl Listing {
             if matches!(name, b"." | b"..") {
                 continue;
             }
-            let (Ok(start), Ok(length)) =
-                (u32::try_from(self.bytes.len()), u16::try_from(name.len()))
-            else {
+            let (Ok(start), Ok(length)) = (u32::try_from(self.bytes.len()), u16::try_from(name.len())) else {
                 return Err(rustix::io::Errno::OVERFLOW);
             };
             self.bytes.extend_from_slice(name);
-            self.names.push(Name {
-                head: head(name),
-                start,
-                length,
-                kind: entry.file_type(),
-            });
+            self.names.push(Name { head: head(name), start, length, kind: entry.file_type() });
         }
         Ok(())
     }
@@ -93,9 +79,7 @@ impl Listing {
 
     /// Whether this name is there.
     pub fn contains(&self, wanted: &[u8]) -> bool {
-        self.names
-            .binary_search_by(|name| name.bytes(&self.bytes).cmp(wanted))
-            .is_ok()
+        self.names.binary_search_by(|name| name.bytes(&self.bytes).cmp(wanted)).is_ok()
     }
 
     /// Forget the names that are left.
@@ -106,9 +90,7 @@ impl Listing {
 
 impl Name {
     fn bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes
-            .get(self.start as usize..self.start as usize + usize::from(self.length))
-            .unwrap_or_default()
+        bytes.get(self.start as usize..self.start as usize + usize::from(self.length)).unwrap_or_default()
     }
 }
 

@@ -28,11 +28,7 @@ pub(super) fn entry_of(path: Vec<u8>, kind: Kind, stat: &Stat) -> Entry {
         mode: stat.st_mode & 0o7777,
         uid: stat.st_uid,
         gid: stat.st_gid,
-        size: if kind == Kind::File {
-            stat.st_size as u64
-        } else {
-            0
-        },
+        size: if kind == Kind::File { stat.st_size as u64 } else { 0 },
         mtime: timestamp(stat.st_mtime, stat.st_mtime_nsec),
         ctime: timestamp(stat.st_ctime, stat.st_ctime_nsec),
         inode: stat.st_ino,
@@ -47,8 +43,5 @@ pub(super) fn entry_of(path: Vec<u8>, kind: Kind, stat: &Stat) -> Entry {
 
 /// Some file systems give nanoseconds out of range for times that were never set.
 fn timestamp(seconds: i64, nanos: impl TryInto<u32>) -> Timestamp {
-    Timestamp {
-        seconds,
-        nanos: nanos.try_into().unwrap_or(0).min(999_999_999),
-    }
+    Timestamp { seconds, nanos: nanos.try_into().unwrap_or(0).min(999_999_999) }
 }

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, statat,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, statat};
 use rustix::io::Errno;
 
 use super::Root;
@@ -50,18 +48,8 @@ impl RootOpener {
     /// in `/`.
     pub fn open(&mut self, root: &Root) -> rustix::io::Result<(RootDirectory, Stat)> {
         let opened = |directory, name: &[u8]| {
-            let (path, stored, quiet) = (
-                root.path.clone(),
-                root.stored.clone(),
-                AtomicBool::new(true),
-            );
-            RootDirectory {
-                directory,
-                name: name.to_vec(),
-                path,
-                stored,
-                quiet,
-            }
+            let (path, stored, quiet) = (root.path.clone(), root.stored.clone(), AtomicBool::new(true));
+            RootDirectory { directory, name: name.to_vec(), path, stored, quiet }
         };
         if let Some(name) = root.path.file_name().filter(|_| !root.stored.is_empty()) {
             let directory = self.parent(&root.path)?;
@@ -77,10 +65,7 @@ impl RootOpener {
     }
 
     fn parent(&mut self, path: &Path) -> rustix::io::Result<Arc<OwnedFd>> {
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if let Some((_, directory)) = self.last.as_ref().filter(|(path, _)| path == parent) {
             return Ok(directory.clone());
         }
@@ -102,11 +87,7 @@ impl RootDirectory {
             return Cow::Borrowed(stored.get(start.len()..).unwrap_or_default());
         }
         let parts = [self.name.as_slice(), below];
-        Cow::Owned(if below.is_empty() {
-            self.name.clone()
-        } else {
-            parts.join(&b'/')
-        })
+        Cow::Owned(if below.is_empty() { self.name.clone() } else { parts.join(&b'/') })
     }
 
     /// The part of a stored path below this root; empty for the root.
@@ -131,9 +112,7 @@ impl RootDirectory {
     /// Open for reading, below this root, without a change of access times where that is allowed.
     pub(super) fn open_quietly(&self, stored: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let path = self.relative(stored);
-        self.quietly(flags, |flags| {
-            open_beneath(self.directory.as_fd(), &path, flags)
-        })
+        self.quietly(flags, |flags| open_beneath(self.directory.as_fd(), &path, flags))
     }
 
     /// Open with exactly these flags, below this root.
@@ -160,19 +139,12 @@ impl RootDirectory {
 }
 
 /// Open a path of any length below `directory`, through no symbolic link.
-fn open_beneath(
-    directory: BorrowedFd<'_>,
-    path: &[u8],
-    flags: OFlags,
-) -> rustix::io::Result<OwnedFd> {
+fn open_beneath(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let mut rest = path;
     let mut held: Option<OwnedFd> = None;
     while rest.len() >= PATH_MAX {
         let head = rest.get(..PATH_MAX - 1).unwrap_or_default();
-        let slash = head
-            .iter()
-            .rposition(|byte| *byte == b'/')
-            .ok_or(Errno::NAMETOOLONG)?;
+        let slash = head.iter().rposition(|byte| *byte == b'/').ok_or(Errno::NAMETOOLONG)?;
         let (head, tail) = rest.split_at_checked(slash).ok_or(Errno::NAMETOOLONG)?;
         let from = held.as_ref().map_or(directory, AsFd::as_fd);
         held = Some(open_short(from, head, OFlags::PATH | OFlags::DIRECTORY)?);
@@ -181,11 +153,7 @@ fn open_beneath(
     open_short(held.as_ref().map_or(directory, AsFd::as_fd), rest, flags)
 }
 
-fn open_short(
-    directory: BorrowedFd<'_>,
-    path: &[u8],
-    flags: OFlags,
-) -> rustix::io::Result<OwnedFd> {
+fn open_short(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if !WITHOUT_OPENAT2.load(Ordering::Relaxed) {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
@@ -198,11 +166,7 @@ fn open_short(
 }
 
 /// What `openat2` does in one call, for kernels without it.
-fn open_by_component(
-    directory: BorrowedFd<'_>,
-    path: &[u8],
-    flags: OFlags,
-) -> rustix::io::Result<OwnedFd> {
+fn open_by_component(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut names = path.split(|byte| *byte == b'/').peekable();
     let mut held: Option<OwnedFd> = None;
@@ -234,10 +198,7 @@ mod tests {
             assert!(open(directory.as_fd(), b"a/b/f", flags).is_ok());
             for astray in [&b"l/b/f"[..], b"a/b/m"] {
                 let refused = open(directory.as_fd(), astray, flags).unwrap_err();
-                assert!(
-                    matches!(refused, Errno::LOOP | Errno::NOTDIR),
-                    "{refused:?}"
-                );
+                assert!(matches!(refused, Errno::LOOP | Errno::NOTDIR), "{refused:?}");
             }
         }
     }

@@ -57,14 +57,8 @@ impl Drop for Scratch {
 }
 
 fn options(stored: &str, path: &Path) -> WalkOptions {
-    let root = Root {
-        stored: stored.into(),
-        path: path.into(),
-    };
-    WalkOptions {
-        roots: vec![root],
-        ..WalkOptions::default()
-    }
+    let root = Root { stored: stored.into(), path: path.into() };
+    WalkOptions { roots: vec![root], ..WalkOptions::default() }
 }
 
 fn walk(options: WalkOptions, batch: usize) -> (Vec<WalkEntry>, Vec<Problem>) {
@@ -84,17 +78,12 @@ fn walk_all(options: WalkOptions) -> Vec<WalkEntry> {
 }
 
 fn paths(found: &[WalkEntry]) -> Vec<String> {
-    found
-        .iter()
-        .map(|found| found.entry.path.escape_ascii().to_string())
-        .collect()
+    found.iter().map(|found| found.entry.path.escape_ascii().to_string()).collect()
 }
 
 fn content(found: &WalkEntry) -> Vec<u8> {
     let mut content = Vec::new();
-    File::from(found.open().unwrap())
-        .read_to_end(&mut content)
-        .unwrap();
+    File::from(found.open().unwrap()).read_to_end(&mut content).unwrap();
     content
 }
 
@@ -124,10 +113,7 @@ fn entries_come_sorted_by_component_in_batches_of_any_size() {
     ];
     for batch in [1, 3, 4_096] {
         let (found, problems) = walk(options("", tree.path()), batch);
-        assert_eq!(
-            (paths(&found), problems),
-            (expected.map(String::from).to_vec(), vec![])
-        );
+        assert_eq!((paths(&found), problems), (expected.map(String::from).to_vec(), vec![]));
         assert!(found.is_sorted_by(|a, b| compare_paths(&a.entry.path, &b.entry.path).is_lt()));
     }
 }
@@ -151,26 +137,11 @@ fn an_entry_tells_what_stat_tells() {
     let stat = fs::metadata(&path).unwrap();
     let found = &walk_all(options("", tree.path()))[2];
     let entry = &found.entry;
-    assert_eq!(
-        (entry.kind, entry.mode, entry.size),
-        (Kind::File, 0o4751, 3)
-    );
-    assert_eq!(
-        (entry.uid, entry.gid, entry.inode),
-        (stat.uid(), stat.gid(), stat.ino())
-    );
-    assert_eq!(
-        (entry.mtime.seconds, i64::from(entry.mtime.nanos)),
-        (stat.mtime(), stat.mtime_nsec())
-    );
-    assert_eq!(
-        (entry.ctime.seconds, i64::from(entry.ctime.nanos)),
-        (stat.ctime(), stat.ctime_nsec())
-    );
-    assert_eq!(
-        (found.device, found.blocks, found.reused),
-        (stat.dev(), stat.blocks(), false)
-    );
+    assert_eq!((entry.kind, entry.mode, entry.size), (Kind::File, 0o4751, 3));
+    assert_eq!((entry.uid, entry.gid, entry.inode), (stat.uid(), stat.gid(), stat.ino()));
+    assert_eq!((entry.mtime.seconds, i64::from(entry.mtime.nanos)), (stat.mtime(), stat.mtime_nsec()));
+    assert_eq!((entry.ctime.seconds, i64::from(entry.ctime.nanos)), (stat.ctime(), stat.ctime_nsec()));
+    assert_eq!((found.device, found.blocks, found.reused), (stat.dev(), stat.blocks(), false));
 }
 
 #[test]
@@ -180,19 +151,10 @@ fn the_first_name_of_a_file_in_order_holds_its_content() {
         fs::hard_link(tree.path().join("b/first"), tree.path().join(name)).unwrap();
     }
     let excludes = Matcher::new(&["a-*".into()]).unwrap();
-    let found = walk_all(WalkOptions {
-        excludes,
-        ..options("t", tree.path())
-    });
+    let found = walk_all(WalkOptions { excludes, ..options("t", tree.path()) });
     let summary: Vec<_> = found
         .iter()
-        .map(|found| {
-            (
-                found.entry.path.as_slice(),
-                found.entry.kind,
-                found.entry.link.as_slice(),
-            )
-        })
+        .map(|found| (found.entry.path.as_slice(), found.entry.kind, found.entry.link.as_slice()))
         .collect();
     let expected: [(&[u8], Kind, &[u8]); 6] = [
         (b"t", Kind::Directory, b""),
@@ -205,11 +167,7 @@ fn the_first_name_of_a_file_in_order_holds_its_content() {
     assert_eq!(summary, expected);
     assert_eq!(found[4].entry.size, 7);
     fs::remove_file(tree.path().join("b/first")).unwrap();
-    assert_eq!(
-        content(&found[4]),
-        b"b/first",
-        "a further name can be read in its file's place"
-    );
+    assert_eq!(content(&found[4]), b"b/first", "a further name can be read in its file's place");
     assert_eq!(WalkBatch { entries: found }.size(), 8);
 }
 
@@ -217,18 +175,11 @@ fn the_first_name_of_a_file_in_order_holds_its_content() {
 fn links_pipes_and_sockets_are_recorded_and_not_followed() {
     let tree = Scratch::new("special").with(&[b"d/f"]);
     symlink("d", tree.path().join("link")).unwrap();
-    symlink(
-        OsStr::from_bytes(b"/no\xff/where"),
-        tree.path().join("broken"),
-    )
-    .unwrap();
+    symlink(OsStr::from_bytes(b"/no\xff/where"), tree.path().join("broken")).unwrap();
     mknodat(CWD, tree.path().join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(tree.path().join("socket")).unwrap();
     let found = walk_all(options("", tree.path()));
-    assert_eq!(
-        paths(&found),
-        ["", "broken", "d", "d/f", "link", "pipe", "socket"]
-    );
+    assert_eq!(paths(&found), ["", "broken", "d", "d/f", "link", "pipe", "socket"]);
     let kinds: Vec<_> = found.iter().map(|found| found.entry.kind).collect();
     let expected = [
         Kind::Directory,
@@ -251,18 +202,14 @@ fn links_pipes_and_sockets_are_recorded_and_not_followed() {
 #[test]
 fn a_device_keeps_its_number() {
     let found = walk_all(options("null", Path::new("/dev/null")));
-    assert_eq!(
-        (found[0].entry.kind, found[0].entry.rdev),
-        (Kind::CharDevice, 1 << 32 | 3)
-    );
+    assert_eq!((found[0].entry.kind, found[0].entry.rdev), (Kind::CharDevice, 1 << 32 | 3));
 }
 
 #[test]
 fn attributes_are_read_by_descriptor_or_by_place() {
     let tree = Scratch::new("attributes").with(&[b"f"]);
     for path in [tree.path().to_owned(), tree.path().join("f")] {
-        let set =
-            rustix::fs::setxattr(&path, "user.note", b"kept", rustix::fs::XattrFlags::empty());
+        let set = rustix::fs::setxattr(&path, "user.note", b"kept", rustix::fs::XattrFlags::empty());
         if set == Err(rustix::io::Errno::OPNOTSUPP) {
             return eprintln!("skipped: no user attributes on this file system");
         }
@@ -274,10 +221,7 @@ fn attributes_are_read_by_descriptor_or_by_place() {
         assert_eq!(*found.xattrs(&support, None).unwrap(), expected);
         if found.entry.kind == Kind::File {
             let file = found.open().unwrap();
-            assert_eq!(
-                *found.xattrs(&support, Some(file.as_fd())).unwrap(),
-                expected
-            );
+            assert_eq!(*found.xattrs(&support, Some(file.as_fd())).unwrap(), expected);
         }
     }
 }

@@ -28,9 +28,7 @@ const FIRST_BATCH: usize = 4_096;
 /// Name and first bytes of the file that marks a cache (bford.info/cachedir).
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8; 43] = b"Signature: 8a477f597d28d172789f06886806bc55";
-const LIST: OFlags = OFlags::DIRECTORY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const LIST: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A directory on the way down.
 #[derive(Debug)]
@@ -74,10 +72,7 @@ impl Walker {
         let roots = std::mem::take(&mut options.roots);
         for root in &roots {
             if !is_stored_path(&root.stored) {
-                return Err(Error::Parameter(format!(
-                    "stored path `{}`",
-                    root.stored.escape_ascii()
-                )));
+                return Err(Error::Parameter(format!("stored path `{}`", root.stored.escape_ascii())));
             }
             lstat(&root.path).map_err(|errno| Error::io(root.path.display().to_string(), errno))?;
         }
@@ -85,9 +80,7 @@ impl Walker {
             let [a, b] = pair else { continue };
             if compare_paths(&a.stored, &b.stored).is_ge() || is_below(&b.stored, &a.stored) {
                 let (a, b) = (a.stored.escape_ascii(), b.stored.escape_ascii());
-                return Err(Error::Parameter(format!(
-                    "roots `{a}` and `{b}`: not sorted and disjoint"
-                )));
+                return Err(Error::Parameter(format!("roots `{a}` and `{b}`: not sorted and disjoint")));
             }
         }
         Ok(Self {
@@ -151,11 +144,7 @@ impl Walker {
             }
             Err(errno) => {
                 let path = root.path.as_os_str().as_bytes().to_vec();
-                self.problems.push(Problem {
-                    path,
-                    what: "open".into(),
-                    errno: errno.raw_os_error(),
-                });
+                self.problems.push(Problem { path, what: "open".into(), errno: errno.raw_os_error() });
                 None
             }
         }
@@ -181,8 +170,7 @@ impl Walker {
         let directory = self.levels.last()?.directory.as_ref()?;
         match statat(directory, self.name(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat)
-                if kind == FileType::Unknown
-                    && self.is_excluded(FileType::from_raw_mode(stat.st_mode)) =>
+                if kind == FileType::Unknown && self.is_excluded(FileType::from_raw_mode(stat.st_mode)) =>
             {
                 None
             }
@@ -194,17 +182,15 @@ impl Walker {
 
     /// The last component of `path`.
     fn name(&self) -> &[u8] {
-        let start = self.levels.last().map_or(0, |level| {
-            level.path_length + usize::from(level.path_length > 0)
-        });
+        let start =
+            self.levels.last().map_or(0, |level| level.path_length + usize::from(level.path_length > 0));
         self.path.get(start..).unwrap_or_default()
     }
 
     fn is_excluded(&self, kind: FileType) -> bool {
         let excludes = &self.options.excludes;
-        let below = |root: &Arc<RootDirectory>| {
-            excludes.matches_itself(root.below(&self.path), kind.is_dir())
-        };
+        let below =
+            |root: &Arc<RootDirectory>| excludes.matches_itself(root.below(&self.path), kind.is_dir());
         !excludes.is_empty() && self.root.as_ref().is_some_and(below)
     }
 
@@ -220,34 +206,20 @@ impl Walker {
         if kind == Kind::File && stat.st_nlink > 1 {
             self.link_to_first_name(&mut entry, stat);
         }
-        if kind == Kind::Directory
-            && !(self.options.one_file_system && stat.st_dev != self.root_device)
-        {
+        if kind == Kind::Directory && !(self.options.one_file_system && stat.st_dev != self.root_device) {
             self.enter(stat);
         }
         let (device, blocks) = (stat.st_dev, stat.st_blocks as u64);
-        Some(WalkEntry {
-            entry,
-            root: self.root.clone()?,
-            device,
-            blocks,
-            reused: false,
-        })
+        Some(WalkEntry { entry, root: self.root.clone()?, device, blocks, reused: false })
     }
 
     /// The first name of a file in the walk's order holds its content, the others refer to that.
     fn link_to_first_name(&mut self, entry: &mut Entry, stat: &Stat) {
-        #[allow(
-            clippy::unnecessary_cast,
-            reason = "its width depends on the architecture"
-        )]
+        #[allow(clippy::unnecessary_cast, reason = "its width depends on the architecture")]
         let names = stat.st_nlink as u64;
         let identity = (stat.st_dev, stat.st_ino);
         let Some(first) = self.names.get_mut(&identity) else {
-            let first = FirstName {
-                path: entry.path.clone(),
-                names_left: names - 1,
-            };
+            let first = FirstName { path: entry.path.clone(), names_left: names - 1 };
             self.names.insert(identity, first);
             return;
         };
@@ -265,12 +237,9 @@ impl Walker {
             return;
         };
         let opened = match self.levels.last() {
-            Some(Level {
-                directory: Some(directory),
-                ..
-            }) => root.quietly(LIST, |flags| {
-                openat(directory, self.name(), flags, Mode::empty())
-            }),
+            Some(Level { directory: Some(directory), .. }) => {
+                root.quietly(LIST, |flags| openat(directory, self.name(), flags, Mode::empty()))
+            }
             _ => root.open_quietly(&self.path, LIST),
         };
         let directory = match opened {
@@ -308,9 +277,7 @@ impl Walker {
         };
         self.path.truncate(level.path_length);
         let above = |below: &OwnedFd| {
-            openat(below, "..", LIST, Mode::empty())
-                .ok()
-                .filter(|fd| is(fd, level.identity))
+            openat(below, "..", LIST, Mode::empty()).ok().filter(|fd| is(fd, level.identity))
         };
         let by_path = || {
             let opened = self.root.as_ref()?.open_exactly(&self.path, LIST).ok();
@@ -330,15 +297,8 @@ impl Walker {
 
     /// Note what went wrong with the object at `path`, which is then left out.
     fn problem(&mut self, what: &str, errno: Errno) -> Option<WalkEntry> {
-        let path = self
-            .root
-            .as_ref()
-            .map_or_else(Vec::new, |root| root.on_disk(&self.path));
-        self.problems.push(Problem {
-            path,
-            what: what.into(),
-            errno: errno.raw_os_error(),
-        });
+        let path = self.root.as_ref().map_or_else(Vec::new, |root| root.on_disk(&self.path));
+        self.problems.push(Problem { path, what: what.into(), errno: errno.raw_os_error() });
         None
     }
 }
@@ -355,6 +315,5 @@ fn has_cache_tag(directory: impl AsFd) -> bool {
         return false;
     };
     let mut head = [0; CACHE_SIGNATURE.len()];
-    rustix::io::read(&tag, &mut head).is_ok_and(|length| length == head.len())
-        && head == *CACHE_SIGNATURE
+    rustix::io::read(&tag, &mut head).is_ok_and(|length| length == head.len()) && head == *CACHE_SIGNATURE
 }

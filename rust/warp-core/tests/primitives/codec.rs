@@ -14,25 +14,18 @@ fn random(length: usize) -> Vec<u8> {
 }
 
 fn text(length: usize) -> Vec<u8> {
-    (0..)
-        .flat_map(|i: u32| format!("line {i} of a compressible text\n").into_bytes())
-        .take(length)
-        .collect()
+    (0..).flat_map(|i: u32| format!("line {i} of a compressible text\n").into_bytes()).take(length).collect()
 }
 
 fn encoded(raw: &[u8], codec: Codec, level: i32) -> Vec<u8> {
     let mut out = Vec::new();
-    Encoder::new()
-        .encode_as(raw, codec, level, &mut out)
-        .unwrap();
+    Encoder::new().encode_as(raw, codec, level, &mut out).unwrap();
     out
 }
 
 fn decoded(payload: &[u8], max_raw: usize) -> Result<Vec<u8>, Error> {
     let mut out = vec![7; 3];
-    Decoder::new()
-        .decode(payload, max_raw, &mut out)
-        .map(|_| out)
+    Decoder::new().decode(payload, max_raw, &mut out).map(|_| out)
 }
 
 /// A payload with an arbitrary header.
@@ -114,14 +107,8 @@ fn encoding_is_the_same_in_a_used_encoder() {
 fn the_header_is_that_of_the_format() {
     assert_eq!(encoded(b"abc", Codec::Store, 0), payload(0, 3, b"abc"));
     let compressed = encoded(&[0; 1000], Codec::Zstd, 2);
-    assert_eq!(
-        compressed,
-        payload(1, 1000, &compressed[PAYLOAD_HEADER_LEN..])
-    );
-    assert_eq!(
-        compressed[PAYLOAD_HEADER_LEN..][..4],
-        0xFD2F_B528u32.to_le_bytes()
-    );
+    assert_eq!(compressed, payload(1, 1000, &compressed[PAYLOAD_HEADER_LEN..]));
+    assert_eq!(compressed[PAYLOAD_HEADER_LEN..][..4], 0xFD2F_B528u32.to_le_bytes());
 }
 
 #[test]
@@ -134,12 +121,8 @@ fn data_that_does_not_shrink_is_stored() {
 
 #[test]
 fn levels_out_of_range_are_refused_and_leave_the_output_alone() {
-    for (codec, level) in [
-        (Codec::Zstd, 23),
-        (Codec::Zstd, -101),
-        (Codec::Lz4, 13),
-        (Codec::Lz4Blocks, -101),
-    ] {
+    for (codec, level) in [(Codec::Zstd, 23), (Codec::Zstd, -101), (Codec::Lz4, 13), (Codec::Lz4Blocks, -101)]
+    {
         let mut out = vec![1, 2];
         assert!(matches!(
             Encoder::new().encode_as(&text(100), codec, level, &mut out),
@@ -152,25 +135,16 @@ fn levels_out_of_range_are_refused_and_leave_the_output_alone() {
 #[test]
 fn lz4_blocks_written_by_others_decode() {
     let raw = [text(65_536), random(65_536), text(100)].concat();
-    let blocks: Vec<Vec<u8>> = raw
-        .chunks(65_536)
-        .map(|block| lz4::block::compress(block, None, false).unwrap())
-        .collect();
+    let blocks: Vec<Vec<u8>> =
+        raw.chunks(65_536).map(|block| lz4::block::compress(block, None, false).unwrap()).collect();
     let mut stored = 3u32.to_le_bytes().to_vec();
-    for length in [
-        blocks[0].len() as u32,
-        65_536 | 1 << 31,
-        blocks[2].len() as u32,
-    ] {
+    for length in [blocks[0].len() as u32, 65_536 | 1 << 31, blocks[2].len() as u32] {
         stored.extend(length.to_le_bytes());
     }
     stored.extend(&blocks[0]);
     stored.extend(random(65_536));
     stored.extend(&blocks[2]);
-    assert_eq!(
-        decoded(&payload(3, raw.len() as u64, &stored), raw.len()).unwrap(),
-        raw
-    );
+    assert_eq!(decoded(&payload(3, raw.len() as u64, &stored), raw.len()).unwrap(), raw);
     stored.push(0);
     assert!(decoded(&payload(3, raw.len() as u64, &stored), raw.len()).is_err());
 }
@@ -196,17 +170,11 @@ fn malformed_payloads_are_refused() {
         ("a skippable frame", payload(1, 0, &skippable)),
         ("a frame without content size", payload(1, 1000, &streamed)),
         ("lz4 that promises too much", payload(2, 1000, &[0; 3])),
-        (
-            "lz4-blocks without blocks",
-            payload(3, 1000, &0u32.to_le_bytes()),
-        ),
+        ("lz4-blocks without blocks", payload(3, 1000, &0u32.to_le_bytes())),
         ("stored bytes of another length", payload(0, 2, b"abc")),
     ];
     for (what, bytes) in cases {
-        assert!(
-            matches!(decoded(&bytes, 1000), Err(Error::Format(_))),
-            "{what}"
-        );
+        assert!(matches!(decoded(&bytes, 1000), Err(Error::Format(_))), "{what}");
     }
     assert!(decoded(&zstd, 999).is_err());
     assert_eq!(decoded(&zstd, 1000).unwrap(), raw);
@@ -215,24 +183,14 @@ fn malformed_payloads_are_refused() {
 #[test]
 fn a_failed_decode_leaves_nothing_behind() {
     let mut out = vec![1; 10];
-    assert!(
-        Decoder::new()
-            .decode(&payload(2, 100, &[0; 50]), 1000, &mut out)
-            .is_err()
-    );
+    assert!(Decoder::new().decode(&payload(2, 100, &[0; 50]), 1000, &mut out).is_err());
     assert!(out.is_empty());
 }
 
 #[test]
 fn the_policy_picks_the_first_row_that_applies() {
-    let row = |entropy_below, codec| PolicyRow {
-        entropy_below,
-        codec,
-        level: 1,
-    };
-    let policy = Policy {
-        rows: vec![row(6.0, Codec::Zstd), row(7.9, Codec::Lz4)],
-    };
+    let row = |entropy_below, codec| PolicyRow { entropy_below, codec, level: 1 };
+    let policy = Policy { rows: vec![row(6.0, Codec::Zstd), row(7.9, Codec::Lz4)] };
     let mut encoder = Encoder::new();
     let mut choose = |raw: &[u8]| encoder.encode(raw, &policy, &mut Vec::new()).unwrap();
     assert_eq!(choose(&text(100_000)), Codec::Zstd);
@@ -245,9 +203,7 @@ fn the_policy_picks_the_first_row_that_applies() {
     assert!(order0_entropy(&repeated) > 7.9);
     assert_eq!(choose(&repeated), Codec::Zstd);
     assert_eq!(
-        Encoder::new()
-            .encode(&text(1000), &Policy { rows: vec![] }, &mut Vec::new())
-            .unwrap(),
+        Encoder::new().encode(&text(1000), &Policy { rows: vec![] }, &mut Vec::new()).unwrap(),
         Codec::Store
     );
 }
@@ -261,9 +217,6 @@ fn the_estimate_is_the_smaller_of_entropy_and_lz4() {
     assert!(probe.bits_per_byte(&random(1 << 20)) > 7.98);
     assert!(probe.bits_per_byte(&random(4096).repeat(4)) < 3.0);
     let text = text(1 << 20);
-    assert_eq!(
-        probe.bits_per_byte(&text),
-        Probe::new().bits_per_byte(&text)
-    );
+    assert_eq!(probe.bits_per_byte(&text), Probe::new().bits_per_byte(&text));
     assert!(probe.bits_per_byte(&text) < 3.0);
 }

@@ -6,16 +6,8 @@ use warp_core::cutter::{Algorithm, Candidate, Cutter, Sizes};
 use warp_core::digest;
 
 const KEY: [u8; 32] = [11; 32];
-const SMALL: Sizes = Sizes {
-    min: 1 << 10,
-    mean: 4 << 10,
-    max: 16 << 10,
-};
-const TIGHT: Sizes = Sizes {
-    min: 64,
-    mean: 4 << 10,
-    max: 5000,
-};
+const SMALL: Sizes = Sizes { min: 1 << 10, mean: 4 << 10, max: 16 << 10 };
+const TIGHT: Sizes = Sizes { min: 64, mean: 4 << 10, max: 5000 };
 
 fn random(length: usize, seed: u8) -> Vec<u8> {
     let mut bytes = vec![0; length];
@@ -27,18 +19,14 @@ fn random(length: usize, seed: u8) -> Vec<u8> {
 fn reference(data: &[u8], sizes: Sizes, key: &[u8; 32]) -> Vec<u64> {
     let mut bytes = [0; 2048];
     digest::keyed_xof(key, &[b"buzhash64"], &mut bytes);
-    let table: Vec<u64> = bytes
-        .chunks(8)
-        .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
-        .collect();
+    let table: Vec<u64> = bytes.chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
     let [min, mean, max] = [sizes.min, sizes.mean, sizes.max].map(|size| size as usize);
     let bits = mean.ilog2();
     let (mut ends, mut start) = (Vec::new(), 0);
     for end in 1..=data.len() {
         let length = end - start;
-        let hash = (0..48.min(end)).fold(0, |hash, k| {
-            hash ^ table[data[end - 1 - k] as usize].rotate_left(k as u32)
-        });
+        let hash = (0..48.min(end))
+            .fold(0, |hash, k| hash ^ table[data[end - 1 - k] as usize].rotate_left(k as u32));
         let zeros = if end < 48 { 0 } else { hash.leading_zeros() };
         let wanted = if length < mean { bits + 2 } else { bits - 2 };
         let cut = length >= min && zeros >= wanted || length == max;
@@ -134,25 +122,15 @@ fn a_cut_moves_with_its_content() {
         ends
     };
     let (ends, moved) = (all(&data), all(&shifted));
-    let shared = ends
-        .iter()
-        .filter(|&&end| moved.contains(&(end + 17)))
-        .count();
+    let shared = ends.iter().filter(|&&end| moved.contains(&(end + 17))).count();
     assert!(shared * 10 > ends.len() * 8, "{shared} of {}", ends.len());
 }
 
 #[test]
 fn streams_up_to_the_mean_are_one_fragment() {
     for length in [0, 1, 4095, 4096] {
-        let expected: Vec<u64> = if length == 0 {
-            vec![]
-        } else {
-            vec![length as u64]
-        };
-        assert_eq!(
-            in_segments(&cutter(TIGHT), &random(length, 3), &[100]),
-            expected
-        );
+        let expected: Vec<u64> = if length == 0 { vec![] } else { vec![length as u64] };
+        assert_eq!(in_segments(&cutter(TIGHT), &random(length, 3), &[100]), expected);
     }
 }
 
@@ -160,10 +138,7 @@ fn streams_up_to_the_mean_are_one_fragment() {
 fn nothing_is_decided_before_the_stream_is_longer_than_the_mean() {
     let cutter = cutter(SMALL);
     let (mut resolver, mut ends) = (cutter.resolver(), Vec::new());
-    let candidate = Candidate {
-        end: 2000,
-        strict: true,
-    };
+    let candidate = Candidate { end: 2000, strict: true };
     resolver.push(&[candidate], 4096, &mut ends);
     assert!(ends.is_empty());
     resolver.push(&[], 4097, &mut ends);
@@ -175,10 +150,7 @@ fn nothing_is_decided_before_the_stream_is_longer_than_the_mean() {
 #[test]
 fn sizes_that_break_a_rule_are_refused() {
     let refused = |algorithm, min, mean, max| {
-        matches!(
-            Cutter::new(algorithm, Sizes { min, mean, max }, &KEY),
-            Err(Error::Parameter(_))
-        )
+        matches!(Cutter::new(algorithm, Sizes { min, mean, max }, &KEY), Err(Error::Parameter(_)))
     };
     let buzhash = Algorithm::Buzhash64;
     assert!(refused(buzhash, 1024, 5000, 16384));
@@ -199,48 +171,13 @@ fn golden_cuts() {
     let golden = |sizes, length, first: &[usize], count, digest_of_ends: &str| {
         let mut ends = Vec::new();
         cutter(sizes).cut(&random(length, 5), &mut ends);
-        let joined: Vec<u8> = ends
-            .iter()
-            .flat_map(|&end| (end as u64).to_le_bytes())
-            .collect();
-        let hex: String = digest::hash(&joined)[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        assert_eq!(
-            (&ends[..first.len()], ends.len(), &hex[..]),
-            (first, count, digest_of_ends)
-        );
+        let joined: Vec<u8> = ends.iter().flat_map(|&end| (end as u64).to_le_bytes()).collect();
+        let hex: String = digest::hash(&joined)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((&ends[..first.len()], ends.len(), &hex[..]), (first, count, digest_of_ends));
     };
-    let general = Sizes {
-        min: 16 << 10,
-        mean: 64 << 10,
-        max: 256 << 10,
-    };
-    let fine = Sizes {
-        min: 4 << 10,
-        mean: 16 << 10,
-        max: 64 << 10,
-    };
-    golden(
-        SMALL,
-        1 << 20,
-        &[2744, 7317, 11487, 16285],
-        225,
-        "10f8f708b5585fd2",
-    );
-    golden(
-        fine,
-        4 << 20,
-        &[22621, 46088, 62554, 85631],
-        226,
-        "2ee4fd73334ecfaa",
-    );
-    golden(
-        general,
-        8 << 20,
-        &[102974, 170616, 216650, 284133],
-        114,
-        "2c0cbe6fbf70e94c",
-    );
+    let general = Sizes { min: 16 << 10, mean: 64 << 10, max: 256 << 10 };
+    let fine = Sizes { min: 4 << 10, mean: 16 << 10, max: 64 << 10 };
+    golden(SMALL, 1 << 20, &[2744, 7317, 11487, 16285], 225, "10f8f708b5585fd2");
+    golden(fine, 4 << 20, &[22621, 46088, 62554, 85631], 226, "2ee4fd73334ecfaa");
+    golden(general, 8 << 20, &[102974, 170616, 216650, 284133], 114, "2c0cbe6fbf70e94c");
 }

@@ -51,9 +51,7 @@ proptest! {
 #[test]
 fn ids_beyond_the_memory_are_found_in_the_file() {
     for memory in [0, PAGE, 3 * PAGE] {
-        let repeats = (0..50_000u64)
-            .map(|i| i % 40_000)
-            .chain((0..100_000).map(|i| i * 7919 % 60_000));
+        let repeats = (0..50_000u64).map(|i| i % 40_000).chain((0..100_000).map(|i| i * 7919 % 60_000));
         check(repeats, memory);
     }
 }
@@ -85,9 +83,8 @@ fn the_first_of_equal_ids_is_found_even_after_growth() {
 #[test]
 fn ids_that_share_their_hash_and_tag_are_told_apart() {
     let mut index = index(usize::MAX);
-    let twins: Vec<FragmentId> = (0..100)
-        .map(|last| std::array::from_fn(|byte| if byte == 23 { last } else { 1 }))
-        .collect();
+    let twins: Vec<FragmentId> =
+        (0..100).map(|last| std::array::from_fn(|byte| if byte == 23 { last } else { 1 })).collect();
     for (ordinal, twin) in twins.iter().enumerate() {
         assert_eq!(index.lookup(twin).unwrap(), None);
         assert_eq!(index.insert(twin).unwrap(), ordinal as u64);
@@ -99,14 +96,8 @@ fn ids_that_share_their_hash_and_tag_are_told_apart() {
 
 #[test]
 fn loads_out_of_order_or_of_broken_ids_are_refused() {
-    assert!(matches!(
-        index(0).load(1, &[0; 24]),
-        Err(Error::Parameter(_))
-    ));
-    assert!(matches!(
-        index(0).load(0, &[0; 25]),
-        Err(Error::Parameter(_))
-    ));
+    assert!(matches!(index(0).load(1, &[0; 24]), Err(Error::Parameter(_))));
+    assert!(matches!(index(0).load(0, &[0; 25]), Err(Error::Parameter(_))));
     assert!(index(0).is_empty());
 }
 

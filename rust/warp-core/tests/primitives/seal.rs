@@ -20,12 +20,7 @@ fn sealed(keys: &ScopeKeys, kind: ObjectKind, payload: &[u8]) -> (Vec<u8>, [u8; 
     (buffer, dp)
 }
 
-fn opens(
-    keys: &ScopeKeys,
-    kind: ObjectKind,
-    dp: &[u8; 32],
-    stored: &[u8],
-) -> Result<Vec<u8>, Error> {
+fn opens(keys: &ScopeKeys, kind: ObjectKind, dp: &[u8; 32], stored: &[u8]) -> Result<Vec<u8>, Error> {
     open_in_place(keys, kind, dp, &mut stored.to_vec()).map(<[u8]>::to_vec)
 }
 
@@ -69,18 +64,12 @@ fn any_flipped_bit_is_detected() {
             let mut damaged = stored.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(
-                matches!(
-                    opens(&keys, ObjectKind::Page, &dp, &damaged),
-                    Err(Error::Integrity(_))
-                ),
+                matches!(opens(&keys, ObjectKind::Page, &dp, &damaged), Err(Error::Integrity(_))),
                 "bit {bit}"
             );
         }
         for length in 0..stored.len() {
-            assert!(
-                opens(&keys, ObjectKind::Page, &dp, &stored[..length]).is_err(),
-                "length {length}"
-            );
+            assert!(opens(&keys, ObjectKind::Page, &dp, &stored[..length]).is_err(), "length {length}");
         }
     }
 }
@@ -92,15 +81,7 @@ fn another_kind_scope_suite_or_digest_does_not_open() {
     let other = ScopeKeys::new(Some(&[43; 32]), Suite::Aes256Gcm).unwrap();
     assert!(opens(&keys, ObjectKind::Page, &dp, &stored).is_err());
     assert!(opens(&other, ObjectKind::Chunk, &dp, &stored).is_err());
-    assert!(
-        opens(
-            &scope(Suite::ChaCha20Poly1305),
-            ObjectKind::Chunk,
-            &dp,
-            &stored
-        )
-        .is_err()
-    );
+    assert!(opens(&scope(Suite::ChaCha20Poly1305), ObjectKind::Chunk, &dp, &stored).is_err());
     assert!(opens(&keys, ObjectKind::Chunk, &[0; 32], &stored).is_err());
     assert!(opens(&keys, ObjectKind::Chunk, &dp, &stored).is_ok());
 }
@@ -111,20 +92,13 @@ fn a_seal_follows_the_format() {
     let secret = digest::derive("archive scope", &KEY);
     let dp = digest::keyed(&digest::derive("chunk payload digest", &secret), payload);
     let mut okm = [0; 76];
-    digest::keyed_xof(
-        &digest::derive("chunk key", &secret),
-        &[&[1, 0, 0, 0], &dp],
-        &mut okm,
-    );
+    digest::keyed_xof(&digest::derive("chunk key", &secret), &[&[1, 0, 0, 0], &dp], &mut okm);
     let (stored, found) = sealed(&scope(Suite::ChaCha20Poly1305), ObjectKind::Chunk, payload);
     assert_eq!(found, dp);
     assert_eq!(stored[..4], [1, 0, 0, 0]);
     assert_eq!(stored[4..36], okm[44..]);
     // Found by a second implementation in Python: pins the ciphertext, and with it the whole derivation.
-    let hex: String = digest::hash(&stored)[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = digest::hash(&stored)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, "edf01bcac8b6ae69");
 }
 
@@ -132,10 +106,7 @@ fn a_seal_follows_the_format() {
 fn a_plain_scope_only_digests() {
     let (stored, dp) = sealed(&scope(Suite::Plain), ObjectKind::Page, b"payload");
     assert_eq!(stored, b"payload");
-    assert_eq!(
-        dp,
-        digest::keyed(&digest::derive("page payload digest", &[0; 32]), b"payload")
-    );
+    assert_eq!(dp, digest::keyed(&digest::derive("page payload digest", &[0; 32]), b"payload"));
 }
 
 #[test]

@@ -7,9 +7,7 @@ use warp_core::digest::{Mode, extended};
 
 /// The lines of a vector file, or `None`, saying so, where there is none.
 fn lines(name: &str) -> Option<Vec<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/vectors")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors").join(name);
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(text.lines().map(str::to_owned).collect()),
         Err(_) => {
@@ -26,10 +24,7 @@ fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
-    (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-        .collect()
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 #[test]
@@ -41,17 +36,12 @@ fn blake3_in_all_modes() {
     let modes = [
         ("hash", Mode::Plain),
         ("keyed_hash", Mode::Keyed(&key)),
-        (
-            "derive_key",
-            Mode::DeriveKey("BLAKE3 2019-12-27 16:29:52 test vectors context"),
-        ),
+        ("derive_key", Mode::DeriveKey("BLAKE3 2019-12-27 16:29:52 test vectors context")),
     ];
     let (mut input, mut checked) = (Vec::new(), 0);
     for line in &lines {
         if let Some(length) = value(line, "input_len") {
-            input = (0..length.parse().unwrap())
-                .map(|i: u32| (i % 251) as u8)
-                .collect();
+            input = (0..length.parse().unwrap()).map(|i: u32| (i % 251) as u8).collect();
         }
         for (name, mode) in modes {
             if let Some(expected) = value(line, name).map(unhex) {
@@ -96,9 +86,7 @@ impl AeadVector {
         let key = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &self.key).ok()?);
         let nonce = Nonce::try_assume_unique_for_key(&self.iv).ok()?;
         let mut bytes = [&self.ct[..], &self.tag].concat();
-        key.open_in_place(nonce, Aad::from(&self.aad), &mut bytes)
-            .ok()
-            .map(|message| message.to_vec())
+        key.open_in_place(nonce, Aad::from(&self.aad), &mut bytes).ok().map(|message| message.to_vec())
     }
 }
 

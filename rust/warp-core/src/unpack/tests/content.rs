@@ -20,10 +20,7 @@ fn a_small_tree_is_restored() {
     assert_eq!(target.read(b"d/one"), b"first");
     assert_eq!(target.read(b"d/two"), b"second and more");
     assert_eq!(target.read(b"empty"), b"");
-    assert_eq!(
-        fs::read_link(target.path(b"link")).unwrap(),
-        PathBuf::from("d/one")
-    );
+    assert_eq!(fs::read_link(target.path(b"link")).unwrap(), PathBuf::from("d/one"));
     let totals = extracted.totals;
     assert_eq!((totals.entries, totals.files, totals.skipped), (6, 3, 0));
     assert_eq!((totals.bytes_written, totals.chunks), (20, 1));
@@ -39,9 +36,7 @@ fn a_selection_brings_its_directories_along() {
     ];
     let (target, built) = (Target::new(), builder.build());
     let mut pipeline = target.start(&built);
-    let [table] = &*tables(&entries) else {
-        panic!()
-    };
+    let [table] = &*tables(&entries) else { panic!() };
     assert!(pipeline.submit(Arc::clone(table), Some(vec![1])).unwrap());
     assert!(pipeline.submit(Arc::clone(table), Some(vec![3])).is_err());
     pipeline.finish();
@@ -49,10 +44,7 @@ fn a_selection_brings_its_directories_along() {
     assert_eq!(target.read(b"d/e/one"), b"first");
     assert!(!target.path(b"d/two").exists());
     assert_eq!(target.stat(b"d").mode() & 0o700, 0o700);
-    assert!(
-        pipeline.submit(Arc::clone(table), None).is_err(),
-        "after the end"
-    );
+    assert!(pipeline.submit(Arc::clone(table), None).is_err(), "after the end");
 }
 
 #[test]
@@ -69,17 +61,10 @@ fn a_file_of_many_windows_is_whole() {
         content.extend(fragment);
     }
     big.size = content.len() as u64;
-    let entries = [
-        big,
-        link(b"name", Kind::Hardlink, b"big"),
-        entry(b"z", Kind::File),
-    ];
+    let entries = [big, link(b"name", Kind::Hardlink, b"big"), entry(b"z", Kind::File)];
     let target = Target::new();
     let extracted = target.extract(&builder.build(), &entries).clean();
-    assert_eq!(
-        (extracted.totals.chunks, extracted.totals.entries),
-        (3000, 3)
-    );
+    assert_eq!((extracted.totals.chunks, extracted.totals.entries), (3000, 3));
     assert!(target.read(b"big") == content);
     assert_eq!(target.stat(b"name").ino(), target.stat(b"big").ino());
 }
@@ -108,10 +93,7 @@ fn holes_stay_holes() {
     let mut builder = builder();
     let mut sparse = file(&mut builder, b"sparse", &[&[1; 5000], &[2; 5000]]);
     builder.close(Codec::Store);
-    sparse.runs.push(Run {
-        first: builder.fragment(&[3; 2000]),
-        count: 1,
-    });
+    sparse.runs.push(Run { first: builder.fragment(&[3; 2000]), count: 1 });
     sparse.size = SIZE;
     sparse.flags = FLAG_SPARSE;
     sparse.extents = vec![(4096, 3000), (1 << 20, 8000), (SIZE - 9000, 1000)];
@@ -131,11 +113,7 @@ fn holes_stay_holes() {
     assert_eq!(target.read(b"single")[SIZE as usize / 2], b'x');
     for name in [&b"sparse"[..], b"hole", b"single"] {
         assert_eq!(target.stat(name).size(), SIZE);
-        assert!(
-            target.stat(name).blocks() < 200,
-            "{} blocks",
-            target.stat(name).blocks()
-        );
+        assert!(target.stat(name).blocks() < 200, "{} blocks", target.stat(name).blocks());
     }
 }
 
@@ -145,10 +123,7 @@ fn a_damaged_chunk_costs_the_files_that_need_it_and_no_others() {
     let mut entries = vec![file(&mut builder, b"bad", &[b"damaged"])];
     let mut partly = file(&mut builder, b"partly", &[b"part "]);
     builder.close(Codec::Store);
-    partly.runs.push(Run {
-        first: builder.fragment(b"of it"),
-        count: 1,
-    });
+    partly.runs.push(Run { first: builder.fragment(b"of it"), count: 1 });
     partly.size = 10;
     entries.push(partly);
     entries.push(file(&mut builder, b"whole", &[b"untouched"]));
@@ -156,18 +131,10 @@ fn a_damaged_chunk_costs_the_files_that_need_it_and_no_others() {
     built.bytes[300] ^= 1;
     let target = Target::new();
     let extracted = target.extract(&built, &entries);
-    let mut paths: Vec<_> = extracted
-        .problems
-        .iter()
-        .map(|p| (&*p.path, p.errno))
-        .collect();
+    let mut paths: Vec<_> = extracted.problems.iter().map(|p| (&*p.path, p.errno)).collect();
     paths.sort_unstable();
     assert_eq!(paths, [(&b"bad"[..], 0), (b"partly", 0)]);
-    assert!(
-        extracted.problems[0]
-            .what
-            .starts_with("damaged data: damaged chunk 0")
-    );
+    assert!(extracted.problems[0].what.starts_with("damaged data: damaged chunk 0"));
     assert_eq!(target.read(b"whole"), b"untouched");
     assert!(!target.path(b"bad").exists() && !target.path(b"partly").exists());
     assert_eq!((extracted.totals.entries, extracted.totals.files), (3, 1));
@@ -176,21 +143,10 @@ fn a_damaged_chunk_costs_the_files_that_need_it_and_no_others() {
 #[test]
 fn a_recipe_of_another_length_than_the_file_is_refused() {
     let (built, honest) = one_file(b"content");
-    for (size, runs) in [
-        (8, vec![(0, 1)]),
-        (6, vec![(0, 1)]),
-        (7, vec![(0, 2)]),
-        (7, vec![]),
-    ] {
+    for (size, runs) in [(8, vec![(0, 1)]), (6, vec![(0, 1)]), (7, vec![(0, 2)]), (7, vec![])] {
         let mut lie = honest.clone();
         lie.size = size;
-        lie.runs = runs
-            .iter()
-            .map(|(first, count)| Run {
-                first: *first,
-                count: *count,
-            })
-            .collect();
+        lie.runs = runs.iter().map(|(first, count)| Run { first: *first, count: *count }).collect();
         let target = Target::new();
         assert_eq!(target.extract(&built, &[lie]).problem(), (&b"a"[..], 0));
         assert!(!target.path(b"a").exists());
@@ -200,12 +156,8 @@ fn a_recipe_of_another_length_than_the_file_is_refused() {
 #[test]
 fn entries_out_of_order_are_refused() {
     let mut builder = builder();
-    let table = EntryTable {
-        entries: vec![
-            file(&mut builder, b"b", &[b"x"]),
-            file(&mut builder, b"a", &[b"y"]),
-        ],
-    };
+    let table =
+        EntryTable { entries: vec![file(&mut builder, b"b", &[b"x"]), file(&mut builder, b"a", &[b"y"])] };
     let (target, built) = (Target::new(), builder.build());
     let mut pipeline = target.start(&built);
     pipeline.submit(Arc::new(table), None).unwrap();
@@ -217,10 +169,7 @@ fn entries_out_of_order_are_refused() {
 
 /// A tree: for each file its name, in up to three directories, and which fragments it has.
 fn trees() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<usize>)>> {
-    let name = prop::collection::vec(
-        prop::sample::select(vec!["a", "b.c", "b", "\u{fc} x"]),
-        1..4,
-    );
+    let name = prop::collection::vec(prop::sample::select(vec!["a", "b.c", "b", "\u{fc} x"]), 1..4);
     let recipe = prop::collection::vec(0..30_usize, 0..6);
     prop::collection::btree_map(name, recipe, 1..60).prop_map(|files| {
         let named = |(path, recipe): (Vec<&str>, _)| ((path.join("/") + ".f").into_bytes(), recipe);

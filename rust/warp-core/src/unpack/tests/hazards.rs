@@ -38,20 +38,15 @@ fn a_link_in_the_place_of_a_directory_is_never_followed() {
     }
     let (target, outside) = trapped(Overwrite::Always);
     let extracted = target.extract(&built, &entries);
-    assert_eq!(
-        extracted.problem(),
-        (&b"d/m"[..], Errno::NOENT.raw_os_error())
-    );
+    assert_eq!(extracted.problem(), (&b"d/m"[..], Errno::NOENT.raw_os_error()));
     assert!(is_empty(&outside) && target.stat(b"d").is_dir());
 }
 
 #[test]
 fn a_link_above_a_selected_file_is_never_followed() {
     let mut builder = builder();
-    let entries = [
-        file(&mut builder, b"d/f", &[b"x"]),
-        file(&mut builder, b"d/large", &[&[1; 60000], &[2; 60000]]),
-    ];
+    let entries =
+        [file(&mut builder, b"d/f", &[b"x"]), file(&mut builder, b"d/large", &[&[1; 60000], &[2; 60000]])];
     let built = builder.build();
     for overwrite in [Overwrite::Never, Overwrite::Changed, Overwrite::Always] {
         let (target, outside) = trapped(overwrite);
@@ -65,10 +60,7 @@ fn a_link_above_a_selected_file_is_never_followed() {
 fn a_hard_link_is_not_made_through_a_link() {
     let (target, outside) = trapped(Overwrite::Always);
     fs::write(outside.path().join("secret"), b"secret").unwrap();
-    let extracted = target.extract(
-        &builder().build(),
-        &[link(b"z", Kind::Hardlink, b"d/secret")],
-    );
+    let extracted = target.extract(&builder().build(), &[link(b"z", Kind::Hardlink, b"d/secret")]);
     assert_eq!(extracted.problem().0, b"z");
     assert!(!target.path(b"z").exists());
 }
@@ -83,20 +75,15 @@ fn a_link_in_the_place_of_a_file_is_replaced_and_not_written_through() {
         symlink(&victim, target.path(b"a")).unwrap();
         target.extract(&built, std::slice::from_ref(&file)).clean();
         assert_eq!(fs::read(&victim).unwrap(), b"untouched");
-        assert_eq!(
-            target.stat(b"a").is_symlink(),
-            overwrite == Overwrite::Never
-        );
+        assert_eq!(target.stat(b"a").is_symlink(), overwrite == Overwrite::Never);
     }
 }
 
 #[test]
 fn a_link_in_the_place_of_a_temporary_file_is_removed() {
     let mut builder = builder();
-    let entries = [
-        file(&mut builder, b"a", &[b"new"]),
-        file(&mut builder, b"b", &[&[1; 60000], &[2; 60000]]),
-    ];
+    let entries =
+        [file(&mut builder, b"a", &[b"new"]), file(&mut builder, b"b", &[&[1; 60000], &[2; 60000]])];
     let (target, outside) = (Target::new(), Scratch::new("outside"));
     let victim = outside.path().join("victim");
     fs::write(&victim, b"untouched").unwrap();
@@ -113,29 +100,20 @@ fn a_directory_at_a_temporary_name_fails_that_entry() {
     let (built, file) = one_file(b"new");
     let target = Target::new();
     fs::create_dir(temporary_name(&target, b"a")).unwrap();
-    assert_eq!(
-        target.extract(&built, &[file]).problem(),
-        (&b"a"[..], Errno::ISDIR.raw_os_error())
-    );
+    assert_eq!(target.extract(&built, &[file]).problem(), (&b"a"[..], Errno::ISDIR.raw_os_error()));
 }
 
 #[test]
 fn a_hard_link_without_its_file_is_a_problem() {
     let target = Target::new();
     let extracted = target.extract(&builder().build(), &[link(b"z", Kind::Hardlink, b"a/b")]);
-    assert_eq!(
-        extracted.problem(),
-        (&b"z"[..], Errno::NOENT.raw_os_error())
-    );
+    assert_eq!(extracted.problem(), (&b"z"[..], Errno::NOENT.raw_os_error()));
 }
 
 #[test]
 fn a_file_that_is_a_directory_too_is_a_problem() {
     let mut builder = builder();
-    let entries = [
-        file(&mut builder, b"a", &[b"x"]),
-        file(&mut builder, b"a/b", &[b"y"]),
-    ];
+    let entries = [file(&mut builder, b"a", &[b"x"]), file(&mut builder, b"a/b", &[b"y"])];
     let extracted = Target::new().extract(&builder.build(), &entries);
     assert_eq!(extracted.problems.len(), 1);
 }
@@ -148,9 +126,7 @@ fn paths_longer_than_the_system_takes_at_once_are_restored() {
     let entry = file(&mut builder, &path, &[&[1; 60000], &[2; 60000]]);
     let (target, built) = (Target::new(), builder.build());
     let mut pipeline = target.start(&built);
-    let [table] = &*tables(std::slice::from_ref(&entry)) else {
-        panic!()
-    };
+    let [table] = &*tables(std::slice::from_ref(&entry)) else { panic!() };
     pipeline.submit(Arc::clone(table), None).unwrap();
     pipeline.finish();
     pipeline.poll(PATIENCE).unwrap();
@@ -173,17 +149,12 @@ fn an_aborted_extraction_leaves_nothing_temporary() {
     let (target, built) = (Target::new(), builder.build());
     for pause in 0..20 {
         let mut pipeline = target.start(&built);
-        pipeline
-            .submit(tables(&[big.clone()])[0].clone(), None)
-            .unwrap();
+        pipeline.submit(tables(&[big.clone()])[0].clone(), None).unwrap();
         pipeline.finish();
         let _ = pipeline.poll(Duration::from_micros(200 * pause));
         pipeline.abort();
         pipeline.abort();
-        assert!(matches!(
-            pipeline.poll(PATIENCE),
-            Err(Error::Cancelled) | Ok((_, true))
-        ));
+        assert!(matches!(pipeline.poll(PATIENCE), Err(Error::Cancelled) | Ok((_, true))));
         assert_eq!(target.left_over(), Vec::<PathBuf>::new());
         let _ = fs::remove_file(target.path(b"big"));
     }
@@ -203,10 +174,6 @@ fn an_index_without_chunks_cannot_be_extracted_from() {
     built.index = Arc::new(index);
     let target = Target::new();
     let root = File::open(target.scratch.path()).unwrap();
-    let archive = Archive {
-        fd: built.fd(),
-        index: built.index,
-        keys: built.keys,
-    };
+    let archive = Archive { fd: built.fd(), index: built.index, keys: built.keys };
     assert!(UnpackPipeline::new(archive, root.into(), &target.options).is_err());
 }

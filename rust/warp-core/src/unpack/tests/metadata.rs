@@ -10,13 +10,8 @@ const ACCESS_ACL: &str = "system.posix_acl_access";
 
 /// An ACL in the form the system takes: user::rwx, user:12345:rwx, group::r-x, mask::rwx, other::---.
 fn acl() -> Vec<u8> {
-    let entries = [
-        (1_u16, 7_u16, u32::MAX),
-        (2, 7, 12345),
-        (4, 5, u32::MAX),
-        (16, 7, u32::MAX),
-        (32, 0, u32::MAX),
-    ];
+    let entries =
+        [(1_u16, 7_u16, u32::MAX), (2, 7, 12345), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 0, u32::MAX)];
     let mut acl = 2_u32.to_le_bytes().to_vec();
     for (tag, permissions, id) in entries {
         acl.extend(tag.to_le_bytes());
@@ -27,9 +22,7 @@ fn acl() -> Vec<u8> {
 }
 
 fn xattrs(pairs: &[(&str, &[u8])]) -> crate::entry::Xattrs {
-    let pairs = pairs
-        .iter()
-        .map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()));
+    let pairs = pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()));
     pairs.collect()
 }
 
@@ -54,30 +47,12 @@ fn modes_and_times_are_those_of_the_entries() {
     let mut builder = builder();
     let entries = [
         directory(b""),
-        Entry {
-            mode: 0o555,
-            ..directory(b"d")
-        },
-        Entry {
-            mode: 0o1777,
-            ..directory(b"d/e")
-        },
-        Entry {
-            mode: 0o400,
-            ..file(&mut builder, b"d/e/small", &[b"x"])
-        },
-        Entry {
-            mode: 0o777,
-            ..file(&mut builder, b"d/large", &[&[1; 60000], &[2; 60000]])
-        },
-        Entry {
-            mode: 0o000,
-            ..file(&mut builder, b"d/nothing", &[])
-        },
-        Entry {
-            mode: 0o640,
-            ..entry(b"d/pipe", Kind::Fifo)
-        },
+        Entry { mode: 0o555, ..directory(b"d") },
+        Entry { mode: 0o1777, ..directory(b"d/e") },
+        Entry { mode: 0o400, ..file(&mut builder, b"d/e/small", &[b"x"]) },
+        Entry { mode: 0o777, ..file(&mut builder, b"d/large", &[&[1; 60000], &[2; 60000]]) },
+        Entry { mode: 0o000, ..file(&mut builder, b"d/nothing", &[]) },
+        Entry { mode: 0o640, ..entry(b"d/pipe", Kind::Fifo) },
         link(b"d/link", Kind::Symlink, b"nowhere"),
     ];
     let target = Target::new();
@@ -105,18 +80,9 @@ fn times_before_the_epoch_are_restored() {
 fn setuid_bits_are_left_out_unless_asked_for() {
     let mut builder = builder();
     let entries = [
-        Entry {
-            mode: 0o3755,
-            ..directory(b"d")
-        },
-        Entry {
-            mode: 0o4755,
-            ..file(&mut builder, b"d/f", &[b"x"])
-        },
-        Entry {
-            mode: 0o6755,
-            ..file(&mut builder, b"d/g", &[&[1; 60000], &[2; 60000]])
-        },
+        Entry { mode: 0o3755, ..directory(b"d") },
+        Entry { mode: 0o4755, ..file(&mut builder, b"d/f", &[b"x"]) },
+        Entry { mode: 0o6755, ..file(&mut builder, b"d/g", &[&[1; 60000], &[2; 60000]]) },
     ];
     let built = builder.build();
     let mut target = Target::new();
@@ -134,11 +100,7 @@ fn setuid_bits_are_left_out_unless_asked_for() {
 #[test]
 fn owners_are_restored_or_counted() {
     let mut builder = builder();
-    let other = |entry: Entry| Entry {
-        uid: 12345,
-        gid: 23456,
-        ..entry
-    };
+    let other = |entry: Entry| Entry { uid: 12345, gid: 23456, ..entry };
     let entries = [
         other(directory(b"d")),
         other(file(&mut builder, b"d/f", &[b"x"])),
@@ -148,13 +110,7 @@ fn owners_are_restored_or_counted() {
     ];
     let built = builder.build();
     let mut target = Target::new();
-    assert_eq!(
-        target
-            .extract(&built, &entries)
-            .clean()
-            .skipped(Skip::Owner),
-        5
-    );
+    assert_eq!(target.extract(&built, &entries).clean().skipped(Skip::Owner), 5);
     target = Target::new();
     target.options.owners = true;
     let extracted = target.extract(&built, &entries).clean();
@@ -170,10 +126,7 @@ fn owners_are_restored_or_counted() {
 #[test]
 fn attributes_are_restored_or_counted() {
     let mut builder = builder();
-    let with = |entry: Entry, name| Entry {
-        xattrs: xattrs(&[(name, b"value")]),
-        ..entry
-    };
+    let with = |entry: Entry, name| Entry { xattrs: xattrs(&[(name, b"value")]), ..entry };
     let entries = [
         with(directory(b"d"), "user.one"),
         with(file(&mut builder, b"d/f", &[b"x"]), "user.two"),
@@ -194,10 +147,7 @@ fn attributes_are_restored_or_counted() {
 fn acls_are_those_of_the_entries_and_never_inherited() {
     let mut builder = builder();
     let entries = [
-        Entry {
-            xattrs: xattrs(&[(DEFAULT_ACL, &acl())]),
-            ..directory(b"d")
-        },
+        Entry { xattrs: xattrs(&[(DEFAULT_ACL, &acl())]), ..directory(b"d") },
         file(&mut builder, b"d/plain", &[b"x"]),
         Entry {
             mode: 0o670,
@@ -230,10 +180,7 @@ fn acls_are_those_of_the_entries_and_never_inherited() {
         assert_eq!(attribute(&target, b"d", DEFAULT_ACL), Some(acl()));
         assert!(attribute(&target, b"d/own", ACCESS_ACL).is_some());
         assert_eq!(mode(&target, b"d/own"), 0o670);
-        assert_eq!(
-            (mode(&target, b"d/plain"), mode(&target, b"top")),
-            (0o604, 0o604)
-        );
+        assert_eq!((mode(&target, b"d/plain"), mode(&target, b"top")), (0o604, 0o604));
     }
 }
 
@@ -244,11 +191,7 @@ fn groups_are_not_inherited_where_owners_are_restored() {
         return;
     }
     let mut builder = builder();
-    let entries = [
-        directory(b"d"),
-        file(&mut builder, b"d/f", &[b"x"]),
-        file(&mut builder, b"f", &[b"x"]),
-    ];
+    let entries = [directory(b"d"), file(&mut builder, b"d/f", &[b"x"]), file(&mut builder, b"f", &[b"x"])];
     let mut target = Target::new();
     target.options.owners = true;
     rustix::fs::chown(target.path(b""), None, Some(rustix::fs::Gid::from_raw(777))).unwrap();
@@ -268,13 +211,7 @@ fn sockets_and_devices_are_left_out_and_counted() {
     let mut target = Target::new();
     let built = builder().build();
     let extracted = target.extract(&built, &entries).clean();
-    assert_eq!(
-        (
-            extracted.skipped(Skip::Device),
-            extracted.skipped(Skip::Socket)
-        ),
-        (1, 1)
-    );
+    assert_eq!((extracted.skipped(Skip::Device), extracted.skipped(Skip::Socket)), (1, 1));
     assert_eq!(extracted.totals.skipped, 2);
     assert!(!target.path(b"null").exists() && !target.path(b"socket").exists());
     target.options.devices = true;
@@ -282,9 +219,6 @@ fn sockets_and_devices_are_left_out_and_counted() {
     if extracted.problems.is_empty() {
         assert_eq!(target.stat(b"null").rdev(), rustix::fs::makedev(1, 3));
     } else {
-        assert_eq!(
-            extracted.problem(),
-            (&b"null"[..], rustix::io::Errno::PERM.raw_os_error())
-        );
+        assert_eq!(extracted.problem(), (&b"null"[..], rustix::io::Errno::PERM.raw_os_error()));
     }
 }

@@ -5,12 +5,7 @@ use super::*;
 fn make_old(path: PathBuf, content: &[u8]) {
     fs::write(&path, content).unwrap();
     let old = SystemTime::UNIX_EPOCH + Duration::new(5, 0);
-    File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_modified(old)
-        .unwrap();
+    File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
 }
 
 #[test]
@@ -20,10 +15,7 @@ fn never_keeps_what_exists() {
     make_old(target.path(b"a"), b"old content");
     let extracted = target.extract(&built, &[file]).clean();
     assert_eq!(target.read(b"a"), b"old content");
-    assert_eq!(
-        (extracted.skipped(Skip::Exists), extracted.totals.skipped),
-        (1, 1)
-    );
+    assert_eq!((extracted.skipped(Skip::Exists), extracted.totals.skipped), (1, 1));
     assert_eq!(extracted.totals.chunks, 0);
 }
 
@@ -52,13 +44,7 @@ fn changed_takes_what_is_equal_as_done_and_sets_its_mode() {
     ];
     let built = builder.build();
     let target = Target::overwriting(Overwrite::Changed);
-    assert_eq!(
-        target
-            .extract(&built, &entries)
-            .clean()
-            .skipped(Skip::Exists),
-        0
-    );
+    assert_eq!(target.extract(&built, &entries).clean().skipped(Skip::Exists), 0);
     let inode = target.stat(b"d/a").ino();
     entries[1].mode = 0o444;
     let extracted = target.extract(&built, &entries).clean();
@@ -94,10 +80,7 @@ fn a_directory_in_the_place_of_a_file_is_a_problem() {
             fs::create_dir(target.path(&entry.path)).unwrap();
             let extracted = target.extract(&built, &entries);
             let errno = rustix::io::Errno::ISDIR.raw_os_error();
-            let found = extracted
-                .problems
-                .iter()
-                .any(|p| (&p.path, p.errno) == (&entry.path, errno));
+            let found = extracted.problems.iter().any(|p| (&p.path, p.errno) == (&entry.path, errno));
             assert!(found, "{:?}", extracted.problems);
             assert!(target.stat(&entry.path).is_dir());
         }
@@ -132,10 +115,7 @@ fn existing_directories_keep_what_is_in_them() {
     fs::write(target.path(b"d/other"), b"stays").unwrap();
     fs::set_permissions(target.path(b"d"), fs::Permissions::from_mode(0o500)).unwrap();
     target.extract(&builder.build(), &entries).clean();
-    assert_eq!(
-        (target.read(b"d/f"), target.read(b"d/other")),
-        (b"x".to_vec(), b"stays".to_vec())
-    );
+    assert_eq!((target.read(b"d/f"), target.read(b"d/other")), (b"x".to_vec(), b"stays".to_vec()));
     assert_eq!(target.stat(b"d").mode() & 0o7777, 0o750);
 }
 
@@ -172,16 +152,11 @@ fn an_extraction_goes_on_where_a_killed_one_stopped() {
 #[test]
 fn hard_links_replace_by_the_rules() {
     let mut builder = builder();
-    let entries = [
-        file(&mut builder, b"a", &[b"new"]),
-        link(b"b", Kind::Hardlink, b"a"),
-    ];
+    let entries = [file(&mut builder, b"a", &[b"new"]), link(b"b", Kind::Hardlink, b"a")];
     let built = builder.build();
-    for (overwrite, linked) in [
-        (Overwrite::Never, false),
-        (Overwrite::Changed, true),
-        (Overwrite::Always, true),
-    ] {
+    for (overwrite, linked) in
+        [(Overwrite::Never, false), (Overwrite::Changed, true), (Overwrite::Always, true)]
+    {
         let target = Target::overwriting(overwrite);
         make_old(target.path(b"b"), b"old");
         target.extract(&built, &entries).clean();

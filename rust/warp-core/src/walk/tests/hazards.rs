@@ -11,25 +11,16 @@ fn opening_does_not_block_on_what_replaced_a_file() {
     fs::rename(tree.path().join("d"), tree.path().join("e")).unwrap();
     symlink("e", tree.path().join("d")).unwrap();
     assert!(found[3].open().is_ok());
-    assert!(
-        found[2].open().is_err(),
-        "a directory became a link: nothing is read through it"
-    );
+    assert!(found[2].open().is_err(), "a directory became a link: nothing is read through it");
 }
 
 #[test]
 fn other_file_systems_are_left_out_but_for_their_mount_points() {
     let found = |one_file_system| {
-        let mut walker = Walker::new(WalkOptions {
-            one_file_system,
-            ..options("", Path::new("/dev"))
-        })
-        .unwrap();
+        let mut walker =
+            Walker::new(WalkOptions { one_file_system, ..options("", Path::new("/dev")) }).unwrap();
         let found = walker.next(100_000).unwrap().unwrap().entries;
-        found
-            .into_iter()
-            .map(|found| (found.entry.path, found.device))
-            .collect::<Vec<_>>()
+        found.into_iter().map(|found| (found.entry.path, found.device)).collect::<Vec<_>>()
     };
     let (inside, all) = (found(true), found(false));
     let device = inside[0].1;
@@ -37,11 +28,7 @@ fn other_file_systems_are_left_out_but_for_their_mount_points() {
         return eprintln!("skipped: nothing is mounted below /dev");
     }
     for (path, _) in inside.iter().filter(|(_, other)| *other != device) {
-        assert!(
-            !inside
-                .iter()
-                .any(|(other, _)| crate::paths::is_below(other, path))
-        );
+        assert!(!inside.iter().any(|(other, _)| crate::paths::is_below(other, path)));
     }
 }
 
@@ -56,14 +43,7 @@ fn what_cannot_be_read_is_a_problem_and_the_walk_goes_on() {
     fs::set_permissions(tree.path().join("a"), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(paths(&found), ["", "a", "b"]);
     let path = tree.path().join("a").as_os_str().as_bytes().to_vec();
-    assert_eq!(
-        problems,
-        [Problem {
-            path,
-            what: "open directory".into(),
-            errno: 13
-        }]
-    );
+    assert_eq!(problems, [Problem { path, what: "open directory".into(), errno: 13 }]);
 }
 
 #[test]
@@ -77,10 +57,7 @@ fn what_vanishes_during_the_walk_is_a_problem_and_the_walk_goes_on() {
     assert_eq!(paths(&rest), ["c", "c/y"]);
     let problems = walker.problems();
     assert_eq!(
-        problems
-            .iter()
-            .map(|problem| (problem.what.as_str(), problem.errno))
-            .collect::<Vec<_>>(),
+        problems.iter().map(|problem| (problem.what.as_str(), problem.errno)).collect::<Vec<_>>(),
         [("stat", 2); 2]
     );
     assert!(problems[0].path.ends_with(b"/a") && walker.problems().is_empty());
@@ -106,17 +83,11 @@ fn a_tree_of_a_thousand_levels_is_walked_and_read_with_few_descriptors() {
     let (before, mut found) = (open(), Vec::new());
     while let Some(batch) = walker.next(100).unwrap() {
         found.extend(batch.entries);
-        assert!(
-            open() < before + 100,
-            "descriptors of tests beside this one, and 32"
-        );
+        assert!(open() < before + 100, "descriptors of tests beside this one, and 32");
     }
     assert_eq!((found.len(), walker.problems()), (2_001, vec![]));
     assert!(found.is_sorted_by(|a, b| compare_paths(&a.entry.path, &b.entry.path).is_lt()));
-    let deepest = found
-        .iter()
-        .max_by_key(|found| found.entry.path.len())
-        .unwrap();
+    let deepest = found.iter().max_by_key(|found| found.entry.path.len()).unwrap();
     assert!(deepest.entry.path.len() > 4 * 4_096);
     assert_eq!(content(deepest), b"deep");
 }
@@ -125,10 +96,7 @@ fn a_tree_of_a_thousand_levels_is_walked_and_read_with_few_descriptors() {
 fn a_directory_that_is_moved_during_the_walk_does_not_lead_it_elsewhere() {
     // Of 41 levels the innermost 32 are open; those above are opened again on the way back.
     for (moves, lost) in [(&[5][..], 0), (&[5, 4], 1)] {
-        let (tree, elsewhere) = (
-            Scratch::new("moved").with(&[b"z"]),
-            Scratch::new("elsewhere"),
-        );
+        let (tree, elsewhere) = (Scratch::new("moved").with(&[b"z"]), Scratch::new("elsewhere"));
         nest(tree.path(), "d", 40);
         let mut walker = Walker::new(options("", tree.path())).unwrap();
         walker.next(41).unwrap();
@@ -138,14 +106,8 @@ fn a_directory_that_is_moved_during_the_walk_does_not_lead_it_elsewhere() {
         }
         // Level 4 is found by its path if not by `..`, and given up if by neither; the others' files follow.
         let found = walker.next(100).unwrap().unwrap().entries;
-        let files = found
-            .iter()
-            .filter(|found| found.entry.path.ends_with(b"z"))
-            .count();
+        let files = found.iter().filter(|found| found.entry.path.ends_with(b"z")).count();
         assert_eq!((files, walker.problems().len()), (41 - lost, lost));
-        assert_eq!(
-            found.last().map(|found| found.entry.path.as_slice()),
-            Some(&b"z"[..])
-        );
+        assert_eq!(found.last().map(|found| found.entry.path.as_slice()), Some(&b"z"[..]));
     }
 }
