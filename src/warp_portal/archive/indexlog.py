@@ -102,11 +102,6 @@ class IndexLog:
         partial = [page for page in last if page.ref.records < PAGE_RECORDS]
         return partial[0].first_fragment if partial else base.fragments
 
-    @property
-    def chunks(self) -> int:
-        """Chunks so far."""
-        return self.frontier.size
-
     def add(self, events: PackEvents) -> None:
         """The records of newly written chunks."""
         offsets, stored, cids, raws, fragments, codecs, dps = events.chunks
