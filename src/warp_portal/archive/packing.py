@@ -21,6 +21,7 @@ from warp_portal.archive.content import Page, read_index_page
 from warp_portal.archive.filetable import Entry, Kind, columns_of
 from warp_portal.archive.header import Header
 from warp_portal.archive.indexlog import IndexLog
+from warp_portal.archive.interruption import Interruption
 from warp_portal.archive.limits import KIND_FRAGMENT
 from warp_portal.archive.options import PackOptions, PackProgress, Problem, Source, Stream, thread_count
 from warp_portal.archive.pages import IndexPage
@@ -130,6 +131,8 @@ class Packing:
         self._chain = CommitChain(target.header, target.keys, target.base, job.clock)
         self._feed = self._new_feed()
         self._problems: list[Problem] = []
+        self._interruption = Interruption()
+        self._settled = True  # whether all that was polled is in the logs: only then may a checkpoint be made
         self._checkpoints = 0
         self._poll_s = min(POLL_S, job.options.checkpoint_bytes / FASTEST_BYTES_PER_S)
         self._committed = (self._start_s, target.base.stored_bytes)
@@ -185,10 +188,11 @@ class Packing:
     def run(self) -> Commit:
         """Pack everything and commit a snapshot. On Ctrl-C, a checkpoint keeps what is done."""
         try:
-            if isinstance(self._job.source, Stream):
-                self._submit_stream(self._job.source)
-            self._loop()
-            return self._snapshot()
+            with self._interruption:
+                if isinstance(self._job.source, Stream):
+                    self._submit_stream(self._job.source)
+                self._loop()
+                return self._snapshot()
         except KeyboardInterrupt:
             self._last_checkpoint()
             raise
@@ -203,8 +207,11 @@ class Packing:
         done = False
         while not done:
             busy = self._feed_pipeline()
+            self._settled = False
             events = self._pipeline.poll(0.0 if busy else self._poll_s)
             self._absorb(events)
+            self._settled = True
+            self._interruption.check()
             done = events.done
             if not done and self._checkpoint_due():
                 self._checkpoint()
@@ -243,6 +250,7 @@ class Packing:
     def _checkpoint(self) -> None:
         """Make what is written so far resumable; readers of files go on meanwhile."""
         self._output.sync()  # the bulk of it before the writer is held
+        self._settled = False
         events = self._pipeline.hold()
         try:
             self._absorb(events)
@@ -254,12 +262,13 @@ class Packing:
             self._pipeline.release()
         self._index.listed()
         self._tables.listed()
+        self._settled = True
         self._checkpoints += 1
         self._committed = (self._job.clock.monotonic_s(), self._index.stored_bytes)
 
     def _last_checkpoint(self) -> None:
         """Keep what is done when the user stops the run; if that fails too, the checkpoint before holds."""
-        if self._target.file is not None and self._index.stored_bytes > self._committed[1]:
+        if self._target.file is not None and self._settled and self._index.stored_bytes > self._committed[1]:
             try:
                 self._checkpoint()
             except (OSError, WarpPortalError):

@@ -73,7 +73,11 @@ class ArchiveWriter:
             return self._run(self._begin(None, target), None)
         with _named_full_disk(), ArchiveFile(target, os.O_RDWR | os.O_CREAT) as file:
             file.lock()
-            return self._run(self._resumable(file) or self._begin(file, file.fd), file)
+            try:
+                return self._run(self._resumable(file) or self._begin(file, file.fd), file)
+            finally:
+                if file.size() == 0:  # nothing came of it: leave no empty file behind
+                    os.unlink(file.path)
 
     def append(self, path: AnyPath) -> PackReport:
         """Add a snapshot to an archive."""

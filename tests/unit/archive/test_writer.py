@@ -1,6 +1,7 @@
 """Creating, resuming and appending, as the oracle sees the result."""
 
 import os
+import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -230,6 +231,18 @@ def test_ctrl_c_keeps_what_is_done(tree: Path, archive: Path, state: StateStore)
     check_contents(read(archive, None), tree)
 
 
+def test_the_signal_waits_for_a_moment_that_suits(tree: Path, archive: Path, state: StateStore) -> None:
+    def interrupt(progress: PackProgress) -> None:
+        if progress.chunks:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        create(archive, Source.of(["."]), replace(OFTEN, checkpoint_bytes=1 << 40), state=state, progress=interrupt)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert create(archive, Source.of(["."]), OFTEN, state=state).resumed
+    check_contents(read(archive, None), tree)
+
+
 def test_an_archive_goes_into_a_pipe(tree: Path) -> None:
     received: list[bytes] = []
     out, into = os.pipe()
@@ -295,6 +308,7 @@ def test_a_lock_without_keys_is_refused(tree: Path, archive: Path) -> None:
         create(archive, Source.of(["."]), OFTEN, lock=Lock())
     with pytest.raises(UsageError, match="at most 8"):
         create(archive, Source.of(["."]), OFTEN, lock=Lock(tuple("abcdefghi")))
+    assert not archive.exists()
 
 
 def test_nothing_to_append_to(tmp_path: Path) -> None:
