@@ -148,7 +148,7 @@ impl Bench {
             Primitive::Aead(_) => self.seal(piece.len())?,
             Primitive::Encode(codec, level) => self.encode(piece, codec, level)?,
             Primitive::Decode(..) => {
-                drop(self.decoder.decode(&self.payloads[index], piece.len(), &mut self.second)?)
+                self.decoder.decode(&self.payloads[index], piece.len(), &mut self.second)?;
             }
             Primitive::RoundTrip(codec, level) => self.round_trip(piece, codec, level)?,
         }
