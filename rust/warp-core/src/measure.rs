@@ -186,6 +186,22 @@ fn key(algorithm: &'static Algorithm) -> Result<LessSafeKey> {
         .map_err(|_| Error::Parameter("measurement: key".into()))
 }
 
+/// Opens, stats, reads (one byte) and closes each of `paths` once, on one thread: the seconds it took.
+///
+/// # Errors
+/// [`Error::Io`] for the first file that can't be read.
+pub fn open_files(paths: &[std::path::PathBuf]) -> Result<f64> {
+    use rustix::fs::{Mode, OFlags};
+    let start = Instant::now();
+    for path in paths {
+        let named = |errno: rustix::io::Errno| Error::io(format!("read {}", path.display()), errno);
+        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(named)?;
+        rustix::fs::fstat(&file).map_err(named)?;
+        rustix::io::read(&file, &mut [0; 1]).map_err(named)?;
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,20 +227,4 @@ mod tests {
         assert!(measure("copy", &[1], 1, f64::NAN).is_err());
         assert!(measure("zstd:99", &[1], 2, 0.0).is_err());
     }
-}
-
-/// Opens, stats, reads (one byte) and closes each of `paths` once, on one thread: the seconds it took.
-///
-/// # Errors
-/// [`Error::Io`] for the first file that can't be read.
-pub fn open_files(paths: &[std::path::PathBuf]) -> Result<f64> {
-    use rustix::fs::{Mode, OFlags};
-    let start = Instant::now();
-    for path in paths {
-        let named = |errno: rustix::io::Errno| Error::io(format!("read {}", path.display()), errno);
-        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(named)?;
-        rustix::fs::fstat(&file).map_err(named)?;
-        rustix::io::read(&file, &mut [0; 1]).map_err(named)?;
-    }
-    Ok(start.elapsed().as_secs_f64())
 }
