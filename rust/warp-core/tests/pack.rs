@@ -118,14 +118,8 @@ fn take(events: Events, packed: &mut Packed) -> bool {
     events.done
 }
 
-fn pack(root: &Path, threads: usize, archive: &Path) -> Packed {
-    let index = new_index();
-    let pipeline = pipeline(threads, archive, &index);
-    let roots = vec![Root { stored: Vec::new(), path: root.to_owned() }];
-    let excludes = Matcher::new(&[]).unwrap();
-    let options =
-        WalkOptions { roots, excludes, exclude_caches: false, one_file_system: false, skip: Vec::new() };
-    let mut walker = Walker::new(options).unwrap();
+fn walker(root: &Path) -> Walker {
+    let mut walker = walker(root);
     let mut packed = Packed::default();
     while let Some(batch) = walker.next(64).unwrap() {
         let mut accepted = pipeline.submit(batch).unwrap();
@@ -239,11 +233,7 @@ fn a_held_pipeline_reports_only_what_is_written() {
     let index = new_index();
     let archive = scratch.0.join("archive");
     let pipeline = pipeline(2, &archive, &index);
-    let roots = vec![Root { stored: Vec::new(), path: root }];
-    let excludes = Matcher::new(&[]).unwrap();
-    let options =
-        WalkOptions { roots, excludes, exclude_caches: false, one_file_system: false, skip: Vec::new() };
-    let mut walker = Walker::new(options).unwrap();
+    let mut walker = walker(&root);
     let mut packed = Packed::default();
     while let Some(batch) = walker.next(64).unwrap() {
         let mut accepted = pipeline.submit(batch).unwrap();
@@ -298,11 +288,7 @@ fn a_full_disk_is_an_error_and_stops_all_threads() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let index = new_index();
     let pipeline = PackPipeline::new(options(2), full.into(), 0, index).unwrap();
-    let roots = vec![Root { stored: Vec::new(), path: scratch.0.clone() }];
-    let excludes = Matcher::new(&[]).unwrap();
-    let options =
-        WalkOptions { roots, excludes, exclude_caches: false, one_file_system: false, skip: Vec::new() };
-    let mut walker = Walker::new(options).unwrap();
+    let mut walker = walker(&scratch.0);
     pipeline.submit(walker.next(10).unwrap().unwrap()).unwrap();
     pipeline.finish();
     let error = loop {

@@ -15,6 +15,7 @@ mod encode;
 mod events;
 mod large;
 mod output;
+mod pool;
 mod segment;
 mod sequence;
 mod shared;

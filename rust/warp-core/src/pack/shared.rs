@@ -12,6 +12,7 @@ use super::encode::{ChunkJob, EncodedChunk};
 use super::events::{EventLog, Events, Problem};
 use super::large::LargeFile;
 use super::output::Output;
+use super::pool::Pool;
 use super::segment::{HashJob, Segment};
 use super::sequence::{Delivered, Message};
 use super::{Limits, PackOptions, lock};
@@ -64,24 +65,6 @@ pub(super) struct Shared {
     writer: Condvar,
     /// Whoever submits, polls, holds or feeds a stream.
     caller: Condvar,
-}
-
-/// Buffers that are used again: fresh ones cost a page fault per 4 KiB.
-#[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Vec<u8>>>);
-
-impl Pool {
-    pub fn take(&self) -> Vec<u8> {
-        lock(&self.0).pop().unwrap_or_default()
-    }
-
-    pub fn give(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        let mut pool = lock(&self.0);
-        if pool.len() < 64 && buffer.capacity() <= 16 << 20 {
-            pool.push(buffer);
-        }
-    }
 }
 
 impl Shared {
