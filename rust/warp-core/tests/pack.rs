@@ -119,6 +119,15 @@ fn take(events: Events, packed: &mut Packed) -> bool {
 }
 
 fn walker(root: &Path) -> Walker {
+    let roots = vec![Root { stored: Vec::new(), path: root.to_owned() }];
+    let excludes = Matcher::new(&[]).unwrap();
+    let options =
+        WalkOptions { roots, excludes, exclude_caches: false, one_file_system: false, skip: Vec::new() };
+    Walker::new(options).unwrap()
+}
+
+fn pack(root: &Path, threads: usize, archive: &Path) -> Packed {
+    let pipeline = pipeline(threads, archive, &new_index());
     let mut walker = walker(root);
     let mut packed = Packed::default();
     while let Some(batch) = walker.next(64).unwrap() {
