@@ -95,11 +95,11 @@ def _conclude(output: Output, archive: str, report: "VerifyReport") -> int:
         output.record("damage", what="metadata", message=reason)
         output.remark(f"warp: metadata: {printable(reason)}")
     for chunk in report.damaged_chunks:
+        reason = chunk.reason.removeprefix(f"damaged chunk {chunk.ordinal}: ")
         where = {"chunk": chunk.ordinal, "offset": chunk.offset, "stored_bytes": chunk.stored_bytes}
-        output.record("damage", what="chunk", message=chunk.reason, **where)
-        output.remark(
-            f"warp: chunk {chunk.ordinal} (bytes {chunk.offset} to {chunk.offset + chunk.stored_bytes}): {chunk.reason}"
-        )
+        output.record("damage", what="chunk", message=reason, **where)
+        end = chunk.offset + chunk.stored_bytes
+        output.remark(f"warp: chunk {chunk.ordinal} (bytes {chunk.offset} to {end} of the archive): {reason}")
     for path in report.damaged_files:
         output.record("damage", what="file", message="its content is damaged", **path_fields(path))
         output.remark(f"warp: {printable(path)}: its content is damaged")
