@@ -15,6 +15,8 @@ from warp_portal.archive.limits import (
     KIND_TABLE,
     MAX_PAGE_RAW,
     MAX_TOC,
+    MAX_TOC_BASE,
+    MAX_TOC_PER_PAGE,
 )
 from warp_portal.archive.opening import Opened
 from warp_portal.archive.storage import ArchiveFile
@@ -45,7 +47,9 @@ class Content:
 def open_content(opened: Opened, keys: ScopeKeys) -> Content:
     """Open the sealed part of a TOC; raises FormatError, IntegrityError."""
     toc = opened.toc
-    sealed = SealedTOC.parse(keys.open(OBJECT_TOC, toc.sealed, toc.dp, MAX_TOC))
+    count = len(toc.clear.pages)
+    limit = min(MAX_TOC, MAX_TOC_BASE + count * MAX_TOC_PER_PAGE)
+    sealed = SealedTOC.parse(keys.open(OBJECT_TOC, toc.sealed, toc.dp, limit), count)
     sealed.check_against(toc.clear)
     dps, fragments, paths = iter(sealed.dps), iter(sealed.first_fragments), iter(sealed.first_paths)
     by_kind: dict[int, list[Page]] = {KIND_LOCATOR: [], KIND_CHUNK: [], KIND_FRAGMENT: [], KIND_TABLE: []}
