@@ -1,6 +1,5 @@
 """The pages of a commit joined with what the sealed TOC says of them, and how one is read."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -101,12 +100,6 @@ def checked_table(raw: bytes, page: Page) -> EntryTable:
     if len(table) != page.ref.records or table.path(0) != page.first_path:
         raise FormatError(f"the file-table page at {page.ref.offset} is not the one that the TOC describes")
     return table
-
-
-def read_tables(file: ArchiveFile, keys: ScopeKeys, table_pages: list[Page]) -> Iterator[EntryTable]:
-    """File-table pages, one at a time."""
-    for page in table_pages:
-        yield read_table(file, keys, page)
 
 
 def read_chunk_index(
