@@ -4,7 +4,7 @@
     storage opening unlock trust state                         from a file to a commit that is whole, and the right one
     base indexlog tablelog committing packing writer           writing: create, append, resume
     content contents reader extraction                         reading: entries, single files, restoring
-    metadata coverage affected verification rekey                  checking; changing key slots
+    metadata coverage affected verification rekey              checking; changing key slots
 
 Names are imported on first use, so that a command loads only what it needs.
 """

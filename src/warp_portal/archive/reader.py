@@ -326,7 +326,7 @@ class ArchiveReader:
         if entry is None:
             raise NotFoundError(f"no {os.fsdecode(path)!r} in snapshot {self.commit.sequence}")
         if entry.kind != Kind.FILE:
-            raise UsageError(f"{entry.name} is no file but a {entry.kind.name.lower()}")
+            raise UsageError(f"{entry.name!r} is no file but a {entry.kind.name.lower()}")
         return io.BufferedReader(StoredFile(entry, self.index, self._cache), 256 * 1024)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ Results go to stdout, everything said along the way to stderr. With `--json` std
 import sys
 from typing import TYPE_CHECKING, Final, TextIO
 
-from warp_portal.cli.text import path_fields, printable
+from warp_portal.cli.text import defanged, path_fields, printable
 
 if TYPE_CHECKING:
     from warp_portal.archive import Problem
@@ -67,7 +67,7 @@ class Output:
     def failure(self, message: str, name: str, code: int) -> None:
         """The error that the command stops at."""
         self.record("error", fatal=True, message=message, error=name, code=code)
-        self.remark(f"warp: {message}")
+        self.remark("warp: " + message.replace("\n", " "))  # one line, whatever a name in it holds
 
     def exit(self, code: int) -> None:
         """The last line of every run."""
@@ -77,7 +77,7 @@ class Output:
     def remark(self, text: str) -> None:
         """A line on stderr, whatever the options."""
         self.flush()
-        self._stderr.write(text + "\n")
+        self._stderr.write(defanged(text) + "\n")
         self._stderr.flush()
 
     def flush(self) -> None:
