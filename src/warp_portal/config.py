@@ -3,7 +3,8 @@
 A value is taken from the last of these that has it: defaults, /etc/warp-portal/config.toml, the user's config.toml,
 `.warp-portal.toml` in the working directory, the environment (`WARP_THREADS`, …), flags; lists given by flags are added
 to what is set elsewhere. The working directory's
-file may set only what cannot harm (never keys, recipients or places to write to): a tree one has been sent may hold one.
+file may set only what cannot harm (never keys, recipients, places to write to or what is left out): a tree one has been
+sent may hold one.
 This is the only module that reads the environment.
 
 >>> load(files=(), environ={"WARP_MEMORY": "1G"}, flags={"threads": 4}).origin["memory"]
@@ -105,9 +106,9 @@ class Config:
     cutter: str = _setting("buzhash64", _one_of("buzhash64", "fixed"), "how files are cut", harmless=True)
     compression: str = _setting("auto", _text, "auto, none, lz4, zstd or zstd:LEVEL", harmless=True)
     cipher: str = _setting("chacha20-poly1305", _one_of("chacha20-poly1305", "aes-256-gcm"), "cipher of new archives")
-    exclude: tuple[str, ...] = _setting((), _texts, "patterns left out, as in .gitignore", harmless=True)
-    exclude_caches: bool = _setting(False, _switch, "leave out directories with a CACHEDIR.TAG", harmless=True)
-    one_file_system: bool = _setting(False, _switch, "stay on the file systems of the paths given", harmless=True)
+    exclude: tuple[str, ...] = _setting((), _texts, "patterns left out, as in .gitignore")
+    exclude_caches: bool = _setting(False, _switch, "leave out directories with a CACHEDIR.TAG")
+    one_file_system: bool = _setting(False, _switch, "stay on the file systems of the paths given")
     verify_writes: bool = _setting(True, _switch, "decode and compare each chunk before it is written")
     checkpoint_bytes: int = _setting(256 << 20, _size, "bytes between checkpoints", harmless=True)
     checkpoint_seconds: float = _setting(5.0, _seconds, "seconds between checkpoints", harmless=True)

@@ -40,13 +40,16 @@ def test_lists_in_the_environment_are_split() -> None:
 
 
 def test_an_untrusted_file_sets_only_what_is_harmless(tmp_path: Path) -> None:
-    harmless = written(tmp_path / "a.toml", "exclude_caches = true", trusted=False)
-    assert load(files=(harmless,), environ={}).config.exclude_caches
+    harmless = written(tmp_path / "a.toml", "threads = 3", trusted=False)
+    assert load(files=(harmless,), environ={}).config.threads == 3
     for line in (
         'recipient = ["warp-recipient-xwing:aa"]',
         'state_dir = "/tmp/x"',
         "verify_writes = false",
         'sign = "key"',
+        'exclude = ["*"]',
+        "exclude_caches = true",
+        "one_file_system = true",
     ):
         hostile = written(tmp_path / "b.toml", line, trusted=False)
         with pytest.raises(UsageError, match="cannot be set here"):
