@@ -12,6 +12,7 @@ This is the only module that reads the environment.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -25,6 +26,8 @@ APP: Final = "warp-portal"
 SYSTEM_FILE: Final = f"/etc/{APP}/config.toml"
 PROJECT_FILE: Final = ".warp-portal.toml"
 _PREFIX: Final = "WARP_"
+# An item of a list in the environment: the colon of a key's text parts no items.
+_ITEM: Final = re.compile(rf"((?:warp-(?:recipient|identity)-\w+:)?[^{os.pathsep}]*)(?:{os.pathsep}|$)", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -74,10 +77,14 @@ def _switch(value: object) -> bool:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    items = value.split(os.pathsep) if isinstance(value, str) else value
+    items = _split(value) if isinstance(value, str) else value
     if not isinstance(items, Sequence) or not all(isinstance(item, str) and item for item in items):
         raise UsageError("expected a list of texts")
     return tuple(items)
+
+
+def _split(value: str) -> list[str]:
+    return [found[1] for found in _ITEM.finditer(value) if found.start() < len(value)]
 
 
 def _one_of(*choices: str) -> Callable[[object], str]:

@@ -39,6 +39,14 @@ def test_lists_in_the_environment_are_split() -> None:
     assert load(files=(), environ={"WARP_IDENTITY": "/a:/b"}).config.identity == ("/a", "/b")
 
 
+def test_the_colon_of_a_key_in_the_environment_parts_nothing() -> None:
+    environ = {"WARP_RECIPIENT": "warp-recipient-xwing:aa:/b:warp-recipient-x25519:cc"}
+    found = load(files=(), environ=environ).config.recipient
+    assert found == ("warp-recipient-xwing:aa", "/b", "warp-recipient-x25519:cc")
+    with pytest.raises(UsageError):
+        load(files=(), environ={"WARP_RECIPIENT": "/a::/b"})
+
+
 def test_an_untrusted_file_sets_only_what_is_harmless(tmp_path: Path) -> None:
     harmless = written(tmp_path / "a.toml", "threads = 3", trusted=False)
     assert load(files=(harmless,), environ={}).config.threads == 3
