@@ -67,9 +67,9 @@ class Source:
 
 def _root(path: AnyPath) -> tuple[bytes, bytes]:
     raw = os.fsencode(path)
-    disk = os.path.abspath(raw)
-    if not os.path.lexists(disk):
-        raise NotFoundError(f"no such file or directory: {os.fsdecode(raw)}")
+    if not raw:
+        raise UsageError("a path to pack is empty: name a file or directory, or '.' for this one")
+    disk = _place(raw)
     stored = os.path.normpath(raw).lstrip(b"/")
     while stored.startswith(b"../"):
         stored = stored[3:]
@@ -78,6 +78,18 @@ def _root(path: AnyPath) -> tuple[bytes, bytes]:
     if len(stored) > MAX_PATH:
         raise UsageError(f"the path {os.fsdecode(raw)[:60]}… is too long")
     return stored, disk
+
+
+def _place(raw: bytes) -> bytes:
+    """The absolute path of what `raw` means to the kernel: `..` after a link leaves its target, and `link/` is its target."""
+    if not os.path.lexists(raw):
+        raise NotFoundError(f"no such file or directory: {os.fsdecode(raw)}")
+    parts = raw.split(b"/")
+    if parts[-1] in (b"", b".", b".."):
+        return os.path.realpath(raw) if b".." in parts or os.path.islink(os.path.abspath(raw)) else os.path.abspath(raw)
+    if b".." in parts:
+        return os.path.join(os.path.realpath(os.path.dirname(raw)), parts[-1])
+    return os.path.abspath(raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +135,12 @@ def thread_count(wanted: int) -> int:
     """`wanted`, or the number of cores that this process may use."""
     if wanted < 0:
         raise UsageError(f"{wanted} threads: name a positive number")
-    return wanted or len(os.sched_getaffinity(0))
+    return wanted or cores()
+
+
+def cores() -> int:
+    """The number of cores that this process may use, or, on macOS, that there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
