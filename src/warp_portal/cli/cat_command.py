@@ -30,6 +30,8 @@ def command(
 
     With --json its content comes as records of type data, in base64.
     """
+    if sys.stdout is None:
+        raise click.UsageError("standard output is closed: there is nowhere to write the file")
     settings = begin(output, "cat", **flags)
     from warp_portal.cli import reading
 
