@@ -9,7 +9,7 @@ import click
 
 from warp_portal.cli import options
 from warp_portal.cli.output import Output
-from warp_portal.cli.starting import begin
+from warp_portal.cli.starting import begin, matched
 from warp_portal.cli.text import path_fields, printable
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def command(
                 output.result(printable(entry.path) or "." if paths else long_line(entry, owners, groups))
     output.flush()
     output.record("summary", entries=number, bytes=size)
+    matched(patterns, number)
     return 0
 
 
