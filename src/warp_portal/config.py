@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 APP: Final = "warp-portal"
 SYSTEM_FILE: Final = f"/etc/{APP}/config.toml"
 PROJECT_FILE: Final = ".warp-portal.toml"
+MAX_THREADS: Final = 1024
 _PREFIX: Final = "WARP_"
 # An item of a list in the environment: the colon of a key's text parts no items.
 _ITEM: Final = re.compile(rf"((?:warp-(?:recipient|identity)-\w+:)?[^{os.pathsep}]*)(?:{os.pathsep}|$)", re.IGNORECASE)
@@ -50,6 +51,13 @@ def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise UsageError("expected a whole number from 0")
     return value
+
+
+def _threads(value: object) -> int:
+    threads = _whole(value)
+    if threads > MAX_THREADS:
+        raise UsageError(f"expected a whole number from 0 to {MAX_THREADS}")
+    return threads
 
 
 def _seconds(value: object) -> float:
@@ -105,7 +113,7 @@ def _setting(default: T, parse: Callable[[object], T], says: str, *, harmless: b
 class Config:
     """Every setting, with its default. Names are those of the files and, in upper case after WARP_, of the environment."""
 
-    threads: int = _setting(0, _whole, "threads to work on; 0 = one a core", harmless=True)
+    threads: int = _setting(0, _threads, "threads to work on; 0 = one a core", harmless=True)
     memory: int = _setting(256 << 20, _size, "memory for buffers and indexes, as 512M", harmless=True)
     profile: str = _setting(
         "general", _one_of("fine", "general", "bulk"), "sizes of fragments and chunks", harmless=True

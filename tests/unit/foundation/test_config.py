@@ -67,7 +67,7 @@ def test_an_untrusted_file_sets_only_what_is_harmless(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("threads = -1", "whole number"), ("threads = true", "whole number"), ('memory = "5Q"', "no size"),
+        ("threads = -1", "whole number"), ("threads = true", "whole number"), ("threads = 1025", "to 1024"), ('memory = "5Q"', "no size"),
         ('profile = "huge"', "one of fine"), ("exclude = [1]", "list of texts"), ('exclude_caches = "maybe"', "true or false"),
         ("checkpoint_seconds = 0", "seconds"), ('checkpoint_seconds = "soon"', "seconds"), ('sign = ""', "a text"),
         ("thread = 1", "did you mean 'threads'"), ("zzz = 1", "config list"), ("threads =", "TOML"),
