@@ -67,13 +67,13 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="warp-portal", message="%(prog)s %(version)s")
 def cli() -> None:
-    r"""Pack trees into .warp archives: deduplicated, compressed, encrypted, verifiable, resumable.
+    """Pack trees into .warp archives: deduplicated, compressed, encrypted, verifiable, resumable.
 
     \b
       warp create home.warp ~/work --encrypt     pack a tree
       warp append home.warp ~/work               add its present state
       warp extract home.warp -C /tmp/back        restore it
-    """
+    """  # noqa: D301  # click wants the character, not two
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
