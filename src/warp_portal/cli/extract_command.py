@@ -31,11 +31,11 @@ _SKIPPED = {
 @click.option("-C", "--directory", metavar="DIR", default=".", help="Restore below DIR (default: here).")
 @click.option("--overwrite", metavar="WHEN", help="Existing files: never (default), changed, or always.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be restored.")
-@click.option("--recover", is_flag=True, help="Use the last whole snapshot of a damaged archive.")
 @click.option("--owners/--no-owners", default=None, help="Restore owners and groups (default: as root).")
 @click.option("--devices/--no-devices", default=None, help="Restore device nodes (default: as root).")
 @click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits.")
 @click.option("--no-space-check", is_flag=True, help="Begin even if the file system seems too small.")
+@options.recovery
 @options.snapshot
 @options.trust
 @options.opening

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.argument("archive")
 @click.argument("patterns", metavar="[PATTERN]…", nargs=-1)
 @click.option("--paths", is_flag=True, help="Show the paths alone.")
+@options.recovery
 @options.snapshot
 @options.trust
 @options.opening
@@ -29,6 +30,7 @@ def command(
     archive: str,
     patterns: tuple[str, ...],
     paths: bool,
+    recover: bool,
     snapshot: int | None,
     expect_commit: bytes | None,
     **flags: object,
@@ -40,7 +42,9 @@ def command(
     settings = begin(output, "list", **flags)
     from warp_portal.cli import reading
 
-    with reading.opened(output, settings, archive, snapshot=snapshot, expect_commit=expect_commit) as reader:
+    with reading.opened(
+        output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit
+    ) as reader:
         owners, groups = reader.summary.owners
         number = size = 0
         for entry in reader.entries(patterns):

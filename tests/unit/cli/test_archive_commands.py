@@ -88,6 +88,17 @@ def test_what_was_restored_before_is_matched_still(plain: str, tmp_path: Path) -
         assert main(["extract", plain, "a.txt", "-C", str(tmp_path)]) == 0
 
 
+@pytest.mark.parametrize("words", [["list"], ["info"], ["cat", "tree/a.txt"], ["extract", "--dry-run"]])
+def test_what_a_damaged_end_asks_for_is_an_option(words: list[str], plain: str, capsys: Captured) -> None:
+    with open(plain, "ab") as file:
+        file.write(b"x" * 5000)
+    command, *rest = words
+    assert main([command, plain, *rest]) == 13
+    assert "--recover (cat, extract, info, list)" in capsys.readouterr().err
+    assert main([command, plain, *rest, "--recover"]) == 0
+    assert "may be older" in capsys.readouterr().err
+
+
 def test_a_dry_run_restores_nothing(plain: str, tmp_path: Path, capsys: Captured) -> None:
     back = tmp_path / "back"
     back.mkdir()
