@@ -196,7 +196,8 @@ def parse(name: str, value: object, source: str) -> object:
         return SETTINGS[name]["parse"](value)
     except UsageError as error:
         where = source if source.startswith(("--", _PREFIX)) else f"{source}: {name}"
-        raise UsageError(f"{where} = {value!r}: {error}") from None
+        shown = "a key" if isinstance(value, str) and "warp-" in value.lower() else repr(value)  # it may be a secret
+        raise UsageError(f"{where} = {shown}: {error}") from None
 
 
 def default_files(environ: Mapping[str, str] | None = None) -> tuple[ConfigFile, ...]:

@@ -10,6 +10,7 @@ from typing import Final, Self
 from warp_portal.archive.filetable import order_key
 from warp_portal.archive.limits import MAX_PATH, SUITE_AES_256_GCM, SUITE_CHACHA20_POLY1305, SUITE_PLAIN
 from warp_portal.archive.storage import AnyPath
+from warp_portal.config import MAX_THREADS
 from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.keys.signers import SigningKey
 from warp_portal.primitives.compression import AUTO, Policy
@@ -133,8 +134,8 @@ PACK_DEFAULTS: Final = PackOptions()
 
 def thread_count(wanted: int) -> int:
     """`wanted`, or the number of cores that this process may use."""
-    if wanted < 0:
-        raise UsageError(f"{wanted} threads: name a positive number")
+    if not 0 <= wanted <= MAX_THREADS:
+        raise UsageError(f"{wanted} threads: name a number from 1 to {MAX_THREADS}, or 0 for one a core")
     return wanted or cores()
 
 

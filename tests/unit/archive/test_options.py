@@ -45,3 +45,9 @@ def test_threads_are_counted_where_no_affinity_is_known(monkeypatch: pytest.Monk
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     assert thread_count(0) == (os.cpu_count() or 1)
     assert thread_count(3) == 3
+
+
+@pytest.mark.parametrize("wanted", [-1, 1025, 100_000])
+def test_too_many_threads_are_refused(wanted: int) -> None:
+    with pytest.raises(UsageError, match="from 1 to 1024"):
+        thread_count(wanted)

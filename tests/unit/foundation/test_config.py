@@ -45,6 +45,9 @@ def test_the_colon_of_a_key_in_the_environment_parts_nothing() -> None:
     assert found == ("warp-recipient-xwing:aa", "/b", "warp-recipient-x25519:cc")
     with pytest.raises(UsageError):
         load(files=(), environ={"WARP_RECIPIENT": "/a::/b"})
+    with pytest.raises(UsageError) as caught:
+        load(files=(), environ={"WARP_IDENTITY": "warp-identity-xwing:secret::/b"})
+    assert "secret" not in str(caught.value)
 
 
 def test_an_untrusted_file_sets_only_what_is_harmless(tmp_path: Path) -> None:
