@@ -24,7 +24,8 @@ from tests.unit.archive.common import (
 )
 
 from warp_portal.archive.options import PackOptions, PackProgress, Source, Stream
-from warp_portal.archive.state import StateStore
+from warp_portal.archive.reader import open_archive
+from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.unlock import Lock, Unlock
 from warp_portal.archive.writer import append, create
@@ -214,8 +215,13 @@ def test_a_killed_append_goes_on_or_is_cut_back(tree: Path, archive: Path, tmp_p
     assert append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK).resumed
     check_contents(read(archive), tree)
 
-    archive.write_bytes(stopped)
-    assert not append(archive, Source.of(["d1"]), OFTEN, unlock=UNLOCK).resumed
+    archive.write_bytes(stopped + b"rest")
+    with pytest.raises(DamagedTailError, match="perhaps a newer snapshot"):
+        append(archive, Source.of(["d1"]), OFTEN, unlock=UNLOCK)
+    state = StateStore(tmp_path / "state")
+    with open_archive(archive, UNLOCK, recover=True) as reader:
+        state.remember(reader.uuid, Remembered(reader.commit.sequence, reader.commit_hash, b""))
+    assert not append(archive, Source.of(["d1"]), OFTEN, unlock=UNLOCK, state=state).resumed
     assert archive.stat().st_size < len(stopped)
     assert {entry["path"].split(b"/")[0] for entry in read(archive).entries} == {b"d1"}
 
@@ -301,6 +307,49 @@ def test_a_writer_refuses_a_damaged_newest_commit_and_an_older_state(
     with pytest.raises(DamagedTailError, match="newest commit is damaged"):
         append(archive, Source.of(["."]), OFTEN)
     assert archive.read_bytes() == second
+
+
+def test_a_snapshot_that_was_cut_short_is_not_cut_off(tree: Path, archive: Path, state: StateStore) -> None:
+    create(archive, Source.of(["d1"]), OFTEN)
+    first = archive.read_bytes()
+    append(archive, Source.of(["d2"]), OFTEN)
+    cut = archive.read_bytes()[:-100]
+    archive.write_bytes(cut)
+    with pytest.raises(DamagedTailError, match="fetch the archive again"):
+        append(archive, Source.of(["d1"]), OFTEN, state=state)
+    assert archive.read_bytes() == cut
+    append(archive, Source.of(["d1"]), OFTEN, state=state, recover=True)
+    assert archive.read_bytes().startswith(first)
+    assert {entry["path"].split(b"/")[0] for entry in read(archive, None).entries} == {b"d1"}
+
+
+def test_an_append_knows_what_a_stopped_one_left(tree: Path, archive: Path, state: StateStore) -> None:
+    create(archive, Source.of(["d1"]), OFTEN)
+    created = archive.read_bytes()
+    killed(
+        lambda: append(archive, Source.of(["."]), PackOptions(), state=state, progress=dies_at(0)),
+        lambda: archive.write_bytes(created),
+    )
+    with open(archive, "ab") as file:
+        file.write(b"rest")
+    append(archive, Source.of(["d2"]), OFTEN, state=state)
+    assert {entry["path"].split(b"/")[0] for entry in read(archive, None).entries} == {b"d2"}
+
+
+def test_recovering_goes_behind_a_damaged_newest_snapshot(tree: Path, archive: Path, state: StateStore) -> None:
+    create(archive, Source.of(["d1"]), OFTEN, state=state)
+    append(archive, Source.of(["d2"]), OFTEN, state=state)
+    with open_archive(archive) as reader:
+        toc_offset = reader.commit.toc_offset
+    raw = bytearray(archive.read_bytes())
+    raw[toc_offset + 9] ^= 1
+    archive.write_bytes(raw + b"rest")
+    for source in ("d1", "d2"):
+        with pytest.raises(DamagedTailError, match="newest commit is damaged"):
+            append(archive, Source.of([source]), OFTEN)
+    append(archive, Source.of(["d2"]), OFTEN, state=state, recover=True)
+    with open_archive(archive, state=state) as reader:
+        assert len(reader.snapshots()) == 2
 
 
 def test_a_lock_without_keys_is_refused(tree: Path, archive: Path) -> None:
