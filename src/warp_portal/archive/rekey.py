@@ -29,7 +29,7 @@ from warp_portal.archive.slots import (
 )
 from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
-from warp_portal.archive.trust import check_state
+from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import Unlock, find_archive_key, open_keys
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import DamagedTailError, NotFoundError, UsageError
@@ -131,15 +131,21 @@ class _Rekeying:
         self.slots: SlotCopy = self._opened.slots
         self.keys: ScopeKeys = open_keys(self.header, self.slots, unlock)
         self.archive_key = find_archive_key(self.header, self.slots, unlock)
-        seen = check_state(self.file, self._opened, self.keys, self._state)
+        self._seen = check_state(self.file, self._opened, self.keys, self._state)
+
+    def _check_start(self, signing_key: SigningKey | None) -> None:
+        """Whose state is changed; then note it, so that `append` knows what a stopped change leaves."""
         start = remembered_as(self._opened, self.keys)
-        if self._state and start != seen:  # so that `append` knows what a stopped change leaves
+        own = signing_key.public if signing_key else None
+        check_continued(self.file, self._opened, start.signer, self._seen, own)
+        if self._state and start != self._seen:
             self._state.remember(self.header.uuid, start)
 
     def exchange(self, slots: tuple[Slot, ...], signing_key: SigningKey | None, clock: Clock) -> None:
         """Make `slots` the ones that count."""
         if self._opened.commit.signed and signing_key is None:
             raise UsageError(f"{self.file.name} is signed: sign this change too, or readers will refuse it")
+        self._check_start(signing_key)
         unused = 1 - self._opened.toc.clear.active_copy
         draft = SlotCopy(self.slots.generation + 1, slots)
         copy = replace(draft, mac=self.keys.slot_mac(draft.body())).serialize(self.header.slot_copy_bytes)

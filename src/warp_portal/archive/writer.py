@@ -34,7 +34,7 @@ from warp_portal.archive.resuming import (
 )
 from warp_portal.archive.state import Remembered, StateStore, Unfinished
 from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
-from warp_portal.archive.trust import check_state
+from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import NO_KEY, Lock, Unlock, new_slots, open_keys, random_archive_key
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import FormatError, KeyRequiredError, StorageFullError, UsageError
@@ -85,7 +85,7 @@ class ArchiveWriter:
             start = opened if self._goes_on(file, opened, keys) else open_commit(file, header, last)
             if not recover:
                 check_tail(file, opened.commit, start.commit, seen)
-            self._remember_start(open_earlier(file, opened, last), keys, seen)
+            self._check_start(file, open_earlier(file, opened, last), keys, seen)
             tidy_slots(file, opened)
             return self._run(_going_on(file, start, keys), file)
 
@@ -101,9 +101,10 @@ class ArchiveWriter:
         """Whether to go on from this commit: the newest snapshot, or a checkpoint of an equal run."""
         return opened.commit.snapshot or load_base(file, opened, keys).arguments == self._job.arguments()
 
-    def _remember_start(self, snapshot: Opened, keys: ScopeKeys, seen: Remembered | None) -> None:
-        """Note what is appended to, so that a next run knows the bytes after it for its own."""
-        start = remembered_as(snapshot, keys)
+    def _check_start(self, file: ArchiveFile, snapshot: Opened, keys: ScopeKeys, seen: Remembered | None) -> None:
+        """Whose it is; then note it, so that a next run knows the bytes after it for its own."""
+        start, own = remembered_as(snapshot, keys), self._job.options.signing_key
+        check_continued(file, snapshot, start.signer, seen, own.public if own else None)
         if self._setting.state and start != seen:
             self._setting.state.remember(snapshot.header.uuid, start)
 
@@ -256,6 +257,7 @@ def append(  # noqa: PLR0913 - one call of the API, mostly by keyword
 
     Raises:
         DamagedTailError: bytes that no append of this machine left follow the last whole commit.
+        UnsignedError, SignatureError: it is not signed as it was, its signature does not hold, or is by a stranger.
         NotFoundError, BusyError, KeyRequiredError, WrongKeyError, IntegrityError, VersionError, UsageError, StorageFullError.
     """
     return ArchiveWriter(Job(source, options, clock, progress), Setting(unlock=unlock, state=state)).append(
