@@ -28,6 +28,8 @@ class Unfinished:
     archive_key: bytes
     arguments: dict[str, object]
     recipients: tuple[str, ...]
+    header: bytes
+    """What the file begins with: only such a file is begun anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class StateStore:
             "key": record.archive_key,
             "arguments": record.arguments,
             "recipients": list(record.recipients),
+            "header": record.header,
         }
         self._write(self._unfinished(path), content)
 
@@ -105,8 +108,8 @@ def _unfinished(content: dict[str, object]) -> Unfinished:
     arguments, recipients = content["arguments"], content["recipients"]
     if not isinstance(arguments, dict) or not isinstance(recipients, list):
         raise FormatError("state record: arguments")
-    uuid, key = (packed.binary(content, name, "state record") for name in ("uuid", "key"))
-    return Unfinished(uuid, key, arguments, tuple(map(str, recipients)))
+    uuid, key, header = (packed.binary(content, name, "state record") for name in ("uuid", "key", "header"))
+    return Unfinished(uuid, key, arguments, tuple(map(str, recipients)), header)
 
 
 def _remembered(content: dict[str, object]) -> Remembered:

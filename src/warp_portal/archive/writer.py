@@ -117,7 +117,7 @@ class ArchiveWriter:
         record = self._setting.state.unfinished(file.path) if self._setting.state else None
         newest = _newest_of_any_kind(file)
         if newest is None:
-            if record is not None and _may_be(file, record.uuid):
+            if record is not None and _may_be(file, record.header):
                 return None
             raise UsageError(f"{file.name} exists: choose another name, or remove it")
         header, commit = newest
@@ -163,14 +163,15 @@ class ArchiveWriter:
             raise UsageError("an encrypted archive needs a passphrase or a recipient: nobody could open it")
         uuid = setting.uuid or os.urandom(UUID_BYTES)
         archive_key = (setting.archive_key or random_archive_key()) if lock else None
-        if file is not None and setting.state:
-            recipients, arguments = _recipients(lock), self._job.arguments()
-            setting.state.begin(file.path, Unfinished(uuid, archive_key or b"", arguments, recipients))
         keys = ScopeKeys(archive_key, lock.suite if lock else SUITE_PLAIN)
         header = self._new_header(keys, uuid)
         copies = _new_slot_copies(lock, archive_key, keys, uuid) if lock and archive_key else b""
         if file is not None:
-            os.ftruncate(fd, 0)
+            os.ftruncate(fd, 0)  # before the record changes: a file is recognized by it
+        if file is not None and setting.state:
+            recipients, arguments = _recipients(lock), self._job.arguments()
+            record = Unfinished(uuid, archive_key or b"", arguments, recipients, header.serialize())
+            setting.state.begin(file.path, record)
         FileOutput(fd, 0, durable=file is not None).emit(header.serialize() + copies)
         digest = blake3(copies[: header.slot_copy_bytes]) if lock else ZERO_DIGEST
         return Target(fd, file, header.first_segment, header, keys, Base(slots_digest=digest))
@@ -275,12 +276,10 @@ def _newest_of_any_kind(file: ArchiveFile) -> tuple[Header, Commit] | None:
     return (header, opened.commit) if opened else None
 
 
-def _may_be(file: ArchiveFile, uuid: bytes) -> bool:
-    """Whether a file without commits is what is left of the archive `uuid`: its header, or the beginning of it."""
-    try:
-        return read_header(file).uuid == uuid
-    except FormatError:
-        return file.size() < HEADER_BYTES
+def _may_be(file: ArchiveFile, header: bytes) -> bool:
+    """Whether a file without commits is what is left of the archive with this header: it, or the beginning of it."""
+    size = min(file.size(), HEADER_BYTES)
+    return len(header) == HEADER_BYTES and file.read(0, size, "the header") == header[:size]
 
 
 def _going_on(file: ArchiveFile, opened: Opened, keys: ScopeKeys) -> Target:

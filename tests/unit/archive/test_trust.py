@@ -181,7 +181,7 @@ def test_a_commit_by_someone_without_the_key_is_refused(archive: Path) -> None:
 def test_records_are_private_and_survive_damage(state: StateStore, tmp_path: Path) -> None:
     seen = Remembered(7, b"d" * 32, b"")
     state.remember(UUID, seen)
-    state.begin(b"/some/where", Unfinished(UUID, KEY, {"roots": [[b"a", b"/a"]]}, ("warp-recipient-x",)))
+    state.begin(b"/some/where", Unfinished(UUID, KEY, {"roots": [[b"a", b"/a"]]}, ("warp-recipient-x",), b"header"))
     assert state.remembered(UUID) == seen
     unfinished = state.unfinished(b"/some/where")
     assert unfinished is not None

@@ -119,6 +119,23 @@ def test_a_create_that_died_before_its_first_checkpoint_begins_anew(
     check_contents(read(archive), tree)
 
 
+@pytest.mark.parametrize("other", [b"a small note", b"x" * 300])
+def test_a_record_gives_no_leave_to_overwrite_another_file(
+    archive: Path, state: StateStore, tmp_path: Path, other: bytes
+) -> None:
+    def begin() -> None:
+        create(archive, Source.of([tmp_path]), PackOptions(), state=state, progress=dies_at(0))
+
+    killed(begin, archive.unlink)
+    begun = archive.read_bytes()
+    archive.write_bytes(other)
+    with pytest.raises(UsageError, match="exists"):
+        create(archive, Source.of([tmp_path]), PackOptions(), state=state)
+    assert archive.read_bytes() == other
+    archive.write_bytes(begun[:100])
+    create(archive, Source.of([tmp_path]), PackOptions(), state=state)
+
+
 def test_what_cannot_be_resumed_is_refused(tree: Path, archive: Path, state: StateStore) -> None:
     def run() -> None:
         create(archive, Source.of(["."]), OFTEN, lock=LOCK, archive_key=KEY, state=state, progress=dies_at(1))
