@@ -195,3 +195,18 @@ def test_records_are_private_and_survive_damage(state: StateStore, tmp_path: Pat
     assert state.unfinished(b"/some/where") is None
     state.finish(b"/some/where")
     state.finish(b"/some/where")
+
+
+def test_what_cannot_be_remembered_is_a_warning(
+    archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made(archive, OFTEN)
+    (tmp_path / "file").touch()
+    nowhere = StateStore(tmp_path / "file" / "state")
+    open_archive(archive, UNLOCK, state=nowhere).close()
+    assert "cannot be remembered" in caplog.text
+    assert append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK, state=nowhere).snapshot == 2
+    add_slot(archive, UNLOCK, recipient=Identity.generate().recipient, state=nowhere)
+    nowhere.finish(b"/some/where")
+    with pytest.raises(OSError, match="Not a directory"):
+        create(tmp_path / "b.warp", Source.of(["."]), OFTEN, state=nowhere)
