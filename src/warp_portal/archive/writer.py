@@ -64,12 +64,14 @@ class ArchiveWriter:
         """Make a new archive at a path, or on a descriptor (a pipe: not resumable)."""
         if isinstance(target, int):
             return self._run(self._begin(None, target), None)
-        with _named_full_disk(), ArchiveFile(target, os.O_RDWR | os.O_CREAT) as file:
+        with _named_full_disk(), contextlib.ExitStack() as stack:
+            file, is_new = _new_or_existing(target)
+            stack.enter_context(file)
             file.lock()
             try:
                 return self._run(self._resumable(file) or self._begin(file, file.fd), file)
             finally:
-                if file.size() == 0:  # nothing came of it: leave no empty file behind
+                if is_new and file.size() == 0 and file.named():  # nothing came of it: leave no empty file behind
                     os.unlink(file.path)
 
     def append(self, path: AnyPath, *, recover: bool = False) -> PackReport:
@@ -264,6 +266,14 @@ def append(  # noqa: PLR0913 - one call of the API, mostly by keyword
     return ArchiveWriter(Job(source, options, clock, progress), Setting(unlock=unlock, state=state)).append(
         path, recover=recover
     )
+
+
+def _new_or_existing(path: AnyPath) -> tuple[ArchiveFile, bool]:
+    """The file at a path, open to be written, and whether it was made just now."""
+    try:
+        return ArchiveFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), True
+    except FileExistsError:
+        return ArchiveFile(path, os.O_RDWR | os.O_CREAT), False
 
 
 def _newest_of_any_kind(file: ArchiveFile) -> tuple[Header, Commit] | None:

@@ -169,6 +169,24 @@ def test_create_never_overwrites(tree: Path, archive: Path, state: StateStore) -
         create(archive, Source.of(["."]), OFTEN, state=state)
 
 
+def test_a_failed_create_leaves_what_was_there(archive: Path, tmp_path: Path) -> None:
+    archive.touch()
+    with pytest.raises(UsageError, match="nobody could open it"):
+        create(archive, Source.of([tmp_path]), OFTEN, lock=Lock())
+    assert archive.read_bytes() == b""
+
+
+def test_a_file_that_lost_its_name_is_not_written(archive: Path) -> None:
+    archive.touch()
+    with ArchiveFile(archive, os.O_RDWR) as gone:
+        archive.unlink()
+        with pytest.raises(BusyError, match="removed or replaced"):
+            gone.lock()
+        archive.touch()
+        with pytest.raises(BusyError, match="removed or replaced"):
+            gone.lock()
+
+
 def test_a_second_writer_is_told_to_wait(tree: Path, archive: Path) -> None:
     create(archive, Source.of(["."]), OFTEN)
     with ArchiveFile(archive, os.O_RDWR) as other:
