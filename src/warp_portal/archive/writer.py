@@ -124,6 +124,8 @@ class ArchiveWriter:
             raise UsageError(f"{file.name} exists: choose another name, or remove it")
         header, commit = newest
         if any(earlier.snapshot for earlier in history(file, commit)):
+            if record and self._setting.state and record.uuid == header.uuid:
+                self._setting.state.finish(file.path)  # it holds the key, and was left by a run killed at its very end
             raise UsageError(f"{file.name} is a finished archive: append to it, or choose another name")
         return self._resume(file, open_commit(file, header, commit), record)
 

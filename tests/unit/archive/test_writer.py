@@ -169,6 +169,18 @@ def test_create_never_overwrites(tree: Path, archive: Path, state: StateStore) -
         create(archive, Source.of(["."]), OFTEN, state=state)
 
 
+def test_a_record_left_at_the_very_end_is_dropped(
+    archive: Path, tmp_path: Path, state: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(StateStore, "finish", lambda *_: None)
+        create(archive, Source.of([tmp_path]), OFTEN, state=state)
+    assert state.unfinished(bytes(archive)) is not None
+    with pytest.raises(UsageError, match="finished"):
+        create(archive, Source.of([tmp_path]), OFTEN, state=state)
+    assert state.unfinished(bytes(archive)) is None
+
+
 def test_a_failed_create_leaves_what_was_there(archive: Path, tmp_path: Path) -> None:
     archive.touch()
     with pytest.raises(UsageError, match="nobody could open it"):
