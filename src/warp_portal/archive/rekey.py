@@ -129,8 +129,8 @@ class _Rekeying:
                 "the archive again, then change the keys; `warp append --recover` goes on from the last whole state"
             )
         self.slots: SlotCopy = self._opened.slots
-        self.keys: ScopeKeys = open_keys(self.header, self.slots, unlock)
-        self.archive_key = find_archive_key(self.header, self.slots, unlock)
+        self.archive_key = find_archive_key(self.header, self.slots, unlock)  # once: it takes a second
+        self.keys: ScopeKeys = open_keys(self.header, self.slots, Unlock(archive_key=self.archive_key))
         self._seen = check_state(self.file, self._opened, self.keys, self._state)
 
     def _check_start(self, signing_key: SigningKey | None) -> None:
