@@ -2,7 +2,7 @@
 
     header slots commit toc pages filetable packed limits      the formats: parse(serialize(x)) == x
     storage opening unlock trust state                         from a file to a commit that is whole, and the right one
-    base indexlog tablelog committing packing writer           writing: create, append, resume
+    base indexlog tablelog committing packing resuming writer  writing: create, append, resume
     content contents reader extraction                         reading: entries, single files, restoring
     metadata coverage affected verification rekey              checking; changing key slots
 
