@@ -3,7 +3,8 @@
 A value is taken from the last of these that has it: defaults, /etc/warp-portal/config.toml, the user's config.toml,
 `.warp-portal.toml` in the working directory, the environment (`WARP_THREADS`, …), flags; lists given by flags are added
 to what is set elsewhere. The working directory's
-file may set only what cannot harm (never keys, recipients or places to write to): a tree one has been sent may hold one.
+file may set only what cannot harm (never keys, recipients, places to write to or what is left out): a tree one has been
+sent may hold one.
 This is the only module that reads the environment.
 
 >>> load(files=(), environ={"WARP_MEMORY": "1G"}, flags={"threads": 4}).origin["memory"]
@@ -11,6 +12,7 @@ This is the only module that reads the environment.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 APP: Final = "warp-portal"
 SYSTEM_FILE: Final = f"/etc/{APP}/config.toml"
 PROJECT_FILE: Final = ".warp-portal.toml"
+MAX_THREADS: Final = 1024
 _PREFIX: Final = "WARP_"
+# An item of a list in the environment: the colon of a key's text parts no items.
+_ITEM: Final = re.compile(rf"((?:warp-(?:recipient|identity)-\w+:)?[^{os.pathsep}]*)(?:{os.pathsep}|$)", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -46,6 +51,13 @@ def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise UsageError("expected a whole number from 0")
     return value
+
+
+def _threads(value: object) -> int:
+    threads = _whole(value)
+    if threads > MAX_THREADS:
+        raise UsageError(f"expected a whole number from 0 to {MAX_THREADS}")
+    return threads
 
 
 def _seconds(value: object) -> float:
@@ -73,10 +85,14 @@ def _switch(value: object) -> bool:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    items = value.split(os.pathsep) if isinstance(value, str) else value
+    items = _split(value) if isinstance(value, str) else value
     if not isinstance(items, Sequence) or not all(isinstance(item, str) and item for item in items):
         raise UsageError("expected a list of texts")
     return tuple(items)
+
+
+def _split(value: str) -> list[str]:
+    return [found[1] for found in _ITEM.finditer(value) if found.start() < len(value)]
 
 
 def _one_of(*choices: str) -> Callable[[object], str]:
@@ -97,7 +113,7 @@ def _setting(default: T, parse: Callable[[object], T], says: str, *, harmless: b
 class Config:
     """Every setting, with its default. Names are those of the files and, in upper case after WARP_, of the environment."""
 
-    threads: int = _setting(0, _whole, "threads to work on; 0 = one a core", harmless=True)
+    threads: int = _setting(0, _threads, "threads to work on; 0 = one a core", harmless=True)
     memory: int = _setting(256 << 20, _size, "memory for buffers and indexes, as 512M", harmless=True)
     profile: str = _setting(
         "general", _one_of("fine", "general", "bulk"), "sizes of fragments and chunks", harmless=True
@@ -105,9 +121,9 @@ class Config:
     cutter: str = _setting("buzhash64", _one_of("buzhash64", "fixed"), "how files are cut", harmless=True)
     compression: str = _setting("auto", _text, "auto, none, lz4, zstd or zstd:LEVEL", harmless=True)
     cipher: str = _setting("chacha20-poly1305", _one_of("chacha20-poly1305", "aes-256-gcm"), "cipher of new archives")
-    exclude: tuple[str, ...] = _setting((), _texts, "patterns left out, as in .gitignore", harmless=True)
-    exclude_caches: bool = _setting(False, _switch, "leave out directories with a CACHEDIR.TAG", harmless=True)
-    one_file_system: bool = _setting(False, _switch, "stay on the file systems of the paths given", harmless=True)
+    exclude: tuple[str, ...] = _setting((), _texts, "patterns left out, as in .gitignore")
+    exclude_caches: bool = _setting(False, _switch, "leave out directories with a CACHEDIR.TAG")
+    one_file_system: bool = _setting(False, _switch, "stay on the file systems of the paths given")
     verify_writes: bool = _setting(True, _switch, "decode and compare each chunk before it is written")
     checkpoint_bytes: int = _setting(256 << 20, _size, "bytes between checkpoints", harmless=True)
     checkpoint_seconds: float = _setting(5.0, _seconds, "seconds between checkpoints", harmless=True)
@@ -180,7 +196,8 @@ def parse(name: str, value: object, source: str) -> object:
         return SETTINGS[name]["parse"](value)
     except UsageError as error:
         where = source if source.startswith(("--", _PREFIX)) else f"{source}: {name}"
-        raise UsageError(f"{where} = {value!r}: {error}") from None
+        shown = "a key" if isinstance(value, str) and "warp-" in value.lower() else repr(value)  # it may be a secret
+        raise UsageError(f"{where} = {shown}: {error}") from None
 
 
 def default_files(environ: Mapping[str, str] | None = None) -> tuple[ConfigFile, ...]:

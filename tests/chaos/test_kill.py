@@ -129,7 +129,10 @@ def test_a_killed_append_resumes_and_keeps_the_earlier_snapshot(
             command = driver("append", archive, tree, place / "s1")
             if not killed_at(command, archive, at_bytes):
                 continue
-            assert content(archive, recover=True) == earlier
+            kept = content(archive, recover=True)
+            if kept == expected:
+                continue  # the final commit was faster
+            assert kept == earlier
             said.append(succeed(command))
             assert "problems 0" in said[-1]
             assert content(archive) == expected

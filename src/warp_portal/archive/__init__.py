@@ -2,9 +2,9 @@
 
     header slots commit toc pages filetable packed limits      the formats: parse(serialize(x)) == x
     storage opening unlock trust state                         from a file to a commit that is whole, and the right one
-    base indexlog tablelog committing packing writer           writing: create, append, resume
+    base indexlog tablelog committing packing resuming writer  writing: create, append, resume
     content contents reader extraction                         reading: entries, single files, restoring
-    metadata coverage verification rekey                           checking; changing key slots
+    metadata coverage affected verification rekey              checking; changing key slots
 
 Names are imported on first use, so that a command loads only what it needs.
 """

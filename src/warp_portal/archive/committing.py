@@ -12,7 +12,7 @@ from warp_portal.archive.content import Page
 from warp_portal.archive.header import Header
 from warp_portal.archive.limits import ALIGNMENT, KIND_CHUNK, KIND_LOCATOR, KIND_TABLE
 from warp_portal.archive.storage import Output
-from warp_portal.archive.toc import TOC, ClearTOC, SealedTOC
+from warp_portal.archive.toc import TOC, ClearTOC, SealedTOC, bounded_owners
 from warp_portal.clock import Clock
 from warp_portal.keys.signers import SigningKey
 from warp_portal.primitives.compression import ZSTD
@@ -112,7 +112,7 @@ class CommitChain:
             signer=signing_key.public.raw if signing_key else b"",
             time_ns=facts.scan_time_ns,
             arguments=facts.arguments,
-            owners=facts.owners,
+            owners=bounded_owners(facts.owners),
             position=facts.position,
         )
         stored, dp = self._keys.seal(OBJECT_TOC, sealed.serialize(), ZSTD, TOC_LEVEL)

@@ -1,6 +1,5 @@
 """The pages of a commit joined with what the sealed TOC says of them, and how one is read."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -15,6 +14,8 @@ from warp_portal.archive.limits import (
     KIND_TABLE,
     MAX_PAGE_RAW,
     MAX_TOC,
+    MAX_TOC_BASE,
+    MAX_TOC_PER_PAGE,
 )
 from warp_portal.archive.opening import Opened
 from warp_portal.archive.storage import ArchiveFile
@@ -45,7 +46,9 @@ class Content:
 def open_content(opened: Opened, keys: ScopeKeys) -> Content:
     """Open the sealed part of a TOC; raises FormatError, IntegrityError."""
     toc = opened.toc
-    sealed = SealedTOC.parse(keys.open(OBJECT_TOC, toc.sealed, toc.dp, MAX_TOC))
+    count = len(toc.clear.pages)
+    limit = min(MAX_TOC, MAX_TOC_BASE + count * MAX_TOC_PER_PAGE)
+    sealed = SealedTOC.parse(keys.open(OBJECT_TOC, toc.sealed, toc.dp, limit), count)
     sealed.check_against(toc.clear)
     dps, fragments, paths = iter(sealed.dps), iter(sealed.first_fragments), iter(sealed.first_paths)
     by_kind: dict[int, list[Page]] = {KIND_LOCATOR: [], KIND_CHUNK: [], KIND_FRAGMENT: [], KIND_TABLE: []}
@@ -97,12 +100,6 @@ def checked_table(raw: bytes, page: Page) -> EntryTable:
     if len(table) != page.ref.records or table.path(0) != page.first_path:
         raise FormatError(f"the file-table page at {page.ref.offset} is not the one that the TOC describes")
     return table
-
-
-def read_tables(file: ArchiveFile, keys: ScopeKeys, table_pages: list[Page]) -> Iterator[EntryTable]:
-    """File-table pages, one at a time."""
-    for page in table_pages:
-        yield read_table(file, keys, page)
 
 
 def read_chunk_index(

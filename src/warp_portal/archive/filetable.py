@@ -76,7 +76,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The path for people: bytes that are no UTF-8 become escapes."""
+        """The path as text: bytes that are no UTF-8 become escapes. It may hold control characters: see `repr` of it."""
         return self.path.decode("utf-8", "backslashreplace")
 
     @property

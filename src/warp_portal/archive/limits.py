@@ -11,6 +11,16 @@ ZERO_DIGEST: Final = bytes(DIGEST_BYTES)
 
 MAX_PAGE_RAW: Final = 256 * 1024 * 1024
 MAX_TOC: Final = 1024 * 1024 * 1024
+# MessagePack values and keys in one map: an object of some 64 bytes each when unpacked. A page whose single entry is long
+# has few of them; the TOC may have two more a page.
+MAX_ITEMS: Final = 1 << 20
+MAX_TOC_ITEMS: Final = 1 << 19
+# Raw bytes of a sealed TOC: what does not grow with the archive, and what a page adds (dp, first fragment, first path).
+MAX_TOC_BASE: Final = 20 * 1024 * 1024
+MAX_TOC_PER_PAGE: Final = 64 + 65536
+MAX_ARGUMENTS: Final = 8 * 1024 * 1024
+MAX_ARGUMENT_ITEMS: Final = 1 << 18
+MAX_OWNERS: Final = 1 << 14
 MAX_PATH: Final = 65535
 MAX_SLOT_COPY: Final = 32768
 MAX_PASSPHRASE_SLOTS: Final = 8

@@ -163,11 +163,11 @@ def _tail_message(file: ArchiveFile, commit: Commit | None) -> str:
     if commit is not None:
         return (
             f"{file.name}: its last change was not finished: run that command again to resume it, "
-            "or read the state before with --recover"
+            "or read the state before it with --recover (cat, extract, info, list)"
         )
     return (
         f"{file.name}: its end is damaged, cut short or not finished: resume the command that wrote it, "
-        "or read the last whole snapshot with --recover"
+        "or read the last whole snapshot with --recover (cat, extract, info, list)"
     )
 
 

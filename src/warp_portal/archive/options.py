@@ -10,6 +10,7 @@ from typing import Final, Self
 from warp_portal.archive.filetable import order_key
 from warp_portal.archive.limits import MAX_PATH, SUITE_AES_256_GCM, SUITE_CHACHA20_POLY1305, SUITE_PLAIN
 from warp_portal.archive.storage import AnyPath
+from warp_portal.config import MAX_THREADS
 from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.keys.signers import SigningKey
 from warp_portal.primitives.compression import AUTO, Policy
@@ -67,9 +68,9 @@ class Source:
 
 def _root(path: AnyPath) -> tuple[bytes, bytes]:
     raw = os.fsencode(path)
-    disk = os.path.abspath(raw)
-    if not os.path.lexists(disk):
-        raise NotFoundError(f"no such file or directory: {os.fsdecode(raw)}")
+    if not raw:
+        raise UsageError("a path to pack is empty: name a file or directory, or '.' for this one")
+    disk = _place(raw)
     stored = os.path.normpath(raw).lstrip(b"/")
     while stored.startswith(b"../"):
         stored = stored[3:]
@@ -78,6 +79,18 @@ def _root(path: AnyPath) -> tuple[bytes, bytes]:
     if len(stored) > MAX_PATH:
         raise UsageError(f"the path {os.fsdecode(raw)[:60]}… is too long")
     return stored, disk
+
+
+def _place(raw: bytes) -> bytes:
+    """The absolute path of what `raw` means to the kernel: `..` after a link leaves its target, and `link/` is its target."""
+    if not os.path.lexists(raw):
+        raise NotFoundError(f"no such file or directory: {os.fsdecode(raw)}")
+    parts = raw.split(b"/")
+    if parts[-1] in (b"", b".", b".."):
+        return os.path.realpath(raw) if b".." in parts or os.path.islink(os.path.abspath(raw)) else os.path.abspath(raw)
+    if b".." in parts:
+        return os.path.join(os.path.realpath(os.path.dirname(raw)), parts[-1])
+    return os.path.abspath(raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +134,14 @@ PACK_DEFAULTS: Final = PackOptions()
 
 def thread_count(wanted: int) -> int:
     """`wanted`, or the number of cores that this process may use."""
-    if wanted < 0:
-        raise UsageError(f"{wanted} threads: name a positive number")
-    return wanted or len(os.sched_getaffinity(0))
+    if not 0 <= wanted <= MAX_THREADS:
+        raise UsageError(f"{wanted} threads: name a number from 1 to {MAX_THREADS}, or 0 for one a core")
+    return wanted or cores()
+
+
+def cores() -> int:
+    """The number of cores that this process may use, or, on macOS, that there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,22 @@
 """MessagePack as the archive uses it: one encoding a value, so that equal content has equal bytes.
 
 Reading packs the result again and compares: integers that are not in their shortest form, duplicate or surplus keys,
-floats and extension types all fail that way or by their type.
+floats and extension types all fail that way or by their type. Before anything is built the items are counted: an empty
+array is one byte that would become an object of 64, and compresses to almost nothing.
 """
 
-from typing import cast
+from typing import Final, cast
 
 import msgpack
 
+from warp_portal.archive.limits import MAX_ITEMS
 from warp_portal.errors import FormatError
+
+# Heads of MessagePack values with a length: its bytes; then what it counts.
+_BODIES: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+_ARRAYS: Final = {0xDC: 2, 0xDD: 4}
+_MAPS: Final = {0xDE: 2, 0xDF: 4}
+_NUMBERS: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 
 Value = None | bool | int | str | bytes | list["Value"] | dict[str, "Value"]
 
@@ -18,8 +26,44 @@ def pack(value: object) -> bytes:
     return cast(bytes, msgpack.packb(value, use_bin_type=True))
 
 
-def unpack_map(raw: bytes, what: str) -> dict[str, object]:
+def check_items(raw: bytes, limit: int, what: str) -> None:
+    """Raises FormatError if `raw` holds more than `limit` values and keys, before it is unpacked.
+
+    No value is shorter than a byte, so what is short enough needs no count.
+    """
+    if len(raw) <= limit:
+        return
+    pos, seen, pending = 0, 0, 1
+    while pending and pos < len(raw):
+        head = raw[pos]
+        skip, inside = _extent(raw, pos, head)
+        pos += skip
+        seen += 1
+        pending += inside - 1
+        if seen + pending > limit:
+            raise FormatError(f"{what}: more than {limit} items")
+
+
+def _extent(raw: bytes, pos: int, head: int) -> tuple[int, int]:
+    """Bytes of the value at `pos` without what is inside it, and how many values are inside."""
+    if head < 0x80 or head >= 0xE0:
+        return 1, 0
+    if head < 0xA0:
+        return 1, (head & 15) * (2 if head < 0x90 else 1)
+    if head < 0xC0:
+        return 1 + (head & 31), 0
+    width = _BODIES.get(head) or _ARRAYS.get(head) or _MAPS.get(head)
+    if width is None:
+        return 1 + _NUMBERS.get(head, 0), 0  # whatever is not allowed fails when it is unpacked
+    length = int.from_bytes(raw[pos + 1 : pos + 1 + width], "big")
+    if head in _BODIES:
+        return 1 + width + length, 0
+    return 1 + width, length * (2 if head in _MAPS else 1)
+
+
+def unpack_map(raw: bytes, what: str, max_items: int = MAX_ITEMS) -> dict[str, object]:
     """The map with string keys that `raw` is; `what` names it in the FormatError."""
+    check_items(raw, max_items, what)
     try:
         value = msgpack.unpackb(raw, raw=False, strict_map_key=False)
         canonical = pack(value) == raw

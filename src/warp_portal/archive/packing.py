@@ -27,6 +27,7 @@ from warp_portal.archive.options import PackOptions, PackProgress, Problem, Sour
 from warp_portal.archive.pages import IndexPage
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.tablelog import TableLog, Unchanged
+from warp_portal.archive.toc import check_arguments
 from warp_portal.clock import Clock
 from warp_portal.errors import WarpPortalError
 
@@ -61,6 +62,9 @@ class Job:
     options: PackOptions
     clock: Clock
     progress: ProgressCallback | None = None
+
+    def __post_init__(self) -> None:
+        check_arguments(self.arguments())
 
     def arguments(self) -> dict[str, object]:
         """What the archive records of this run; a run with equal arguments resumes it."""

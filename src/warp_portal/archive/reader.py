@@ -29,9 +29,11 @@ from warp_portal.archive.trust import (
     NOTHING_EXPECTED,
     Expectation,
     SignatureState,
+    check_earlier_signature,
     check_expected_commit,
     check_signature,
     check_state,
+    named_commit,
 )
 from warp_portal.archive.unlock import NO_KEY, Unlock, open_keys
 from warp_portal.errors import NotFoundError, UsageError
@@ -148,8 +150,16 @@ class ArchiveReader:
         if state and self._keys and not choice.recover:
             self._remember(state, seen, public or b"")
         if choice.snapshot is not None:
-            self._opened = self._earlier(choice.snapshot)
-            self.__dict__.pop("content", None)
+            self._go_back(choice, seen)
+
+    def _go_back(self, choice: Choice, seen: Remembered | None) -> None:
+        """Go to the snapshot chosen, and check its own signature too: the newest one's may be by another."""
+        self._opened = self._earlier(choice.snapshot or 0)
+        self.__dict__.pop("content", None)
+        if self.commit != self.newest:
+            public = self.content.sealed.signer if self._keys else None
+            expected = choice.expectation.signer
+            self.signature = check_earlier_signature(self._file, self._opened, public, seen, expected)
 
     def _remember(self, state: StateStore, seen: Remembered | None, signer: bytes) -> None:
         now = Remembered(self.commit.sequence, self.commit.digest(), signer)
@@ -160,7 +170,7 @@ class ArchiveReader:
         commits = snapshot_commits(self._file, self.newest)
         if not 1 <= number <= len(commits):
             raise NotFoundError(f"{self._file.name} has snapshots 1 to {len(commits)}, and no {number}")
-        commit = commits[number - 1]
+        commit = named_commit(self._file, self.newest, commits[number - 1].sequence)
         if self._keys:
             commit.check_mac(self._keys)
         return open_earlier(self._file, self._opened, commit)
@@ -326,7 +336,7 @@ class ArchiveReader:
         if entry is None:
             raise NotFoundError(f"no {os.fsdecode(path)!r} in snapshot {self.commit.sequence}")
         if entry.kind != Kind.FILE:
-            raise UsageError(f"{entry.name} is no file but a {entry.kind.name.lower()}")
+            raise UsageError(f"{entry.name!r} is no file but a {entry.kind.name.lower()}")
         return io.BufferedReader(StoredFile(entry, self.index, self._cache), 256 * 1024)
 
     def close(self) -> None:

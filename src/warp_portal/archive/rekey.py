@@ -19,6 +19,7 @@ from warp_portal.archive.header import Header
 from warp_portal.archive.limits import MAX_PASSPHRASE_SLOTS
 from warp_portal.archive.opening import Opened, newest, open_commit, read_header, slot_copy_offset
 from warp_portal.archive.reader import SlotInfo, slot_infos
+from warp_portal.archive.resuming import newest_for_writer, remembered_as, tidy_slots, writable_header
 from warp_portal.archive.slots import (
     PASSPHRASE,
     Slot,
@@ -28,11 +29,10 @@ from warp_portal.archive.slots import (
 )
 from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
-from warp_portal.archive.trust import check_state
+from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import Unlock, find_archive_key, open_keys
-from warp_portal.archive.writer import newest_for_writer, tidy_slots, writable_header
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import NotFoundError, UsageError
+from warp_portal.errors import DamagedTailError, NotFoundError, UsageError
 from warp_portal.keys.password import DEFAULT_COST, Argon2Cost
 from warp_portal.keys.recipients import Recipient
 from warp_portal.keys.signers import SigningKey
@@ -61,6 +61,7 @@ def add_slot(  # noqa: PLR0913 - one call of the API, mostly by keyword
 
     Raises:
         UsageError: neither or both given, no room, a plain archive, or one that is signed and no `signing_key`.
+        DamagedTailError: something follows the newest snapshot.
         As `append` does.
     """
     if (passphrase is None) == (recipient is None):
@@ -122,17 +123,29 @@ class _Rekeying:
         self._opened: Opened = newest_for_writer(self.file, self.header)
         if self._opened.slots is None:
             raise UsageError(f"{self.file.name} is not encrypted: it has no key slots")
-        if not self._opened.commit.snapshot:
-            raise UsageError(f"{self.file.name} has an unfinished change: finish that first, then change the keys")
+        if not self._opened.commit.snapshot or self.file.size() > self._opened.commit.end:
+            raise DamagedTailError(
+                f"{self.file.name}: its last change was not finished, or its end is cut off: repeat that command or fetch "
+                "the archive again, then change the keys; `warp append --recover` goes on from the last whole state"
+            )
         self.slots: SlotCopy = self._opened.slots
-        self.keys: ScopeKeys = open_keys(self.header, self.slots, unlock)
-        self.archive_key = find_archive_key(self.header, self.slots, unlock)
-        check_state(self.file, self._opened, self.keys, self._state)
+        self.archive_key = find_archive_key(self.header, self.slots, unlock)  # once: it takes a second
+        self.keys: ScopeKeys = open_keys(self.header, self.slots, Unlock(archive_key=self.archive_key))
+        self._seen = check_state(self.file, self._opened, self.keys, self._state)
+
+    def _check_start(self, signing_key: SigningKey | None) -> None:
+        """Whose state is changed; then note it, so that `append` knows what a stopped change leaves."""
+        start = remembered_as(self._opened, self.keys)
+        own = signing_key.public if signing_key else None
+        check_continued(self.file, self._opened, start.signer, self._seen, own)
+        if self._state and start != self._seen:
+            self._state.remember(self.header.uuid, start)
 
     def exchange(self, slots: tuple[Slot, ...], signing_key: SigningKey | None, clock: Clock) -> None:
         """Make `slots` the ones that count."""
         if self._opened.commit.signed and signing_key is None:
             raise UsageError(f"{self.file.name} is signed: sign this change too, or readers will refuse it")
+        self._check_start(signing_key)
         unused = 1 - self._opened.toc.clear.active_copy
         draft = SlotCopy(self.slots.generation + 1, slots)
         copy = replace(draft, mac=self.keys.slot_mac(draft.body())).serialize(self.header.slot_copy_bytes)
@@ -159,7 +172,6 @@ class _Rekeying:
             owners=sealed.owners,
         )
         listed = [page for of_kind in content.pages.values() for page in of_kind]
-        os.ftruncate(self.file.fd, last.end)
         output = FileOutput(self.file.fd, last.end, durable=True)
         chain = CommitChain(self.header, self.keys, base, clock)
         return chain.snapshot(output, listed, facts, Frontier(clear.chunks, clear.frontier), signing_key)

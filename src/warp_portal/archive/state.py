@@ -3,9 +3,12 @@
     unfinished/<hash of the path>   uuid, archive key, arguments: until the first snapshot, so that `create` resumes
     archives/<uuid>                 sequence, commit, signer: an older or unsigned state is refused
 
-Files are MessagePack maps, mode 0600, replaced atomically.
+Files are MessagePack maps, mode 0600, replaced atomically. What cannot be noted keeps nobody from reading, or from having
+written: it is a warning in the log. Only a create that could not be resumed for want of its record does not begin.
 """
 
+import contextlib
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from warp_portal.archive.storage import AnyPath
 from warp_portal.errors import FormatError
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -28,6 +32,8 @@ class Unfinished:
     archive_key: bytes
     arguments: dict[str, object]
     recipients: tuple[str, ...]
+    header: bytes
+    """What the file begins with: only such a file is begun anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class StateStore:
             "key": record.archive_key,
             "arguments": record.arguments,
             "recipients": list(record.recipients),
+            "header": record.header,
         }
         self._write(self._unfinished(path), content)
 
@@ -61,12 +68,18 @@ class StateStore:
 
     def finish(self, path: bytes) -> None:
         """Forget the record (and with it the key) of an archive that has its first snapshot."""
-        self._unfinished(path).unlink(missing_ok=True)
+        try:
+            self._unfinished(path).unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("the record of an unfinished archive cannot be removed: %s", error)
 
     def remember(self, uuid: bytes, seen: Remembered) -> None:
-        """Note the newest state of an archive."""
+        """Note the newest state of an archive, if that can be."""
         content: dict[str, object] = {"sequence": seen.sequence, "commit": seen.commit_digest, "signer": seen.signer}
-        self._write(self._archive(uuid), content)
+        try:
+            self._write(self._archive(uuid), content)
+        except OSError as error:
+            _log.warning("the state of the archive cannot be remembered, so a rollback will not be noticed: %s", error)
 
     def remembered(self, uuid: bytes) -> Remembered | None:
         """The newest state seen of an archive."""
@@ -90,14 +103,15 @@ class StateStore:
                 os.fsync(fd)
             draft.replace(path)
         finally:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
     @staticmethod
     def _read(path: Path, parse: Callable[[dict[str, object]], T]) -> T | None:
         """A record; one that is malformed counts as none, for these files are hints that may be deleted."""
         try:
             return parse(packed.unpack_map(path.read_bytes(), "state record"))
-        except (FileNotFoundError, FormatError, KeyError):
+        except (FileNotFoundError, NotADirectoryError, FormatError, KeyError):
             return None
 
 
@@ -105,8 +119,8 @@ def _unfinished(content: dict[str, object]) -> Unfinished:
     arguments, recipients = content["arguments"], content["recipients"]
     if not isinstance(arguments, dict) or not isinstance(recipients, list):
         raise FormatError("state record: arguments")
-    uuid, key = (packed.binary(content, name, "state record") for name in ("uuid", "key"))
-    return Unfinished(uuid, key, arguments, tuple(map(str, recipients)))
+    uuid, key, header = (packed.binary(content, name, "state record") for name in ("uuid", "key", "header"))
+    return Unfinished(uuid, key, arguments, tuple(map(str, recipients)), header)
 
 
 def _remembered(content: dict[str, object]) -> Remembered:

@@ -78,7 +78,7 @@ class ArchiveFile:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def lock(self) -> None:
-        """Become the one writer; BusyError if there is another."""
+        """Become the one writer; BusyError if there is another, or if the file lost its name meanwhile."""
         request = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         try:
             fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, request)
@@ -87,6 +87,15 @@ class ArchiveFile:
                 raise BusyError(f"{self.name} is being written by another process: wait for it to end") from None
             raise
         self._locked = True
+        if not self.named():  # else a file would be written that nobody finds
+            raise BusyError(f"{self.name} was removed or replaced by another process just now: try again")
+
+    def named(self) -> bool:
+        """Whether the path still leads to the open file."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
 
     def being_written(self) -> bool:
         """Whether another process holds the writer's lock."""

@@ -6,6 +6,7 @@ u32 clear length │ clear part │ dp of the sealed part 32 │ sealed part
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final, NamedTuple, Self
 
 from warp_portal.archive import packed
@@ -15,10 +16,14 @@ from warp_portal.archive.limits import (
     KIND_LOCATOR,
     KIND_TABLE,
     KINDS,
+    MAX_ARGUMENT_ITEMS,
+    MAX_ARGUMENTS,
+    MAX_OWNERS,
     MAX_PATH,
+    MAX_TOC_ITEMS,
     PAGE_RECORDS,
 )
-from warp_portal.errors import FormatError, VersionError
+from warp_portal.errors import FormatError, UsageError, VersionError
 from warp_portal.primitives.signing import PUBLIC_BYTES
 
 MAGIC: Final = b"WTOC"
@@ -156,10 +161,10 @@ class SealedTOC:
         )
 
     @classmethod
-    def parse(cls, raw: bytes) -> Self:
-        """Read a sealed part; raises FormatError."""
+    def parse(cls, raw: bytes, page_count: int = 0) -> Self:
+        """Read the sealed part of a TOC that lists so many pages; raises FormatError."""
         what = "sealed TOC"
-        content = packed.unpack_map(raw, what)
+        content = packed.unpack_map(raw, what, MAX_TOC_ITEMS + 2 * page_count)
         packed.expect_keys(content, _SEALED_KEYS, what)
         dp, signer = packed.binary(content, "dp", what), packed.binary(content, "signer", what)
         position, arguments = packed.binary(content, "position", what), content["arguments"]
@@ -192,6 +197,25 @@ class SealedTOC:
 _SEALED_KEYS: Final = (
     "fragments", "entries", "bytes", "dp", "first", "paths", "signer", "time", "arguments", "owners", "position",
 )  # fmt: skip
+
+
+def check_arguments(arguments: dict[str, object]) -> None:
+    """Raises UsageError for arguments that are too many for a reader: before a run, not at its end."""
+    raw = packed.pack(arguments)
+    try:
+        packed.check_items(raw, MAX_ARGUMENT_ITEMS, "arguments")
+    except FormatError:
+        too_many = True
+    else:
+        too_many = len(raw) > MAX_ARGUMENTS
+    if too_many:
+        raise UsageError("too many paths and patterns for one archive: name the directories that hold them")
+
+
+def bounded_owners(owners: tuple[dict[int, bytes], dict[int, bytes]]) -> tuple[dict[int, bytes], dict[int, bytes]]:
+    """As many names as a reader takes; numbers without a name are restored as numbers."""
+    users, groups = (dict(islice(names.items(), MAX_OWNERS)) for names in owners)
+    return users, groups
 
 
 def _owners(value: object) -> tuple[dict[int, bytes], dict[int, bytes]]:

@@ -13,7 +13,7 @@ from warp_portal.archive.commit import Commit
 from warp_portal.archive.opening import Opened, history, read_toc
 from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import ArchiveFile
-from warp_portal.errors import RollbackError, SignatureError, UnsignedError
+from warp_portal.errors import RollbackError, SignatureError, SignerError, UnsignedError
 from warp_portal.keys.signers import Signer
 
 
@@ -54,15 +54,24 @@ def _check_descent(file: ArchiveFile, commit: Commit, seen: Remembered) -> None:
     """Raises RollbackError unless `commit` is, or follows by digests, the one remembered."""
     if commit.sequence < seen.sequence:
         raise RollbackError(f"{file.name}: commit {commit.sequence} is older than commit {seen.sequence} seen before")
-    digest = commit.digest()
-    for step in history(file, commit):
+    if named_commit(file, commit, seen.sequence).digest() != seen.commit_digest:
+        raise RollbackError(f"{file.name}: commit {seen.sequence} is another than the one seen before")
+
+
+def named_commit(file: ArchiveFile, newest: Commit, sequence: int) -> Commit:
+    """The commit `sequence` of those up to `newest`, with each step checked by the digest that its successor names.
+
+    Raises:
+        RollbackError: one is another than the one named.
+    """
+    digest = newest.digest()
+    for step in history(file, newest):
         if step.digest() != digest:
             raise RollbackError(f"{file.name}: commit {step.sequence} is not the one that its successor names")
-        if step.sequence == seen.sequence:
-            if digest != seen.commit_digest:
-                raise RollbackError(f"{file.name}: commit {step.sequence} is another than the one seen before")
-            return
+        if step.sequence <= sequence:
+            return step
         digest = read_toc(file, step).clear.previous_digest
+    return newest
 
 
 def check_expected_commit(file: ArchiveFile, commit: Commit, expected: bytes | None) -> None:
@@ -106,3 +115,33 @@ def _check_may_be_unsigned(file: ArchiveFile, commit: Commit, seen: Remembered |
         raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed, but the archive was before")
     if any(earlier.signed for earlier in history(file, commit)):
         raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed, but an earlier one is")
+
+
+def check_earlier_signature(
+    file: ArchiveFile, opened: Opened, public: bytes | None, seen: Remembered | None, expected: Signer | None
+) -> SignatureState:
+    """As `check_signature`, for a snapshot that a newer, checked one follows: another signer than now may have signed it."""
+    same = seen is not None and seen.signer and Signer(seen.signer).tag == opened.commit.signer_tag
+    return check_signature(file, opened, public, seen if same else None, expected)
+
+
+def check_continued(
+    file: ArchiveFile, snapshot: Opened, public: bytes, seen: Remembered | None, own: Signer | None
+) -> None:
+    """Whether a writer may build on a snapshot, for its signature will vouch for all before it. `public` as in the sealed TOC.
+
+    Raises:
+        UnsignedError: it is not signed, but an earlier one is, or was when last seen.
+        SignatureError: its signature does not hold.
+        SignerError: it is signed by someone who is neither `own` nor the signer remembered.
+    """
+    if not snapshot.commit.signed:
+        check_signature(file, snapshot, public, seen, None)
+        return
+    known = {own.raw if own else b"", seen.signer if seen else b""}
+    check_signature(file, snapshot, public, None, None)
+    if public not in known:
+        raise SignerError(
+            f"{file.name}: commit {snapshot.commit.sequence} is signed by {Signer(public)}, neither you nor the signer "
+            "remembered: `warp verify --signer` it first, if you trust that signer"
+        )

@@ -5,21 +5,20 @@
     data    every chunk by its cid, the Merkle root, and that no byte of the file is outside all this; needs no key
     deep    every chunk opened and decoded, every fragment by its id; needs a key
 
-What can be located is reported: chunks with the files that use them, pages with the path where they begin.
+What can be located is reported: chunks with the files of this and earlier snapshots that use them, pages with the path where they begin.
 """
 
 import builtins
 import enum
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
 from warp_portal._native import ChunkIndex, ChunkVerifier
-from warp_portal.archive.content import open_content, read_tables
+from warp_portal.archive.affected import AffectedFiles
 from warp_portal.archive.coverage import check_coverage
-from warp_portal.archive.limits import KIND_TABLE
 from warp_portal.archive.metadata import MetadataCheck
 from warp_portal.archive.options import thread_count
 from warp_portal.archive.reader import ArchiveReader, Choice
@@ -138,6 +137,7 @@ class Verification:
             snapshots = check.snapshots
             if self._level >= Level.DATA:
                 self._check_chunks(check)
+        damaged_files = self._files()  # may note damage
         chunks, stored_bytes = self._checked
         return VerifyReport(
             level=self._level,
@@ -151,7 +151,7 @@ class Verification:
             bytes=stored_bytes,
             metadata_damage=tuple(self._damage),
             damaged_chunks=tuple(self._chunks),
-            damaged_files=tuple(self._files()),
+            damaged_files=damaged_files,
         )
 
     def _check_chunks(self, check: MetadataCheck) -> None:
@@ -193,22 +193,17 @@ class Verification:
         if damage not in self._damage:
             self._damage.append(damage)
 
-    def _files(self) -> Iterator[builtins.bytes]:
-        """Paths of the files that use a damaged chunk."""
+    def _files(self) -> tuple[builtins.bytes, ...]:
+        """Paths of the files that use a damaged chunk, in this snapshot or one before it."""
         if not self._chunks or not self._reader.keyed:
-            return
+            return ()
         try:
             index = self._reader.index
         except IntegrityError as error:
             self._note(str(error))
-            return
+            return ()
         ranges = merged([index.chunk_fragments(chunk.ordinal) for chunk in self._chunks])
-        for page in open_content(self._reader.opened, self._reader.keys).pages[KIND_TABLE]:
-            try:
-                for table in read_tables(self._reader.file, self._reader.keys, [page]):
-                    yield from (table.path(found) for found in table.using(ranges))
-            except IntegrityError as error:
-                self._note(str(error))
+        return AffectedFiles(self._reader, ranges, self._note).paths()
 
 
 def merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

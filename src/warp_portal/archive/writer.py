@@ -6,6 +6,7 @@ create    no file, or an empty one    → a new archive
 append    finished                    → go on from the newest snapshot
           unfinished, equal arguments → go on from the last checkpoint
           unfinished, other arguments → cut back to the newest snapshot, then go on from there
+          followed by other bytes     → the same if they are what this machine's append left, else refused (`resuming`)
 """
 
 import contextlib
@@ -17,34 +18,26 @@ from typing import Final
 
 from warp_portal._native import ScopeKeys, blake3
 from warp_portal.archive.base import Base, load_base
-from warp_portal.archive.commit import COMMIT_BYTES, MAGIC, Commit
+from warp_portal.archive.commit import Commit
 from warp_portal.archive.header import HEADER_BYTES, Header
-from warp_portal.archive.limits import ALIGNMENT, SUITE_PLAIN, UUID_BYTES, ZERO_DIGEST
-from warp_portal.archive.opening import (
-    Opened,
-    candidates_before,
-    history,
-    last_commit,
-    open_commit,
-    read_header,
-    slot_copy_offset,
-)
+from warp_portal.archive.limits import SUITE_PLAIN, UUID_BYTES, ZERO_DIGEST
+from warp_portal.archive.opening import Opened, history, open_commit, open_earlier, read_header
 from warp_portal.archive.options import PACK_DEFAULTS, PackOptions, PackReport, Source, Stream
 from warp_portal.archive.packing import Job, Packing, ProgressCallback, Target
+from warp_portal.archive.resuming import (
+    check_tail,
+    find_newest,
+    newest_for_writer,
+    remembered_as,
+    tidy_slots,
+    writable_header,
+)
 from warp_portal.archive.state import Remembered, StateStore, Unfinished
 from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
-from warp_portal.archive.trust import check_state
+from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import NO_KEY, Lock, Unlock, new_slots, open_keys, random_archive_key
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import (
-    DamagedTailError,
-    FormatError,
-    IntegrityError,
-    KeyRequiredError,
-    StorageFullError,
-    UsageError,
-    VersionError,
-)
+from warp_portal.errors import FormatError, KeyRequiredError, StorageFullError, UsageError
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -71,36 +64,51 @@ class ArchiveWriter:
         """Make a new archive at a path, or on a descriptor (a pipe: not resumable)."""
         if isinstance(target, int):
             return self._run(self._begin(None, target), None)
-        with _named_full_disk(), ArchiveFile(target, os.O_RDWR | os.O_CREAT) as file:
+        with _named_full_disk(), contextlib.ExitStack() as stack:
+            file, is_new = _new_or_existing(target)
+            stack.enter_context(file)
             file.lock()
             try:
                 return self._run(self._resumable(file) or self._begin(file, file.fd), file)
             finally:
-                if file.size() == 0:  # nothing came of it: leave no empty file behind
+                if is_new and file.size() == 0 and file.named():  # nothing came of it: leave no empty file behind
                     os.unlink(file.path)
 
-    def append(self, path: AnyPath) -> PackReport:
-        """Add a snapshot to an archive."""
+    def append(self, path: AnyPath, *, recover: bool = False) -> PackReport:
+        """Add a snapshot to an archive; `recover` cuts off whatever follows its last whole state."""
         with _named_full_disk(), ArchiveFile(path, os.O_RDWR) as file:
             file.lock()
             header = writable_header(file)
-            opened = newest_for_writer(file, header)
+            opened = newest_for_writer(file, header, recover=recover)
             keys = open_keys(header, opened.slots, self._setting.unlock)
-            check_state(file, opened, keys, self._setting.state)
+            # As in reading, who recovers has chosen to go back behind what is remembered.
+            seen = check_state(file, opened, keys, None if recover else self._setting.state)
+            last = self._last_snapshot(file, opened)
+            start = opened if self._goes_on(file, opened, keys) else open_commit(file, header, last)
+            if not recover:
+                check_tail(file, opened.commit, start.commit, seen)
+            self._check_start(file, open_earlier(file, opened, last), keys, seen)
             tidy_slots(file, opened)
-            opened = self._start_of_append(file, opened, keys)
-            return self._run(_going_on(file, opened, keys), file)
+            return self._run(_going_on(file, start, keys), file)
 
-    def _start_of_append(self, file: ArchiveFile, opened: Opened, keys: ScopeKeys) -> Opened:
-        """The commit to go on from: a checkpoint of an equal run, or the newest snapshot."""
+    def _last_snapshot(self, file: ArchiveFile, opened: Opened) -> Commit:
         snapshot = next((commit for commit in history(file, opened.commit) if commit.snapshot), None)
         if snapshot is None:
             raise UsageError(f"{file.name} was never finished: run the create command again")
         if snapshot.signed and self._job.options.signing_key is None:
             raise UsageError(f"{file.name} is signed: sign what you append, or readers will refuse it")
-        if opened.commit.snapshot or load_base(file, opened, keys).arguments == self._job.arguments():
-            return opened
-        return open_commit(file, opened.header, snapshot)
+        return snapshot
+
+    def _goes_on(self, file: ArchiveFile, opened: Opened, keys: ScopeKeys) -> bool:
+        """Whether to go on from this commit: the newest snapshot, or a checkpoint of an equal run."""
+        return opened.commit.snapshot or load_base(file, opened, keys).arguments == self._job.arguments()
+
+    def _check_start(self, file: ArchiveFile, snapshot: Opened, keys: ScopeKeys, seen: Remembered | None) -> None:
+        """Whose it is; then note it, so that a next run knows the bytes after it for its own."""
+        start, own = remembered_as(snapshot, keys), self._job.options.signing_key
+        check_continued(file, snapshot, start.signer, seen, own.public if own else None)
+        if self._setting.state and start != seen:
+            self._setting.state.remember(snapshot.header.uuid, start)
 
     # Creating
 
@@ -111,11 +119,13 @@ class ArchiveWriter:
         record = self._setting.state.unfinished(file.path) if self._setting.state else None
         newest = _newest_of_any_kind(file)
         if newest is None:
-            if record is not None and _may_be(file, record.uuid):
+            if record is not None and _may_be(file, record.header):
                 return None
             raise UsageError(f"{file.name} exists: choose another name, or remove it")
         header, commit = newest
         if any(earlier.snapshot for earlier in history(file, commit)):
+            if record and self._setting.state and record.uuid == header.uuid:
+                self._setting.state.finish(file.path)  # it holds the key, and was left by a run killed at its very end
             raise UsageError(f"{file.name} is a finished archive: append to it, or choose another name")
         return self._resume(file, open_commit(file, header, commit), record)
 
@@ -157,14 +167,15 @@ class ArchiveWriter:
             raise UsageError("an encrypted archive needs a passphrase or a recipient: nobody could open it")
         uuid = setting.uuid or os.urandom(UUID_BYTES)
         archive_key = (setting.archive_key or random_archive_key()) if lock else None
-        if file is not None and setting.state:
-            recipients, arguments = _recipients(lock), self._job.arguments()
-            setting.state.begin(file.path, Unfinished(uuid, archive_key or b"", arguments, recipients))
         keys = ScopeKeys(archive_key, lock.suite if lock else SUITE_PLAIN)
         header = self._new_header(keys, uuid)
         copies = _new_slot_copies(lock, archive_key, keys, uuid) if lock and archive_key else b""
         if file is not None:
-            os.ftruncate(fd, 0)
+            os.ftruncate(fd, 0)  # before the record changes: a file is recognized by it
+        if file is not None and setting.state:
+            recipients, arguments = _recipients(lock), self._job.arguments()
+            record = Unfinished(uuid, archive_key or b"", arguments, recipients, header.serialize())
+            setting.state.begin(file.path, record)
         FileOutput(fd, 0, durable=file is not None).emit(header.serialize() + copies)
         digest = blake3(copies[: header.slot_copy_bytes]) if lock else ZERO_DIGEST
         return Target(fd, file, header.first_segment, header, keys, Base(slots_digest=digest))
@@ -243,77 +254,44 @@ def append(  # noqa: PLR0913 - one call of the API, mostly by keyword
     state: StateStore | None = None,
     progress: ProgressCallback | None = None,
     clock: Clock = SYSTEM_CLOCK,
+    recover: bool = False,
 ) -> PackReport:
     """Add a snapshot to an archive; unchanged files are not read. `options.cutting` is ignored: the archive has its own.
 
+    With `recover`, what follows the last whole commit is cut off whatever it is, and rollback is not checked.
+
     Raises:
+        DamagedTailError: bytes that no append of this machine left follow the last whole commit.
+        UnsignedError, SignatureError: it is not signed as it was, its signature does not hold, or is by a stranger.
         NotFoundError, BusyError, KeyRequiredError, WrongKeyError, IntegrityError, VersionError, UsageError, StorageFullError.
     """
-    return ArchiveWriter(Job(source, options, clock, progress), Setting(unlock=unlock, state=state)).append(path)
+    return ArchiveWriter(Job(source, options, clock, progress), Setting(unlock=unlock, state=state)).append(
+        path, recover=recover
+    )
 
 
-def writable_header(file: ArchiveFile) -> Header:
-    """The header of an archive that this version may write to."""
-    header = read_header(file)
-    if header.writer_features or header.minor:
-        raise VersionError(f"{file.name} was written by a newer version, which must be used to change it")
-    return header
-
-
-def newest_for_writer(file: ArchiveFile, header: Header) -> Opened:
-    """The newest commit of either kind; bytes after it are what a stopped writer left.
-
-    A damaged commit at the very end is told apart from that: cutting it off would lose a finished snapshot.
-    """
-    commit = last_commit(file)
-    if commit is not None:
-        return open_commit(file, header, commit)
-    if _ends_like_a_commit(file):
-        raise DamagedTailError(f"{file.name}: its newest commit is damaged: verify it, or extract with --recover")
-    for candidate in candidates_before(file, file.size()):
-        try:
-            return open_commit(file, header, candidate)
-        except IntegrityError:
-            continue
-    raise DamagedTailError(f"{file.name}: it has no commit: repeat the command that began it")
-
-
-def tidy_slots(file: ArchiveFile, opened: Opened) -> None:
-    """Zero the slot copy that is not in use, if a change of keys was stopped before it could."""
-    header = opened.header
-    unused = slot_copy_offset(header, 1 - opened.toc.clear.active_copy)
-    if header.encrypted and any(file.read(unused, header.slot_copy_bytes, "the key slots")):
-        os.pwrite(file.fd, bytes(header.slot_copy_bytes), unused)
-        os.fdatasync(file.fd)
-
-
-def _ends_like_a_commit(file: ArchiveFile) -> bool:
-    if file.size() % ALIGNMENT != COMMIT_BYTES:
-        return False
-    offset = file.size() - COMMIT_BYTES
-    raw = file.read(offset, COMMIT_BYTES, "the end")
-    return raw[:8] == MAGIC or raw[24:32] == offset.to_bytes(8, "little")
+def _new_or_existing(path: AnyPath) -> tuple[ArchiveFile, bool]:
+    """The file at a path, open to be written, and whether it was made just now."""
+    try:
+        return ArchiveFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), True
+    except FileExistsError:
+        return ArchiveFile(path, os.O_RDWR | os.O_CREAT), False
 
 
 def _newest_of_any_kind(file: ArchiveFile) -> tuple[Header, Commit] | None:
     """The header and newest commit of what may be an archive."""
     try:
         header = read_header(file)
-        return header, newest_for_writer(file, header).commit
-    except DamagedTailError:
-        if _ends_like_a_commit(file):
-            raise
-        return None
     except FormatError:
         return None
+    opened = find_newest(file, header)
+    return (header, opened.commit) if opened else None
 
 
-def _may_be(file: ArchiveFile, uuid: bytes) -> bool:
-    """Whether a file without commits is what is left of the archive `uuid`: its header, or the beginning of it."""
-    try:
-        return read_header(file).uuid == uuid
-    except FormatError:
-        return file.size() < HEADER_BYTES
+def _may_be(file: ArchiveFile, header: bytes) -> bool:
+    """Whether a file without commits is what is left of the archive with this header: it, or the beginning of it."""
+    size = min(file.size(), HEADER_BYTES)
+    return len(header) == HEADER_BYTES and file.read(0, size, "the header") == header[:size]
 
 
 def _going_on(file: ArchiveFile, opened: Opened, keys: ScopeKeys) -> Target:

@@ -10,6 +10,7 @@ from warp_portal.cli.starting import begin
 @click.command("append")
 @click.argument("archive")
 @click.argument("paths", metavar="[PATH]…", nargs=-1)
+@click.option("--recover", is_flag=True, help="Cut off a damaged or unknown end, and go on from the last whole state.")
 @options.choosing
 @options.opening
 @options.packing
@@ -23,11 +24,13 @@ def command(
     exclude_from: tuple[str, ...],
     stdin_name: str | None,
     no_verify: bool,
+    recover: bool,
     **flags: object,
 ) -> int:
     """Add a snapshot of each PATH to ARCHIVE. Only what is new is stored, and files that did not change are not read.
 
-    An interrupted append with the same options is resumed; earlier snapshots stay readable throughout.
+    An interrupted append with the same options is resumed; earlier snapshots stay readable throughout. An end that no
+    append of this machine left may be a newer snapshot cut short: it is refused, unless --recover says to cut it off.
     """
     settings = begin(output, "append", verify_writes=False if no_verify else None, **flags)
     from warp_portal import archive as archives
@@ -42,7 +45,13 @@ def command(
     def attempt(unlock: archives.Unlock) -> archives.PackReport:
         with Reporter(output, "append") as reporter:
             return archives.append(
-                archive, source, pack_options, unlock=unlock, state=state, progress=reporter.following(packing.step_of)
+                archive,
+                source,
+                pack_options,
+                unlock=unlock,
+                state=state,
+                progress=reporter.following(packing.step_of),
+                recover=recover,
             )
 
     return packing.conclude(output, unlocking.unlocked(output, settings, attempt))

@@ -19,22 +19,33 @@ COPY_BYTES = 1 << 20
 @click.command("cat")
 @click.argument("archive")
 @click.argument("path")
+@options.recovery
 @options.snapshot
 @options.trust
 @options.opening
 @options.common
 def command(
-    output: Output, archive: str, path: str, snapshot: int | None, expect_commit: bytes | None, **flags: object
+    output: Output,
+    archive: str,
+    path: str,
+    recover: bool,
+    snapshot: int | None,
+    expect_commit: bytes | None,
+    **flags: object,
 ) -> int:
     """Write the file PATH of ARCHIVE to standard output. Only the chunks that hold it are read.
 
     With --json its content comes as records of type data, in base64.
     """
+    if sys.stdout is None:
+        raise click.UsageError("standard output is closed: there is nowhere to write the file")
     settings = begin(output, "cat", **flags)
     from warp_portal.cli import reading
 
     with (
-        reading.opened(output, settings, archive, snapshot=snapshot, expect_commit=expect_commit) as reader,
+        reading.opened(
+            output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit
+        ) as reader,
         reader.open_file(os.fsencode(path)) as file,
     ):
         if not output.json_lines:

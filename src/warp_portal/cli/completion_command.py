@@ -17,13 +17,13 @@ _INSTALL = {
 @click.argument("shell", type=click.Choice(tuple(_INSTALL)))
 @options.common
 def command(output: Output, shell: str) -> int:
-    r"""Print the completion script of SHELL.
+    """Print the completion script of SHELL.
 
     \b
       bash   eval "$(warp completion bash)"      in ~/.bashrc
       zsh    eval "$(warp completion zsh)"       in ~/.zshrc
       fish   warp completion fish | source       in ~/.config/fish/config.fish
-    """
+    """  # noqa: D301  # click wants the character, not two
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

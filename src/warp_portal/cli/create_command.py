@@ -1,6 +1,7 @@
 """`warp create`: pack paths, or standard input, into a new archive."""
 
 import os
+import sys
 
 import click
 
@@ -77,5 +78,7 @@ def command(
 def _check_stdout(output: Output) -> None:
     if output.json_lines:
         raise click.UsageError("--json and the archive cannot both go to standard output")
+    if sys.stdout is None:
+        raise click.UsageError("standard output is closed: there is nowhere to write the archive")
     if os.isatty(1):
         raise click.UsageError("an archive is not written to a terminal: redirect or pipe standard output")

@@ -6,7 +6,7 @@ import click
 
 from warp_portal.cli import options
 from warp_portal.cli.output import Output
-from warp_portal.cli.starting import begin
+from warp_portal.cli.starting import begin, matched
 from warp_portal.cli.text import count_of, path_fields, printable
 from warp_portal.errors import EXIT_OK, IntegrityError, PartialError
 from warp_portal.units import format_bytes, format_duration, format_rate
@@ -31,11 +31,11 @@ _SKIPPED = {
 @click.option("-C", "--directory", metavar="DIR", default=".", help="Restore below DIR (default: here).")
 @click.option("--overwrite", metavar="WHEN", help="Existing files: never (default), changed, or always.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be restored.")
-@click.option("--recover", is_flag=True, help="Use the last whole snapshot of a damaged archive.")
 @click.option("--owners/--no-owners", default=None, help="Restore owners and groups (default: as root).")
 @click.option("--devices/--no-devices", default=None, help="Restore device nodes (default: as root).")
 @click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits.")
 @click.option("--no-space-check", is_flag=True, help="Begin even if the file system seems too small.")
+@options.recovery
 @options.snapshot
 @options.trust
 @options.opening
@@ -83,7 +83,10 @@ def command(
         output.resume_hint = ": run the same command again to go on"
         with Reporter(output, "extract") as reporter:
             report = archives.extract(reader, directory, request, reporter.following(step_of))
-    return _conclude(output, directory, report)
+    code = _conclude(output, directory, report)
+    if not report.problems:
+        matched(patterns, report.progress.entries)
+    return code
 
 
 def step_of(progress: "ExtractProgress") -> "Step":
@@ -110,6 +113,7 @@ def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest")
             entries, files, size = entries + 1, files + (kind == 0), size + (length if kind == 0 else 0)
     text = f"would restore {count_of(entries, 'entry', 'entries')}: {count_of(files, 'file')}, {format_bytes(size)}"
     output.summary(text, dry_run=True, entries=entries, files=files, bytes=size)
+    matched(request.patterns, entries)
     return EXIT_OK
 
 

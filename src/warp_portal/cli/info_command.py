@@ -19,11 +19,14 @@ CUTTERS = {1: "buzhash64", 2: "fixed"}
 
 @click.command("info")
 @click.argument("archive")
+@options.recovery
 @options.snapshot
 @options.trust
 @options.opening
 @options.common
-def command(output: Output, archive: str, snapshot: int | None, expect_commit: bytes | None, **flags: object) -> int:
+def command(
+    output: Output, archive: str, recover: bool, snapshot: int | None, expect_commit: bytes | None, **flags: object
+) -> int:
     """Show the identity, parameters, key slots, sizes and snapshots of ARCHIVE.
 
     Without a key only what stands in the clear is shown, and not proven to be the owner's.
@@ -32,7 +35,7 @@ def command(output: Output, archive: str, snapshot: int | None, expect_commit: b
     from warp_portal.cli import reading
 
     with reading.opened(
-        output, settings, archive, snapshot=snapshot, expect_commit=expect_commit, need_key=False
+        output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit, need_key=False
     ) as reader:
         fields = facts(reader)
         output.record("archive", **fields)

@@ -132,12 +132,12 @@ def remove_slot(output: Output, archive: str, slot: str, **flags: object) -> int
 )
 @options.common
 def make_key(output: Output, file: str, kind: str) -> int:
-    r"""Write a new private key to FILE (mode 0600) and print its public key.
+    """Write a new private key to FILE (mode 0600) and print its public key.
 
     \b
       xwing, x25519   for --recipient (public) and --identity (private)
       signing         for --signer (public) and --sign (private)
-    """
+    """  # noqa: D301  # click wants the character, not two
     begin(output, "key keygen")
     from warp_portal.keys import Identity, SigningKey
 

@@ -9,7 +9,7 @@ import click
 
 from warp_portal.cli import options
 from warp_portal.cli.output import Output
-from warp_portal.cli.starting import begin
+from warp_portal.cli.starting import begin, matched
 from warp_portal.cli.text import path_fields, printable
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.argument("archive")
 @click.argument("patterns", metavar="[PATTERN]…", nargs=-1)
 @click.option("--paths", is_flag=True, help="Show the paths alone.")
+@options.recovery
 @options.snapshot
 @options.trust
 @options.opening
@@ -29,6 +30,7 @@ def command(
     archive: str,
     patterns: tuple[str, ...],
     paths: bool,
+    recover: bool,
     snapshot: int | None,
     expect_commit: bytes | None,
     **flags: object,
@@ -40,7 +42,9 @@ def command(
     settings = begin(output, "list", **flags)
     from warp_portal.cli import reading
 
-    with reading.opened(output, settings, archive, snapshot=snapshot, expect_commit=expect_commit) as reader:
+    with reading.opened(
+        output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit
+    ) as reader:
         owners, groups = reader.summary.owners
         number = size = 0
         for entry in reader.entries(patterns):
@@ -51,6 +55,7 @@ def command(
                 output.result(printable(entry.path) or "." if paths else long_line(entry, owners, groups))
     output.flush()
     output.record("summary", entries=number, bytes=size)
+    matched(patterns, number)
     return 0
 
 

@@ -67,18 +67,19 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="warp-portal", message="%(prog)s %(version)s")
 def cli() -> None:
-    r"""Pack trees into .warp archives: deduplicated, compressed, encrypted, verifiable, resumable.
+    """Pack trees into .warp archives: deduplicated, compressed, encrypted, verifiable, resumable.
 
     \b
       warp create home.warp ~/work --encrypt     pack a tree
       warp append home.warp ~/work               add its present state
       warp extract home.warp -C /tmp/back        restore it
-    """
+    """  # noqa: D301  # click wants the character, not two
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _hold_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -91,10 +92,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = words[: words.index("--")] if "--" in words else words
     output = Output(json_lines="--json" in options)
     try:
-        code = _guarded(words, output)
+        return _finished(_guarded(words, output), output)
+    except BrokenPipeError:  # the reader of stdout has left: say nothing
+        output.abandon()
+        return EXIT_BROKEN_PIPE
+
+
+def _hold_standard_descriptors() -> None:
+    """Occupy 0, 1 and 2 where the caller has closed them, so that no archive is opened there and written to by mistake."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)  # takes the lowest free number, this one; writing to it fails
+
+
+def _finished(code: int, output: Output) -> int:
+    """Write what is still buffered; the exit code, of that if it fails."""
+    try:
         output.exit(code)
     except BrokenPipeError:
-        code = _leave_pipe()
+        raise
+    except Exception as error:  # noqa: BLE001  # as in _guarded
+        return _explained(error, output)
     return code
 
 
@@ -148,11 +168,3 @@ def _explained(error: Exception, output: Output) -> int:
 def _usage_message(error: click.ClickException) -> str:
     where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "warp"
     return f"{error.format_message().rstrip('.')}: see {where} --help"
-
-
-def _leave_pipe() -> int:
-    """The reader of stdout has left: say nothing, and keep the interpreter from flushing into the closed pipe."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-    return EXIT_BROKEN_PIPE

@@ -77,6 +77,18 @@ def trust(function: F) -> F:
     )
 
 
+def recovery(function: F) -> F:
+    """Reading what is left of an archive whose end is damaged."""
+    return _apply(
+        function,
+        click.option(
+            "--recover",
+            is_flag=True,
+            help="Use the last whole snapshot of a damaged archive, even one older than remembered.",
+        ),
+    )
+
+
 def choosing(function: F) -> F:
     """What is packed, and what is left out."""
     return _apply(

@@ -5,10 +5,14 @@ Results go to stdout, everything said along the way to stderr. With `--json` std
 `error` (`fatal` tells whether the command stopped at it), and always a last `{"type": "exit", "code": …}`.
 """
 
+import contextlib
+import io
+import os
 import sys
 from typing import TYPE_CHECKING, Final, TextIO
 
-from warp_portal.cli.text import path_fields, printable
+from warp_portal.cli.text import defanged, path_fields, printable
+from warp_portal.errors import UsageError
 
 if TYPE_CHECKING:
     from warp_portal.archive import Problem
@@ -25,25 +29,27 @@ class Output:
         self.quiet = False
         self.log_level: str | None = None
         self.resume_hint = ""
-        self._stdout = stdout or sys.stdout
-        self._stderr = stderr or sys.stderr
+        # Either is None where the caller has closed it (`>&-`).
+        self._stdout: TextIO | None = stdout or sys.stdout
+        self._stderr: TextIO | None = stderr or sys.stderr
+        self._abandoned = False
 
     @property
     def stderr(self) -> TextIO:
         """Where progress and remarks go."""
-        return self._stderr
+        return self._stderr or io.StringIO()
 
     def result(self, text: str) -> None:
         """A line of the command's result, for people; nothing with --json."""
         if not self.json_lines:
-            self._stdout.write(text + "\n")
+            self._write(text)
 
     def record(self, kind: str, /, **fields: object) -> None:
         """A line of JSON; nothing without --json."""
         if self.json_lines:
             import json
 
-            self._stdout.write(json.dumps({"type": kind, "schema": SCHEMA, **fields}, separators=(",", ":")) + "\n")
+            self._write(json.dumps({"type": kind, "schema": SCHEMA, **fields}, separators=(",", ":")))
 
     def status(self, message: str) -> None:
         """A remark along the way, unless --quiet."""
@@ -65,9 +71,15 @@ class Output:
             self.remark(f"warp: {printable(problem.path)}: {printable(problem.what)}")
 
     def failure(self, message: str, name: str, code: int) -> None:
-        """The error that the command stops at."""
-        self.record("error", fatal=True, message=message, error=name, code=code)
-        self.remark(f"warp: {message}")
+        """The error that the command stops at; it may be that stdout takes nothing."""
+        try:
+            self.record("error", fatal=True, message=message, error=name, code=code)
+            self.flush()
+        except BrokenPipeError:
+            raise
+        except (OSError, UsageError):
+            self.abandon()
+        self.remark("warp: " + message.replace("\n", " "))  # one line, whatever a name in it holds
 
     def exit(self, code: int) -> None:
         """The last line of every run."""
@@ -77,9 +89,27 @@ class Output:
     def remark(self, text: str) -> None:
         """A line on stderr, whatever the options."""
         self.flush()
-        self._stderr.write(text + "\n")
-        self._stderr.flush()
+        if self._stderr is not None:
+            with contextlib.suppress(OSError):  # there is nowhere left to say it
+                self._stderr.write(defanged(text) + "\n")
+                self._stderr.flush()
 
     def flush(self) -> None:
         """Send what is buffered for stdout."""
-        self._stdout.flush()
+        if self._stdout is not None and not self._abandoned:
+            self._stdout.flush()
+
+    def abandon(self) -> None:
+        """Write nothing more to stdout, and keep the interpreter from flushing into it at the end."""
+        self._abandoned = True
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1 if self._stdout is None else self._stdout.fileno())
+            os.close(nowhere)
+
+    def _write(self, line: str) -> None:
+        if self._abandoned:
+            return
+        if self._stdout is None:
+            raise UsageError("standard output is closed: there is nowhere to write the result")
+        self._stdout.write(line + "\n")

@@ -40,6 +40,10 @@ def opened(
         return reader
 
     reader = unlocking.unlocked(output, settings, attempt)
+    if recover:
+        output.status(
+            "warning: with --recover the snapshot may be older than the newest one seen here: that is not checked"
+        )
     if reader.damaged_tail:
         output.status(
             f"warning: {reader.damaged_tail:,} bytes after the last whole snapshot are damaged or unfinished, and left out"

@@ -3,8 +3,9 @@
 import os
 
 from warp_portal.cli.output import Output
+from warp_portal.cli.text import printable
 from warp_portal.config import Config, load
-from warp_portal.errors import UsageError
+from warp_portal.errors import NotFoundError, UsageError
 
 
 def begin(output: Output, command: str, **flags: object) -> Config:
@@ -33,6 +34,12 @@ def read_patterns(paths: tuple[str, ...]) -> tuple[str, ...]:
             raise UsageError(f"{path}: patterns must be UTF-8") from None
         patterns += [line for line in lines if line.strip() and not line.startswith("#")]
     return tuple(patterns)
+
+
+def matched(patterns: tuple[str, ...], entries: int) -> None:
+    """Raises NotFoundError where patterns were given and chose nothing: most likely one is mistyped."""
+    if patterns and not entries:
+        raise NotFoundError(f"nothing in the archive matches {' or '.join(map(printable, patterns))}: see `warp list`")
 
 
 def absolute(path: str) -> str:

@@ -24,6 +24,19 @@ def printable(name: bytes | str) -> str:
     return "".join(map(_escaped, text))
 
 
+def defanged(text: str) -> str:
+    r"""A message that may quote names: what a terminal would not simply show is escaped, all but line breaks.
+
+    A backslash stays as it is: names in the message may be escaped already.
+
+    >>> print(defanged("no \\x1b here: \x1b[2J"))
+    no \x1b here: \x1b[2J
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one in "\\\n" else _escaped(one) for one in text)
+
+
 def path_fields(path: bytes, name: str = "path") -> dict[str, str]:
     """A path for JSON: as text, and in base64 beside it if the text cannot say it exactly."""
     try:

@@ -43,14 +43,14 @@ def command(
     expect_commit: bytes | None,
     **flags: object,
 ) -> int:
-    r"""Check ARCHIVE; ends with code 13 if it is not what it was when written.
+    """Check ARCHIVE; ends with code 13 if it is not what it was when written.
 
     \b
       quick   header, newest commit, table of contents, signature
       index   all metadata as well
       data    every stored byte against its digest; needs no key
       deep    every chunk opened and decoded, every fragment against its id
-    """
+    """  # noqa: D301  # click wants the character, not two
     settings = begin(output, "verify", **flags)
     from warp_portal import archive as archives
     from warp_portal.cli import unlocking

@@ -10,6 +10,7 @@ owner alone. Reading ignores case and surrounding blanks.
 import base64
 import binascii
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from warp_portal.errors import NotFoundError, UsageError
 CHECK_BYTES: Final = 4
 MAX_FILE_BYTES: Final = 64 * 1024
 SECRET_MODE: Final = 0o600
+_SECRET: Final = re.compile(r"\s*warp-(identity-\w+|signing-key)\s*:", re.IGNORECASE)
 
 
 def encode(label: str, key: bytes) -> str:
@@ -52,7 +54,9 @@ def decode_as(text: str, labels: dict[str, str]) -> tuple[str, bytes]:
 
 
 def read_line(path: str | os.PathLike[str]) -> str:
-    """The line with the key in a key file. Raises NotFoundError, UsageError, OSError."""
+    """The line with the key in a key file. Raises NotFoundError, UsageError, OSError, none of which repeats a secret."""
+    if _SECRET.match(os.path.basename(os.fsdecode(path))):
+        raise UsageError("this is a private key itself: give the file that holds the key, not the key")
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             content = file.read(MAX_FILE_BYTES)

@@ -16,7 +16,7 @@ from warp_portal.archive.state import StateStore
 from warp_portal.archive.unlock import Lock, Unlock
 from warp_portal.archive.verification import Level, verify
 from warp_portal.archive.writer import append, create
-from warp_portal.errors import IntegrityError, NotFoundError, UsageError, WrongKeyError
+from warp_portal.errors import DamagedTailError, IntegrityError, NotFoundError, UsageError, WrongKeyError
 from warp_portal.keys.password import Argon2Cost
 from warp_portal.keys.recipients import Identity
 from warp_portal.keys.signers import SigningKey
@@ -96,8 +96,10 @@ def test_no_room_is_said_before_anything_is_written(tmp_path: Path, archive: Pat
 
 @pytest.mark.parametrize("step", ["pwrite", "commit", "tidy"])
 def test_a_change_that_is_stopped_leaves_the_archive_readable(
-    archive: Path, step: str, monkeypatch: pytest.MonkeyPatch
+    archive: Path, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    state = StateStore(tmp_path / "state")
+
     def stop(*_: object) -> None:
         os._exit(9)
 
@@ -108,12 +110,15 @@ def test_a_change_that_is_stopped_leaves_the_archive_readable(
             monkeypatch.setattr(CommitChain, "_append", stop)
         else:
             monkeypatch.setattr(rekey, "tidy_slots", stop)
-        add_slot(archive, ONE, passphrase="two", cost=CHEAP)
+        add_slot(archive, ONE, passphrase="two", cost=CHEAP, state=state)
 
     assert in_child(change) == 9
     if step == "commit":
         with open_archive(archive, ONE, recover=True) as reader:
             assert reader.find("d1/f0001") is not None
+        with pytest.raises(DamagedTailError, match="not finished"):
+            add_slot(archive, ONE, passphrase="three", cost=CHEAP)
+        append(archive, Source.of(["."]), OFTEN, unlock=ONE, state=state)
     else:
         assert opens(archive, ONE)
     add_slot(archive, ONE, passphrase="three", cost=CHEAP)

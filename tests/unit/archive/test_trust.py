@@ -8,11 +8,13 @@ from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, UUID, grow
 
 from warp_portal.archive.options import PackOptions, Source
 from warp_portal.archive.reader import open_archive
+from warp_portal.archive.rekey import add_slot
 from warp_portal.archive.state import Remembered, StateStore, Unfinished
 from warp_portal.archive.trust import SignatureState
 from warp_portal.archive.verification import Level, verify
 from warp_portal.archive.writer import append, create
-from warp_portal.errors import IntegrityError, RollbackError, SignatureError, UnsignedError
+from warp_portal.errors import IntegrityError, RollbackError, SignatureError, SignerError, UnsignedError
+from warp_portal.keys.recipients import Identity
 from warp_portal.keys.signers import SigningKey
 
 ALICE, MALLORY = SigningKey(b"a" * 32), SigningKey(b"m" * 32)
@@ -74,14 +76,63 @@ def test_expected_and_remembered_signers(archive: Path, state: StateStore) -> No
         verify(archive, Level.QUICK, unlock=UNLOCK, signer=MALLORY.public)
 
 
-def test_a_state_signed_by_another_is_refused(archive: Path, state: StateStore) -> None:
+def test_a_state_signed_by_another_is_refused(archive: Path, state: StateStore, tmp_path: Path) -> None:
     made(archive, SIGNED)
+    other = StateStore(tmp_path / "other")
+    open_archive(archive, UNLOCK, state=other).close()
     open_archive(archive, UNLOCK, state=state).close()
-    append(archive, Source.of(["."]), replace(OFTEN, signing_key=MALLORY), unlock=UNLOCK)
+    append(archive, Source.of(["."]), replace(OFTEN, signing_key=MALLORY), unlock=UNLOCK, state=other)
     with pytest.raises(SignatureError, match="than before"):
         open_archive(archive, UNLOCK, state=state)
     assert verify(archive, Level.QUICK, unlock=UNLOCK, state=state, signer=MALLORY.public).ok
     open_archive(archive, UNLOCK, state=state).close()
+
+
+def forged(archive: Path) -> bytes:
+    """The archive with a signature of its newest commit that does not hold, under the right MAC and checksum."""
+    with open_archive(archive, UNLOCK) as reader:
+        commit, keys = reader.commit, reader.keys
+    junk = replace(commit, signature=bytes(63) + b"x")
+    return archive.read_bytes()[:-256] + replace(junk, mac=junk.expected_mac(keys)).serialize()
+
+
+def test_a_writer_signs_on_top_of_no_signature_that_fails(archive: Path, state: StateStore) -> None:
+    made(archive, SIGNED)
+    archive.write_bytes(forged(archive))
+    before = archive.read_bytes()
+    with pytest.raises(SignatureError):
+        append(archive, Source.of(["."]), SIGNED, unlock=UNLOCK, state=state)
+    with pytest.raises(SignatureError):
+        add_slot(archive, UNLOCK, recipient=Identity.generate().recipient, signing_key=ALICE, state=state)
+    assert archive.read_bytes() == before
+
+
+def test_a_writer_builds_on_no_stranger(archive: Path, state: StateStore) -> None:
+    made(archive, SIGNED)
+    by_mallory = replace(OFTEN, signing_key=MALLORY)
+    with pytest.raises(SignerError, match=str(ALICE.public)):
+        append(archive, Source.of(["."]), by_mallory, unlock=UNLOCK, state=state)
+    with pytest.raises(SignerError):
+        add_slot(archive, UNLOCK, recipient=Identity.generate().recipient, signing_key=MALLORY)
+    verify(archive, Level.QUICK, unlock=UNLOCK, state=state)  # this remembers the signer
+    append(archive, Source.of(["."]), by_mallory, unlock=UNLOCK, state=state)
+    assert verify(archive, Level.QUICK, unlock=UNLOCK, state=state).signature == SignatureState.REMEMBERED
+    first = verify(archive, Level.QUICK, unlock=UNLOCK, state=state, snapshot=1)
+    assert first.signature == SignatureState.UNKNOWN_SIGNER
+    with pytest.raises(SignatureError, match="another signer"):
+        verify(archive, Level.QUICK, unlock=UNLOCK, signer=MALLORY.public, snapshot=1)
+
+
+def test_an_earlier_snapshot_must_hold_by_itself(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(archive, SIGNED)
+    archive.write_bytes(forged(archive))
+    monkeypatch.setattr("warp_portal.archive.writer.check_continued", lambda *_: None)
+    append(archive, Source.of(["."]), SIGNED, unlock=UNLOCK)
+    assert verify(archive, Level.QUICK, unlock=UNLOCK, signer=ALICE.public).ok
+    with pytest.raises(SignatureError):
+        verify(archive, Level.QUICK, unlock=UNLOCK, signer=ALICE.public, snapshot=1)
+    with pytest.raises(SignatureError):
+        open_archive(archive, UNLOCK, snapshot=1)
 
 
 def test_unsigned_after_signed_is_refused(archive: Path, state: StateStore) -> None:
@@ -130,7 +181,7 @@ def test_a_commit_by_someone_without_the_key_is_refused(archive: Path) -> None:
 def test_records_are_private_and_survive_damage(state: StateStore, tmp_path: Path) -> None:
     seen = Remembered(7, b"d" * 32, b"")
     state.remember(UUID, seen)
-    state.begin(b"/some/where", Unfinished(UUID, KEY, {"roots": [[b"a", b"/a"]]}, ("warp-recipient-x",)))
+    state.begin(b"/some/where", Unfinished(UUID, KEY, {"roots": [[b"a", b"/a"]]}, ("warp-recipient-x",), b"header"))
     assert state.remembered(UUID) == seen
     unfinished = state.unfinished(b"/some/where")
     assert unfinished is not None
@@ -144,3 +195,18 @@ def test_records_are_private_and_survive_damage(state: StateStore, tmp_path: Pat
     assert state.unfinished(b"/some/where") is None
     state.finish(b"/some/where")
     state.finish(b"/some/where")
+
+
+def test_what_cannot_be_remembered_is_a_warning(
+    archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made(archive, OFTEN)
+    (tmp_path / "file").touch()
+    nowhere = StateStore(tmp_path / "file" / "state")
+    open_archive(archive, UNLOCK, state=nowhere).close()
+    assert "cannot be remembered" in caplog.text
+    assert append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK, state=nowhere).snapshot == 2
+    add_slot(archive, UNLOCK, recipient=Identity.generate().recipient, state=nowhere)
+    nowhere.finish(b"/some/where")
+    with pytest.raises(OSError, match="Not a directory"):
+        create(tmp_path / "b.warp", Source.of(["."]), OFTEN, state=nowhere)

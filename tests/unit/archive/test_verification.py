@@ -86,6 +86,30 @@ def test_a_damaged_chunk_is_placed_and_its_files_named(archive: Path) -> None:
     assert verify(archive, Level.INDEX, unlock=UNLOCK).ok
 
 
+def test_files_of_earlier_snapshots_and_hard_links_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tmp_path / "tree"
+    grow(tree, 40, 40_000)
+    (tree / "a").write_bytes(b"gone " * 5000)
+    (tree / "z").hardlink_to(tree / "a")
+    monkeypatch.chdir(tree)
+    path = tmp_path / "a.warp"
+    create(path, Source.of(["."]), OFTEN, lock=LOCK, archive_key=KEY)
+    with open_archive(path, UNLOCK) as reader:
+        entry = reader.find("a")
+        assert entry is not None
+        fragment = entry.runs[0][0]
+        chunks = range(reader.commit.chunks)
+        chunk = next(one for one in chunks if fragment in range(*reader.index.chunk_fragments(one)))
+    (tree / "a").unlink()
+    (tree / "z").unlink()
+    append(path, Source.of(["."]), OFTEN, unlock=UNLOCK)
+    flip(path, chunk_place(path, chunk)[0] + 30)
+    for snapshot in (1, 2):
+        report = verify(path, Level.DEEP, unlock=UNLOCK, snapshot=snapshot)
+        assert [damaged.ordinal for damaged in report.damaged_chunks] == [chunk]
+        assert report.damaged_files == (b"a", b"z")
+
+
 def chunk_place(archive: Path, chunk: int) -> tuple[int, int]:
     """Offset and stored length, from the first locator page."""
     with open_archive(archive) as reader:

@@ -24,7 +24,8 @@ from tests.unit.archive.common import (
 )
 
 from warp_portal.archive.options import PackOptions, PackProgress, Source, Stream
-from warp_portal.archive.state import StateStore
+from warp_portal.archive.reader import open_archive
+from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.unlock import Lock, Unlock
 from warp_portal.archive.writer import append, create
@@ -118,6 +119,23 @@ def test_a_create_that_died_before_its_first_checkpoint_begins_anew(
     check_contents(read(archive), tree)
 
 
+@pytest.mark.parametrize("other", [b"a small note", b"x" * 300])
+def test_a_record_gives_no_leave_to_overwrite_another_file(
+    archive: Path, state: StateStore, tmp_path: Path, other: bytes
+) -> None:
+    def begin() -> None:
+        create(archive, Source.of([tmp_path]), PackOptions(), state=state, progress=dies_at(0))
+
+    killed(begin, archive.unlink)
+    begun = archive.read_bytes()
+    archive.write_bytes(other)
+    with pytest.raises(UsageError, match="exists"):
+        create(archive, Source.of([tmp_path]), PackOptions(), state=state)
+    assert archive.read_bytes() == other
+    archive.write_bytes(begun[:100])
+    create(archive, Source.of([tmp_path]), PackOptions(), state=state)
+
+
 def test_what_cannot_be_resumed_is_refused(tree: Path, archive: Path, state: StateStore) -> None:
     def run() -> None:
         create(archive, Source.of(["."]), OFTEN, lock=LOCK, archive_key=KEY, state=state, progress=dies_at(1))
@@ -149,6 +167,36 @@ def test_create_never_overwrites(tree: Path, archive: Path, state: StateStore) -
     create(archive, Source.of(["."]), OFTEN, state=state)
     with pytest.raises(UsageError, match="finished"):
         create(archive, Source.of(["."]), OFTEN, state=state)
+
+
+def test_a_record_left_at_the_very_end_is_dropped(
+    archive: Path, tmp_path: Path, state: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(StateStore, "finish", lambda *_: None)
+        create(archive, Source.of([tmp_path]), OFTEN, state=state)
+    assert state.unfinished(bytes(archive)) is not None
+    with pytest.raises(UsageError, match="finished"):
+        create(archive, Source.of([tmp_path]), OFTEN, state=state)
+    assert state.unfinished(bytes(archive)) is None
+
+
+def test_a_failed_create_leaves_what_was_there(archive: Path, tmp_path: Path) -> None:
+    archive.touch()
+    with pytest.raises(UsageError, match="nobody could open it"):
+        create(archive, Source.of([tmp_path]), OFTEN, lock=Lock())
+    assert archive.read_bytes() == b""
+
+
+def test_a_file_that_lost_its_name_is_not_written(archive: Path) -> None:
+    archive.touch()
+    with ArchiveFile(archive, os.O_RDWR) as gone:
+        archive.unlink()
+        with pytest.raises(BusyError, match="removed or replaced"):
+            gone.lock()
+        archive.touch()
+        with pytest.raises(BusyError, match="removed or replaced"):
+            gone.lock()
 
 
 def test_a_second_writer_is_told_to_wait(tree: Path, archive: Path) -> None:
@@ -214,8 +262,13 @@ def test_a_killed_append_goes_on_or_is_cut_back(tree: Path, archive: Path, tmp_p
     assert append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK).resumed
     check_contents(read(archive), tree)
 
-    archive.write_bytes(stopped)
-    assert not append(archive, Source.of(["d1"]), OFTEN, unlock=UNLOCK).resumed
+    archive.write_bytes(stopped + b"rest")
+    with pytest.raises(DamagedTailError, match="perhaps a newer snapshot"):
+        append(archive, Source.of(["d1"]), OFTEN, unlock=UNLOCK)
+    state = StateStore(tmp_path / "state")
+    with open_archive(archive, UNLOCK, recover=True) as reader:
+        state.remember(reader.uuid, Remembered(reader.commit.sequence, reader.commit_hash, b""))
+    assert not append(archive, Source.of(["d1"]), OFTEN, unlock=UNLOCK, state=state).resumed
     assert archive.stat().st_size < len(stopped)
     assert {entry["path"].split(b"/")[0] for entry in read(archive).entries} == {b"d1"}
 
@@ -301,6 +354,49 @@ def test_a_writer_refuses_a_damaged_newest_commit_and_an_older_state(
     with pytest.raises(DamagedTailError, match="newest commit is damaged"):
         append(archive, Source.of(["."]), OFTEN)
     assert archive.read_bytes() == second
+
+
+def test_a_snapshot_that_was_cut_short_is_not_cut_off(tree: Path, archive: Path, state: StateStore) -> None:
+    create(archive, Source.of(["d1"]), OFTEN)
+    first = archive.read_bytes()
+    append(archive, Source.of(["d2"]), OFTEN)
+    cut = archive.read_bytes()[:-100]
+    archive.write_bytes(cut)
+    with pytest.raises(DamagedTailError, match="fetch the archive again"):
+        append(archive, Source.of(["d1"]), OFTEN, state=state)
+    assert archive.read_bytes() == cut
+    append(archive, Source.of(["d1"]), OFTEN, state=state, recover=True)
+    assert archive.read_bytes().startswith(first)
+    assert {entry["path"].split(b"/")[0] for entry in read(archive, None).entries} == {b"d1"}
+
+
+def test_an_append_knows_what_a_stopped_one_left(tree: Path, archive: Path, state: StateStore) -> None:
+    create(archive, Source.of(["d1"]), OFTEN)
+    created = archive.read_bytes()
+    killed(
+        lambda: append(archive, Source.of(["."]), PackOptions(), state=state, progress=dies_at(0)),
+        lambda: archive.write_bytes(created),
+    )
+    with open(archive, "ab") as file:
+        file.write(b"rest")
+    append(archive, Source.of(["d2"]), OFTEN, state=state)
+    assert {entry["path"].split(b"/")[0] for entry in read(archive, None).entries} == {b"d2"}
+
+
+def test_recovering_goes_behind_a_damaged_newest_snapshot(tree: Path, archive: Path, state: StateStore) -> None:
+    create(archive, Source.of(["d1"]), OFTEN, state=state)
+    append(archive, Source.of(["d2"]), OFTEN, state=state)
+    with open_archive(archive) as reader:
+        toc_offset = reader.commit.toc_offset
+    raw = bytearray(archive.read_bytes())
+    raw[toc_offset + 9] ^= 1
+    archive.write_bytes(raw + b"rest")
+    for source in ("d1", "d2"):
+        with pytest.raises(DamagedTailError, match="newest commit is damaged"):
+            append(archive, Source.of([source]), OFTEN)
+    append(archive, Source.of(["d2"]), OFTEN, state=state, recover=True)
+    with open_archive(archive, state=state) as reader:
+        assert len(reader.snapshots()) == 2
 
 
 def test_a_lock_without_keys_is_refused(tree: Path, archive: Path) -> None:

@@ -72,6 +72,33 @@ def test_a_pattern_restores_its_part(plain: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in back.rglob("*") if path.is_file()) == ["b.bin", "copy.bin"]
 
 
+@pytest.mark.parametrize("words", [["list"], ["extract"], ["extract", "--dry-run"]])
+def test_a_pattern_that_matches_nothing_is_not_found(
+    words: list[str], plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command, *flags = words
+    assert main([command, plain, "tree/nonesuch", "*.exe", *flags]) == 10
+    assert "nothing in the archive matches tree/nonesuch or *.exe" in capsys.readouterr().err
+    only(records(capsys, command, plain, "nonesuch", *flags, code=10), "error")
+
+
+def test_what_was_restored_before_is_matched_still(plain: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert main(["extract", plain, "a.txt", "-C", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("words", [["list"], ["info"], ["cat", "tree/a.txt"], ["extract", "--dry-run"]])
+def test_what_a_damaged_end_asks_for_is_an_option(words: list[str], plain: str, capsys: Captured) -> None:
+    with open(plain, "ab") as file:
+        file.write(b"x" * 5000)
+    command, *rest = words
+    assert main([command, plain, *rest]) == 13
+    assert "--recover (cat, extract, info, list)" in capsys.readouterr().err
+    assert main([command, plain, *rest, "--recover"]) == 0
+    assert "may be older" in capsys.readouterr().err
+
+
 def test_a_dry_run_restores_nothing(plain: str, tmp_path: Path, capsys: Captured) -> None:
     back = tmp_path / "back"
     back.mkdir()

@@ -146,3 +146,20 @@ def test_a_shell_gets_commands_and_options() -> None:
     assert "plain,verify" in ran.stdout
     ran = warp(_WARP_COMPLETE="bash_complete", COMP_WORDS="warp verify --lev", COMP_CWORD="2")
     assert "plain,--level" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ((), "    warp create home.warp ~/work --encrypt     pack a tree"),
+        (("verify",), "    quick   header, newest commit, table of contents, signature"),
+        (("key", "keygen"), "    signing         for --signer (public) and --sign (private)"),
+        (("completion",), '    bash   eval "$(warp completion bash)"      in ~/.bashrc'),
+    ],
+)
+def test_tables_in_help_are_not_wrapped(words: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert line in out.splitlines()
+    assert "\b" not in out
+    assert "\\b" not in out

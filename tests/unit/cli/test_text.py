@@ -1,11 +1,13 @@
 import base64
+import io
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warp_portal.cli.text import columns, count_of, path_fields, printable
+from warp_portal.cli.output import Output
+from warp_portal.cli.text import columns, count_of, defanged, path_fields, printable
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,20 @@ def test_what_a_terminal_would_not_simply_show_is_escaped(name: bytes, shown: st
 @given(st.binary())
 def test_nothing_printed_controls_a_terminal(name: bytes) -> None:
     assert all(unicodedata.category(character)[0] in "LMNPSZ" for character in printable(name))
+
+
+def test_a_message_keeps_its_escapes_and_loses_what_controls() -> None:
+    assert defanged("no 'a\\x1b' in größe\x1b]0;t\x07\n\u202e\udcff") == (
+        "no 'a\\x1b' in größe\\x1b]0;t\\x07\n\\u202e\\xff"
+    )
+
+
+def test_errors_and_remarks_cannot_control_a_terminal() -> None:
+    stderr = io.StringIO()
+    output = Output(json_lines=False, stdout=io.StringIO(), stderr=stderr)
+    output.failure("\x1b[2Ja\nwarp: forged is a fifo", "UsageError", 2)
+    output.remark("two\nlines\x07")
+    assert stderr.getvalue() == "warp: \\x1b[2Ja warp: forged is a fifo\ntwo\nlines\\x07\n"
 
 
 @given(st.binary(), st.binary())

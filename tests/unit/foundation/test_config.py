@@ -39,14 +39,28 @@ def test_lists_in_the_environment_are_split() -> None:
     assert load(files=(), environ={"WARP_IDENTITY": "/a:/b"}).config.identity == ("/a", "/b")
 
 
+def test_the_colon_of_a_key_in_the_environment_parts_nothing() -> None:
+    environ = {"WARP_RECIPIENT": "warp-recipient-xwing:aa:/b:warp-recipient-x25519:cc"}
+    found = load(files=(), environ=environ).config.recipient
+    assert found == ("warp-recipient-xwing:aa", "/b", "warp-recipient-x25519:cc")
+    with pytest.raises(UsageError):
+        load(files=(), environ={"WARP_RECIPIENT": "/a::/b"})
+    with pytest.raises(UsageError) as caught:
+        load(files=(), environ={"WARP_IDENTITY": "warp-identity-xwing:secret::/b"})
+    assert "secret" not in str(caught.value)
+
+
 def test_an_untrusted_file_sets_only_what_is_harmless(tmp_path: Path) -> None:
-    harmless = written(tmp_path / "a.toml", "exclude_caches = true", trusted=False)
-    assert load(files=(harmless,), environ={}).config.exclude_caches
+    harmless = written(tmp_path / "a.toml", "threads = 3", trusted=False)
+    assert load(files=(harmless,), environ={}).config.threads == 3
     for line in (
         'recipient = ["warp-recipient-xwing:aa"]',
         'state_dir = "/tmp/x"',
         "verify_writes = false",
         'sign = "key"',
+        'exclude = ["*"]',
+        "exclude_caches = true",
+        "one_file_system = true",
     ):
         hostile = written(tmp_path / "b.toml", line, trusted=False)
         with pytest.raises(UsageError, match="cannot be set here"):
@@ -56,7 +70,7 @@ def test_an_untrusted_file_sets_only_what_is_harmless(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("threads = -1", "whole number"), ("threads = true", "whole number"), ('memory = "5Q"', "no size"),
+        ("threads = -1", "whole number"), ("threads = true", "whole number"), ("threads = 1025", "to 1024"), ('memory = "5Q"', "no size"),
         ('profile = "huge"', "one of fine"), ("exclude = [1]", "list of texts"), ('exclude_caches = "maybe"', "true or false"),
         ("checkpoint_seconds = 0", "seconds"), ('checkpoint_seconds = "soon"', "seconds"), ('sign = ""', "a text"),
         ("thread = 1", "did you mean 'threads'"), ("zzz = 1", "config list"), ("threads =", "TOML"),

@@ -55,6 +55,16 @@ def test_an_identity_file_is_secret_and_gives_its_recipient(kind: str, tmp_path:
         Identity.load(path)
 
 
+@pytest.mark.parametrize("label", ["warp-identity-xwing", "warp-identity-x25519", "warp-signing-key"])
+def test_a_secret_given_instead_of_its_file_is_not_repeated(label: str) -> None:
+    line = text.encode(label, bytes(32))
+    for load in (load_recipient, load_signer, Identity.load, SigningKey.load):
+        for given_as in (line, line.upper(), f"./{line}"):
+            with pytest.raises(UsageError, match="file that holds the key") as caught:
+                load(given_as)
+            assert line[-20:] not in str(caught.value).lower()
+
+
 def test_a_signing_key_file_is_secret_and_gives_its_signer(tmp_path: Path) -> None:
     key, path = SigningKey.generate(), tmp_path / "signing-key"
     key.save(path)

@@ -1,0 +1,110 @@
+"""Which commit a writer may go on from, and what it may cut off after it.
+
+Bytes after the last whole commit are either what a stopped append left, or a finished snapshot that lost its end, as in a
+partial download. Only the first may be cut: they follow a checkpoint of the very run that is repeated, or the snapshot
+that this machine noted when it began to append.
+"""
+
+import os
+
+from warp_portal._native import ScopeKeys
+from warp_portal.archive.commit import COMMIT_BYTES, MAGIC, Commit
+from warp_portal.archive.content import open_content
+from warp_portal.archive.header import Header
+from warp_portal.archive.limits import ALIGNMENT
+from warp_portal.archive.opening import (
+    Opened,
+    candidates_before,
+    last_commit,
+    open_commit,
+    read_header,
+    slot_copy_offset,
+)
+from warp_portal.archive.state import Remembered
+from warp_portal.archive.storage import ArchiveFile
+from warp_portal.errors import DamagedTailError, IntegrityError, VersionError
+
+
+def writable_header(file: ArchiveFile) -> Header:
+    """The header of an archive that this version may write to."""
+    header = read_header(file)
+    if header.writer_features or header.minor:
+        raise VersionError(f"{file.name} was written by a newer version, which must be used to change it")
+    return header
+
+
+def newest_for_writer(file: ArchiveFile, header: Header, *, recover: bool = False) -> Opened:
+    """The newest whole commit of either kind; whether what follows it may go, `check_tail` tells.
+
+    Raises:
+        DamagedTailError: a snapshot after it is damaged (unless `recover`), or there is none.
+    """
+    opened = find_newest(file, header, recover=recover)
+    if opened is None:
+        raise DamagedTailError(f"{file.name}: it has no commit: repeat the command that began it")
+    return opened
+
+
+def find_newest(file: ArchiveFile, header: Header, *, recover: bool = False) -> Opened | None:
+    """As `newest_for_writer`, but None if there is no commit."""
+    commit = last_commit(file)
+    if commit is not None and not recover:
+        return open_commit(file, header, commit)
+    if not recover and _ends_like_a_commit(file):
+        raise _damaged(file)
+    for candidate in candidates_before(file, file.size()):
+        try:
+            return open_commit(file, header, candidate)
+        except IntegrityError:
+            if candidate.snapshot and not recover:
+                raise _damaged(file) from None
+    return None
+
+
+def check_tail(file: ArchiveFile, newest: Commit, start: Commit, seen: Remembered | None) -> None:
+    """Refuse to cut off what may be more than the rest of a stopped append.
+
+    `newest` is the newest whole commit, `start` the one to go on from: it, or the snapshot before it.
+
+    Raises:
+        DamagedTailError: something unknown would be lost.
+    """
+    if file.size() == newest.end or (start == newest and not newest.snapshot):
+        return
+    # Between the remembered snapshot and the end there are checkpoints at most: this machine's own append.
+    if start.snapshot and seen is not None and seen.commit_digest == start.digest():
+        return
+    raise DamagedTailError(
+        f"{file.name}: unknown bytes follow its last whole commit, perhaps a newer snapshot that was cut short: fetch the "
+        "archive again, or repeat the append that was stopped; `warp append --recover` cuts them off"
+    )
+
+
+def remembered_as(snapshot: Opened, keys: ScopeKeys) -> Remembered:
+    """What to remember of a snapshot."""
+    commit = snapshot.commit
+    return Remembered(commit.sequence, commit.digest(), open_content(snapshot, keys).sealed.signer)
+
+
+def tidy_slots(file: ArchiveFile, opened: Opened) -> None:
+    """Zero the slot copy that is not in use, if a change of keys was stopped before it could."""
+    header = opened.header
+    unused = slot_copy_offset(header, 1 - opened.toc.clear.active_copy)
+    if header.encrypted and any(file.read(unused, header.slot_copy_bytes, "the key slots")):
+        os.pwrite(file.fd, bytes(header.slot_copy_bytes), unused)
+        os.fdatasync(file.fd)
+
+
+def _damaged(file: ArchiveFile) -> DamagedTailError:
+    return DamagedTailError(
+        f"{file.name}: its newest commit is damaged: verify it, or extract with --recover; "
+        "`warp append --recover` goes on from the state before and loses the newest"
+    )
+
+
+def _ends_like_a_commit(file: ArchiveFile) -> bool:
+    if file.size() % ALIGNMENT != COMMIT_BYTES:
+        return False
+    offset = file.size() - COMMIT_BYTES
+    raw = file.read(offset, COMMIT_BYTES, "the end")
+    return raw[:8] == MAGIC or raw[24:32] == offset.to_bytes(8, "little")
