@@ -142,12 +142,15 @@ class ArchiveReader:
 
     def _check(self, choice: Choice, state: StateStore | None) -> None:
         """Whether this is the archive it should be; then go to the snapshot chosen, and remember the newest."""
-        # After a damaged end the remembered commit may be the one that is lost; the user has chosen to go back.
-        seen = check_state(self._file, self._opened, self._keys, None if choice.recover else state)
+        # After a damaged end the remembered commit may be the one that is lost, and who names a commit by its hash wants
+        # that one, even if it is an old copy: the user has chosen.
+        if choice.recover or choice.expectation.commit_hash is not None:
+            state = None
+        seen = check_state(self._file, self._opened, self._keys, state)
         check_expected_commit(self._file, self._opened.commit, choice.expectation.commit_hash)
         public = self.content.sealed.signer if self._keys else None
         self.signature = check_signature(self._file, self._opened, public, seen, choice.expectation.signer)
-        if state and self._keys and not choice.recover:
+        if state and self._keys:
             self._remember(state, seen, public or b"")
         if choice.snapshot is not None:
             self._go_back(choice, seen)

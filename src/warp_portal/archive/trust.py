@@ -53,7 +53,10 @@ def check_state(
 def _check_descent(file: ArchiveFile, commit: Commit, seen: Remembered) -> None:
     """Raises RollbackError unless `commit` is, or follows by digests, the one remembered."""
     if commit.sequence < seen.sequence:
-        raise RollbackError(f"{file.name}: commit {commit.sequence} is older than commit {seen.sequence} seen before")
+        raise RollbackError(
+            f"{file.name} is at commit {commit.sequence}, older than commit {seen.sequence} that this machine has seen: "
+            f"rolled back, or an old copy; to read an old copy: --expect-commit {commit.digest().hex()}"
+        )
     if named_commit(file, commit, seen.sequence).digest() != seen.commit_digest:
         raise RollbackError(f"{file.name}: commit {seen.sequence} is another than the one seen before")
 

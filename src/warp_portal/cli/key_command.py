@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from warp_portal.archive import SlotInfo
 
 KINDS = ("xwing", "x25519", "signing")
+# Fewer hex digits name a slot too easily by accident.
+SLOT_DIGITS = 4
 # More memory than this a guess keeps small machines from opening the archive, so it must be meant.
 LARGE_ARGON2_BYTES = 128 << 20
 
@@ -102,11 +104,13 @@ def add_slot(
 @options.opening
 @options.common
 def remove_slot(output: Output, archive: str, slot: str, **flags: object) -> int:
-    """Remove SLOT (its number as `key list` shows it) from ARCHIVE; the last one stays."""
+    """Remove SLOT (its id as `key list` shows it, or the first 4 or more digits) from ARCHIVE; the last one stays."""
     settings = begin(output, "key remove", **flags)
     from warp_portal import archive as archives
     from warp_portal.cli import unlocking
 
+    if len(slot) < SLOT_DIGITS:
+        raise UsageError(f"{slot!r}: give at least {SLOT_DIGITS} digits of the slot's id, as `warp key list` shows it")
     chosen = [found for found in archives.list_slots(archive) if found.slot_id.hex().startswith(slot.lower())]
     if len(chosen) != 1:
         raise NotFoundError(f"{archive}: {len(chosen)} slots begin with {slot!r}: see `warp key list`")

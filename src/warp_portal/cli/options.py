@@ -72,7 +72,10 @@ def trust(function: F) -> F:
     return _apply(
         function,
         click.option(
-            "--expect-commit", metavar="HASH", callback=_commit_hash, help="Refuse any state but that of this commit."
+            "--expect-commit",
+            metavar="HASH",
+            callback=_commit_hash,
+            help="Read exactly the state of this commit, be it an old copy, and refuse any other.",
         ),
     )
 

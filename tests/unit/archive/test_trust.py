@@ -55,6 +55,21 @@ def test_an_older_state_is_refused_once_a_newer_was_seen(archive: Path, state: S
     open_archive(archive, UNLOCK).close()
 
 
+def test_an_old_copy_is_read_by_its_commit_and_does_not_become_the_state_remembered(
+    archive: Path, state: StateStore
+) -> None:
+    first = made(archive, OFTEN)
+    with open_archive(archive, UNLOCK, state=state) as reader:
+        earlier = reader.commit_hash
+    append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK, state=state)
+    archive.write_bytes(first)
+    with pytest.raises(RollbackError, match=earlier.hex()):
+        open_archive(archive, UNLOCK, state=state)
+    open_archive(archive, UNLOCK, state=state, expect_commit=earlier).close()
+    with pytest.raises(RollbackError, match="older"):
+        open_archive(archive, UNLOCK, state=state)
+
+
 def test_another_history_is_refused(archive: Path, state: StateStore) -> None:
     made(archive, OFTEN)
     open_archive(archive, UNLOCK, state=state).close()
