@@ -97,10 +97,11 @@ def _zstd_tool(sample: bytes) -> dict[str, float]:
         out = subprocess.run(
             ["zstd", f"-b{LEVEL}", "-i3", "-B1048576", file.name], capture_output=True, text=True, check=True
         )
-    found = re.findall(r"([\d.]+) MB/s", out.stdout + out.stderr)
-    if len(found) < 2:
+    # Progress lines come first, some with one of the two figures only.
+    found = re.findall(r"([\d.]+) MB/s[ ,]+([\d.]+) MB/s", out.stdout + out.stderr)
+    if not found:
         return {}
-    return {f"zstd:{LEVEL}": float(found[-2]) * 1e6, f"unzstd:{LEVEL}": float(found[-1]) * 1e6}
+    return {f"zstd:{LEVEL}": float(found[-1][0]) * 1e6, f"unzstd:{LEVEL}": float(found[-1][1]) * 1e6}
 
 
 def _openssl() -> dict[str, float]:
