@@ -65,6 +65,7 @@ def measure_cpu(output: Output, data: str | None, size: str, seconds: float, **f
     """Measure copying, cutting, hashing, compressing and sealing: per core, and on all cores."""
     settings = begin(output, "bench cpu", **flags)
     from warp_portal._native import measure
+    from warp_portal.archive.options import cores
 
     threads = settings.threads or cores()
     sample = collect(data, parse_bytes(size))
@@ -108,11 +109,6 @@ def collect(path: str | None, most_bytes: int) -> Sample:
             f"{about}: only {format_bytes(total)} found there: measuring needs {format_bytes(LEAST_SAMPLE_BYTES)}"
         )
     return Sample(b"".join(pieces), f"{count_of(len(pieces), 'file')} of {about}", tuple(small))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def report_files(output: Output, sample: Sample) -> None:
