@@ -18,7 +18,7 @@ use rustix::fs::{OFlags, readlinkat};
 use crate::attributes::{XattrSource, XattrSupport};
 use crate::entry::{Entry, Kind, Xattrs};
 use crate::matcher::Matcher;
-pub use root::RootDirectory;
+pub use root::{Opener, RootDirectory};
 pub use walker::Walker;
 
 /// A tree, or a single object, to be walked.
@@ -66,9 +66,9 @@ impl WalkEntry {
     ///
     /// It is opened where it was found and through no symbolic link, but may have been replaced: the caller compares
     /// `fstat` with the entry. What replaced it can't block the caller.
-    pub fn open(&self) -> io::Result<OwnedFd> {
+    pub fn open(&self, opener: &mut Opener) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        Ok(self.root.open_quietly(&self.entry.path, flags)?)
+        Ok(opener.open(&self.root, &self.entry.path, flags)?)
     }
 
     /// Read a symbolic link's target.

@@ -8,7 +8,7 @@ use super::events::Problem;
 use super::sequence::{Bytes, Item, Message};
 use super::shared::Shared;
 use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE, Kind, Timestamp};
-use crate::walk::WalkEntry;
+use crate::walk::{Opener, WalkEntry};
 
 /// Consecutive entries, none of them a large file.
 pub(super) struct BatchJob {
@@ -22,11 +22,12 @@ pub(super) fn read(shared: &Arc<Shared>, job: BatchJob) {
     let mut out = Message { buffer: shared.buffers.take(), last: true, ..Message::default() };
     out.items.reserve(2 * job.entries.len());
     out.buffer.reserve(job.bytes as usize + 1);
+    let mut opener = Opener::default();
     for item in job.entries {
         out.cost += super::content_bytes(&item) + super::ENTRY_COST;
         let start = (out.buffer.len(), out.items.len());
         let path = item.entry.path.clone();
-        if let Err(error) = read_entry(shared, item, &mut out) {
+        if let Err(error) = read_entry(shared, item, &mut opener, &mut out) {
             out.buffer.truncate(start.0);
             out.items.truncate(start.1);
             out.items.push(Item::Failed(problem(path, "read", &error)));
@@ -50,13 +51,19 @@ pub(super) fn changed(path: &[u8]) -> Problem {
     Problem { path: path.to_vec(), what, errno: 0 }
 }
 
-fn read_entry(shared: &Shared, mut item: WalkEntry, out: &mut Message) -> io::Result<()> {
+fn read_entry(
+    shared: &Shared,
+    mut item: WalkEntry,
+    opener: &mut Opener,
+    out: &mut Message,
+) -> io::Result<()> {
     if item.reused {
         out.items.push(Item::Complete(item.entry));
         return Ok(());
     }
     if item.entry.kind == Kind::File && item.entry.size > 0 {
-        return read_file(shared, item, out);
+        let file = item.open(opener)?;
+        return read_file(shared, item, &file, out);
     }
     if item.entry.kind == Kind::Symlink {
         item.entry.link = item.read_link()?;
@@ -68,13 +75,12 @@ fn read_entry(shared: &Shared, mut item: WalkEntry, out: &mut Message) -> io::Re
     Ok(())
 }
 
-fn read_file(shared: &Shared, mut item: WalkEntry, out: &mut Message) -> io::Result<()> {
-    let file = item.open()?;
+fn read_file(shared: &Shared, mut item: WalkEntry, file: &OwnedFd, out: &mut Message) -> io::Result<()> {
     let start = out.buffer.len();
     for attempt in 1..=2 {
         out.buffer.truncate(start);
-        read_content(&file, &mut item, &mut out.buffer)?;
-        let now = rustix::fs::fstat(&file)?;
+        read_content(file, &mut item, &mut out.buffer)?;
+        let now = rustix::fs::fstat(file)?;
         if same(&item.entry, &now) {
             break;
         }
@@ -176,21 +182,26 @@ pub(super) fn find_extents(file: &OwnedFd, item: &mut WalkEntry) -> io::Result<b
 }
 
 /// Appends up to `length` bytes from `offset`; fewer if the file ends before.
-pub(super) fn read_range(file: &OwnedFd, offset: u64, length: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+fn read_range(file: &OwnedFd, offset: u64, length: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
     let start = buffer.len();
     buffer.resize(start + length as usize, 0);
+    let read = read_at(file, offset, buffer.get_mut(start..).unwrap_or_default())?;
+    buffer.truncate(start + read);
+    Ok(())
+}
+
+/// Fills `room` from `offset` on; the bytes read, fewer only if the file ends before.
+pub(super) fn read_at(file: &OwnedFd, offset: u64, room: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
-    while done < length as usize {
-        let room = buffer.get_mut(start + done..).unwrap_or_default();
-        match rustix::io::pread(file, room, offset + done as u64) {
+    while done < room.len() {
+        match rustix::io::pread(file, room.get_mut(done..).unwrap_or_default(), offset + done as u64) {
             Ok(0) => break,
             Ok(count) => done += count,
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
-    buffer.truncate(start + done);
-    Ok(())
+    Ok(done)
 }
 
 /// Whether the file still is what the entry says.

@@ -17,7 +17,7 @@ use super::sequence::{Item, Message, Pieces};
 use super::shared::{Job, Shared};
 use crate::cutter::Resolver;
 use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE};
-use crate::walk::WalkEntry;
+use crate::walk::{Opener, WalkEntry};
 
 /// Bytes before a segment that the rolling hash looks back on.
 pub(super) const CONTEXT: usize = 47;
@@ -166,7 +166,7 @@ fn start(shared: &Shared, progress: &mut Progress) -> io::Result<()> {
     };
     let opened = match descriptor {
         Some(opened) => Arc::clone(opened),
-        None => Arc::new(item.open()?),
+        None => Arc::new(item.open(&mut Opener::default())?),
     };
     let stat = rustix::fs::fstat(&*opened)?;
     batch::take_stat(item, &stat)?;

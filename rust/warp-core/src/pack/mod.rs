@@ -13,6 +13,7 @@
 mod batch;
 mod encode;
 mod events;
+mod guard;
 mod large;
 mod output;
 mod pool;
@@ -36,6 +37,7 @@ use crate::walk::{WalkBatch, WalkEntry};
 use crate::{Error, Result};
 
 use batch::BatchJob;
+use guard::PanicGuard;
 use large::LargeFile;
 use shared::{Job, Shared};
 
@@ -163,18 +165,8 @@ impl PackPipeline {
     }
 
     fn submit_group(&self, entries: &mut std::vec::IntoIter<WalkEntry>) {
-        let mut group = Vec::new();
-        let mut bytes = 0;
-        let mut cost = 0;
-        while let Some(next) = entries.as_slice().first() {
-            let size = content_bytes(next);
-            if group.len() >= BATCH_ENTRIES || (bytes > 0 && bytes + size > BATCH_BYTES) {
-                break;
-            }
-            bytes += size;
-            cost += size + ENTRY_COST;
-            group.extend(entries.next());
-        }
+        let (group, bytes) = next_group(entries, self.shared.limits.segment as u64);
+        let cost = bytes + ENTRY_COST * group.len() as u64;
         self.shared.submit(cost, |sequence| Job::Batch(BatchJob { sequence, entries: group, bytes }));
     }
 
@@ -242,6 +234,22 @@ impl Drop for PackPipeline {
     }
 }
 
+/// The next entries that one worker reads into one buffer, and their bytes; no file above `largest` is among them.
+fn next_group(entries: &mut std::vec::IntoIter<WalkEntry>, largest: u64) -> (Vec<WalkEntry>, u64) {
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    while let Some(next) = entries.as_slice().first() {
+        let size = content_bytes(next);
+        let full = group.len() >= BATCH_ENTRIES || (bytes > 0 && bytes + size > BATCH_BYTES);
+        if full || size > largest {
+            break;
+        }
+        bytes += size;
+        group.extend(entries.next());
+    }
+    (group, bytes)
+}
+
 /// Bytes that have to be read for an entry.
 fn content_bytes(item: &WalkEntry) -> u64 {
     if item.reused || item.entry.kind != crate::entry::Kind::File { 0 } else { item.entry.size }
@@ -263,7 +271,7 @@ fn spawn(
     std::thread::Builder::new()
         .name(thread.clone())
         .spawn(move || {
-            let guard = shared::PanicGuard::new(&shared, thread);
+            let guard = PanicGuard::new(&shared, thread);
             match body(&shared) {
                 Ok(()) | Err(Error::Cancelled) => {}
                 Err(error) => shared.fail(error),
@@ -290,4 +298,29 @@ fn work(shared: &Arc<Shared>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::{Root, WalkOptions, Walker, tests::Scratch};
+
+    #[test]
+    fn a_large_file_is_in_no_group_whatever_comes_before_it() {
+        let scratch = Scratch::new("groups");
+        for (name, size) in [("a/large", 3000), ("a/small", 10), ("b/large", 2001), ("c/limit", 2000)] {
+            std::fs::create_dir_all(scratch.path().join(name).parent().unwrap()).unwrap();
+            std::fs::File::create(scratch.path().join(name)).unwrap().set_len(size).unwrap();
+        }
+        let roots = vec![Root { stored: b"t".into(), path: scratch.path().into() }];
+        let mut walker = Walker::new(WalkOptions { roots, ..WalkOptions::default() }).unwrap();
+        let mut entries = walker.next(100).unwrap().unwrap().entries.into_iter();
+        let mut groups = Vec::new();
+        while entries.len() > 0 {
+            let (group, bytes) = next_group(&mut entries, 2000);
+            groups.push((group.len(), bytes, entries.next().map(|large| large.entry.size)));
+        }
+        // t, a │ a/large │ a/small, b │ b/large │ c, c/limit
+        assert_eq!(groups, [(2, 0, Some(3000)), (2, 10, Some(2001)), (2, 2000, None)]);
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::batch;
 use super::large::{self, CONTEXT, LargeFile};
+use super::pool::Lent;
 use super::sequence::{Bytes, Item, Message, Pieces};
 use super::shared::{Position, Shared};
 use crate::cutter::Candidate;
@@ -14,7 +15,7 @@ use crate::cutter::Candidate;
 pub(super) struct Segment {
     pub attempt: u8,
     pub index: u64,
-    pub buffer: Arc<Vec<u8>>,
+    pub buffer: Arc<Lent>,
     pub context: usize,
     /// Offset in the file's data of the first byte after the context.
     pub base: u64,
@@ -44,10 +45,12 @@ pub(super) fn read(shared: &Shared, file: &Arc<LargeFile>, attempt: u8, index: u
     let base = index * size;
     let context = base.min(CONTEXT as u64);
     let wanted = size.min(content.length - base) + context;
-    let mut buffer = Vec::with_capacity(wanted as usize);
-    if let Err(error) = content.read(base - context, wanted, &mut buffer) {
-        return file.give_up(shared, "read", &error);
-    }
+    let mut buffer = shared.segments.lend(wanted as usize);
+    let read = match content.read(base - context, &mut buffer.bytes) {
+        Ok(read) => read,
+        Err(error) => return file.give_up(shared, "read", &error),
+    };
+    buffer.bytes.truncate(read);
     let short = (buffer.len() as u64) < wanted;
     let segment = Segment {
         attempt,
@@ -71,27 +74,27 @@ pub(super) struct Content {
 }
 
 impl Content {
-    /// Appends `length` bytes of data from `at`; fewer if the file ends before.
-    fn read(&self, at: u64, length: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+    /// Fills `room` with data from `at` on; the bytes read, fewer only if the file ends before.
+    fn read(&self, at: u64, room: &mut [u8]) -> io::Result<usize> {
         if self.extents.is_empty() {
-            return batch::read_range(&self.file, at, length, buffer);
+            return batch::read_at(&self.file, at, room);
         }
-        let (mut skip, mut left) = (at, length);
+        let (mut skip, mut done) = (at, 0);
         for &(offset, extent) in self.extents.iter() {
             if skip >= extent {
                 skip -= extent;
                 continue;
             }
-            let part = left.min(extent - skip);
-            let before = buffer.len() as u64;
-            batch::read_range(&self.file, offset + skip, part, buffer)?;
-            left -= part;
-            if left == 0 || (buffer.len() as u64) < before + part {
+            let left = room.get_mut(done..).unwrap_or_default();
+            let part = (left.len() as u64).min(extent - skip) as usize;
+            let read = batch::read_at(&self.file, offset + skip, left.get_mut(..part).unwrap_or_default())?;
+            done += read;
+            if read < part || done == room.len() {
                 break;
             }
             skip = 0;
         }
-        Ok(())
+        Ok(done)
     }
 }
 

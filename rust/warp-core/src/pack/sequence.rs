@@ -8,6 +8,7 @@ use super::encode::ChunkJob;
 use super::events::Problem;
 use super::large::LargeFile;
 use super::lock;
+use super::pool::Lent;
 use super::shared::Shared;
 use crate::Result;
 use crate::cutter::Sizes;
@@ -16,7 +17,7 @@ use crate::digest::FragmentId;
 use crate::entry::{Entry, Kind, Run};
 
 /// Parts of segments, in order.
-pub(super) type Pieces = Vec<(Arc<Vec<u8>>, Range<usize>)>;
+pub(super) type Pieces = Vec<(Arc<Lent>, Range<usize>)>;
 
 /// Where the bytes of a fragment are.
 pub(super) enum Bytes {

@@ -22,6 +22,9 @@ use crate::{Error, Result};
 /// Place of a message in walk order: (submission, part).
 pub(super) type Position = (u64, u64);
 
+/// Buffers kept while nobody uses them.
+const SPARE_BUFFERS: usize = 64;
+
 pub(super) enum Job {
     Encode(ChunkJob),
     Hash(HashJob),
@@ -42,6 +45,8 @@ struct Queues {
     window: u64,
     /// Chunks that the sequencer closed and the writer has not written.
     chunks: usize,
+    /// Threads that wait for room.
+    feeders: usize,
     next_sequence: u64,
     input_finished: bool,
     chunks_finished: Option<u64>,
@@ -57,14 +62,19 @@ pub(super) struct Shared {
     pub options: PackOptions,
     pub limits: Limits,
     pub xattrs: XattrSupport,
+    /// For messages and chunks.
     pub buffers: Pool,
+    /// For segments of large files.
+    pub segments: Arc<Pool>,
     output: Mutex<Output>,
     queues: Mutex<Queues>,
     workers: Condvar,
     sequencer: Condvar,
     writer: Condvar,
-    /// Whoever submits, polls, holds or feeds a stream.
+    /// Whoever polls or holds.
     caller: Condvar,
+    /// Whoever submits or feeds a stream: there may be room.
+    feeder: Condvar,
 }
 
 impl Shared {
@@ -76,16 +86,19 @@ impl Shared {
         xattrs: XattrSupport,
     ) -> Self {
         Self {
+            xattrs,
+            buffers: Pool::new(SPARE_BUFFERS),
+            // As many as there can be at once: the window admits the last file whole.
+            segments: Arc::new(Pool::new(limits.window as usize / limits.segment + limits.segments)),
             options,
             limits,
-            xattrs,
-            buffers: Pool::default(),
             output: Mutex::new(Output::new(output, offset)),
             queues: Mutex::default(),
             workers: Condvar::new(),
             sequencer: Condvar::new(),
             writer: Condvar::new(),
             caller: Condvar::new(),
+            feeder: Condvar::new(),
         }
     }
 
@@ -104,7 +117,9 @@ impl Shared {
             if left.is_zero() {
                 return Ok(false);
             }
-            queues = wait(&self.caller, queues, left);
+            queues.feeders += 1;
+            queues = wait(&self.feeder, queues, left);
+            queues.feeders -= 1;
         }
     }
 
@@ -207,8 +222,19 @@ impl Shared {
         let mut queues = self.queues();
         queues.window = queues.window.saturating_sub(cost);
         queues.events.sequenced(delivered);
+        self.tell(queues);
+    }
+
+    /// Wakes whoever waits outside, but not for less than a batch: each wake-up costs two switches of threads.
+    fn tell(&self, queues: MutexGuard<'_, Queues>) {
+        let (news, feeders) = (queues.events.has_news(), queues.feeders > 0);
         drop(queues);
-        self.caller.notify_all();
+        if news {
+            self.caller.notify_all();
+        }
+        if feeders {
+            self.feeder.notify_all();
+        }
     }
 
     pub fn finish_chunks(&self, chunks: u64) {
@@ -242,9 +268,12 @@ impl Shared {
         queues.writing = false;
         queues.chunks -= 1;
         queues.events.written(chunk, offset);
-        drop(queues);
+        let held = queues.held;
+        self.tell(queues);
         self.sequencer.notify_one();
-        self.caller.notify_all();
+        if held {
+            self.caller.notify_all();
+        }
         Ok(())
     }
 
@@ -306,7 +335,9 @@ impl Shared {
             if ready() {
                 return Ok(());
             }
-            drop(wait(&self.caller, self.queues(), Duration::from_millis(20)));
+            let mut queues = self.queues();
+            queues.feeders += 1;
+            wait(&self.feeder, queues, Duration::from_millis(20)).feeders -= 1;
         }
     }
 
@@ -326,7 +357,7 @@ impl Shared {
     }
 
     fn wake_all(&self) {
-        for condition in [&self.workers, &self.sequencer, &self.writer, &self.caller] {
+        for condition in [&self.workers, &self.sequencer, &self.writer, &self.caller, &self.feeder] {
             condition.notify_all();
         }
     }
@@ -361,29 +392,4 @@ impl Queues {
 
 fn wait<'a>(condition: &Condvar, guard: MutexGuard<'a, Queues>, timeout: Duration) -> MutexGuard<'a, Queues> {
     condition.wait_timeout(guard, timeout).unwrap_or_else(std::sync::PoisonError::into_inner).0
-}
-
-/// Fails the pipeline if its thread unwinds, so that nobody waits for it for ever.
-pub(super) struct PanicGuard<'a> {
-    shared: &'a Shared,
-    thread: Option<String>,
-}
-
-impl<'a> PanicGuard<'a> {
-    pub fn new(shared: &'a Shared, thread: String) -> Self {
-        Self { shared, thread: Some(thread) }
-    }
-
-    pub fn disarm(mut self) {
-        self.thread = None;
-    }
-}
-
-impl Drop for PanicGuard<'_> {
-    fn drop(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            let source = std::io::Error::other("the thread panicked; this is a bug");
-            self.shared.fail(Error::io(thread, source));
-        }
-    }
 }

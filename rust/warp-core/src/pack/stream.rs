@@ -14,11 +14,12 @@ pub(super) fn run(shared: &Arc<Shared>, file: &Arc<LargeFile>, input: &OwnedFd) 
     let (mut index, mut base) = (0, 0);
     loop {
         shared.wait_until(|| file.has_room(shared))?;
-        let mut buffer = Vec::with_capacity(CONTEXT + size);
-        buffer.extend_from_slice(&context);
-        let before = buffer.len();
-        read_full(input, size, &mut buffer)?;
-        let read = buffer.len() - before;
+        let before = context.len();
+        let mut buffer = shared.segments.lend(before + size);
+        let (start, room) = buffer.bytes.split_at_mut(before);
+        start.copy_from_slice(&context);
+        let read = read_full(input, room)?;
+        buffer.bytes.truncate(before + read);
         context = buffer.get(buffer.len().saturating_sub(CONTEXT)..).unwrap_or_default().to_vec();
         let segment = Segment {
             attempt: 0,
@@ -39,19 +40,16 @@ pub(super) fn run(shared: &Arc<Shared>, file: &Arc<LargeFile>, input: &OwnedFd) 
     }
 }
 
-/// Appends `size` bytes, fewer only at the end of the stream.
-fn read_full(input: &OwnedFd, size: usize, buffer: &mut Vec<u8>) -> Result<()> {
-    let start = buffer.len();
-    buffer.resize(start + size, 0);
+/// Fills `room`; the bytes read, fewer only at the end of the stream.
+fn read_full(input: &OwnedFd, room: &mut [u8]) -> Result<usize> {
     let mut done = 0;
-    while done < size {
-        match rustix::io::read(input, buffer.get_mut(start + done..).unwrap_or_default()) {
+    while done < room.len() {
+        match rustix::io::read(input, room.get_mut(done..).unwrap_or_default()) {
             Ok(0) => break,
             Ok(count) => done += count,
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(Error::io("read input stream", errno)),
         }
     }
-    buffer.truncate(start + done);
-    Ok(())
+    Ok(done)
 }

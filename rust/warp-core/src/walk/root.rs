@@ -138,6 +138,52 @@ impl RootDirectory {
     }
 }
 
+/// Opens files one after another: further ones of a directory from there, which spares the kernel the way down.
+#[derive(Debug, Default)]
+pub struct Opener {
+    root: Option<Arc<RootDirectory>>,
+    /// Stored path of the directory that held the last file.
+    parent: Vec<u8>,
+    directory: Option<OwnedFd>,
+}
+
+impl Opener {
+    /// Open for reading, below the root, as [`RootDirectory::open_quietly`] does.
+    pub(super) fn open(
+        &mut self,
+        root: &Arc<RootDirectory>,
+        stored: &[u8],
+        flags: OFlags,
+    ) -> rustix::io::Result<OwnedFd> {
+        let (parent, name) = split_name(stored);
+        if !self.is_at(root, parent) {
+            self.root = Some(Arc::clone(root));
+            self.parent.clear();
+            self.parent.extend_from_slice(parent);
+            self.directory = None;
+            return root.open_quietly(stored, flags);
+        }
+        if self.directory.is_none() {
+            self.directory = root.open_exactly(parent, DIRECTORY).ok();
+        }
+        match &self.directory {
+            Some(directory) => root.quietly(flags, |flags| open_beneath(directory.as_fd(), name, flags)),
+            None => root.open_quietly(stored, flags),
+        }
+    }
+
+    fn is_at(&self, root: &Arc<RootDirectory>, parent: &[u8]) -> bool {
+        self.root.as_ref().is_some_and(|last| Arc::ptr_eq(last, root)) && self.parent == parent
+    }
+}
+
+/// The directory and the last component of a stored path.
+fn split_name(stored: &[u8]) -> (&[u8], &[u8]) {
+    let mut parts = stored.rsplitn(2, |byte| *byte == b'/');
+    let name = parts.next().unwrap_or_default();
+    (parts.next().unwrap_or_default(), name)
+}
+
 /// Open a path of any length below `directory`, through no symbolic link.
 fn open_beneath(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let mut rest = path;
@@ -183,6 +229,32 @@ mod tests {
     use super::super::tests::Scratch;
     use super::*;
     use std::fs;
+
+    #[test]
+    fn neighbours_are_opened_from_their_directory_and_through_no_link() {
+        let scratch = Scratch::new("neighbours");
+        let tree = scratch.path();
+        fs::create_dir_all(tree.join("t/d")).unwrap();
+        for name in ["t/a", "t/b", "t/d/a", "t/d/b", "t/d/c"] {
+            fs::write(tree.join(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink("a", tree.join("t/d/l")).unwrap();
+        for stored in ["t", "elsewhere/tree", ""] {
+            let root = Root { stored: stored.into(), path: tree.join("t") };
+            let root = Arc::new(RootOpener::default().open(&root).unwrap().0);
+            let mut opener = Opener::default();
+            for name in ["a", "b", "d/a", "d/b", "d/c", "d/l"] {
+                let path = if stored.is_empty() { name.into() } else { format!("{stored}/{name}") };
+                let opened = opener.open(&root, path.as_bytes(), OFlags::RDONLY);
+                if name == "d/l" {
+                    assert_eq!(opened.unwrap_err(), Errno::LOOP);
+                    continue;
+                }
+                let content = std::io::read_to_string(fs::File::from(opened.unwrap())).unwrap();
+                assert_eq!(content, format!("t/{name}"), "{path}");
+            }
+        }
+    }
 
     #[test]
     fn no_symbolic_link_leads_out_or_astray() {

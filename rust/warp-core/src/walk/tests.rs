@@ -83,7 +83,7 @@ fn paths(found: &[WalkEntry]) -> Vec<String> {
 
 fn content(found: &WalkEntry) -> Vec<u8> {
     let mut content = Vec::new();
-    File::from(found.open().unwrap()).read_to_end(&mut content).unwrap();
+    File::from(found.open(&mut Opener::default()).unwrap()).read_to_end(&mut content).unwrap();
     content
 }
 
@@ -220,7 +220,7 @@ fn attributes_are_read_by_descriptor_or_by_place() {
         let expected = [(b"user.note".to_vec(), b"kept".to_vec())];
         assert_eq!(*found.xattrs(&support, None).unwrap(), expected);
         if found.entry.kind == Kind::File {
-            let file = found.open().unwrap();
+            let file = found.open(&mut Opener::default()).unwrap();
             assert_eq!(*found.xattrs(&support, Some(file.as_fd())).unwrap(), expected);
         }
     }
