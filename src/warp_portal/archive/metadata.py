@@ -1,6 +1,7 @@
 """The metadata of an archive, all of it: the chain of commits, and every page that any of them lists."""
 
 import struct
+from itertools import pairwise
 
 from warp_portal._native import ChunkIndex, Frontier
 from warp_portal.archive import filetable, pages
@@ -9,6 +10,7 @@ from warp_portal.archive.commit import Commit
 from warp_portal.archive.content import Content, Page, checked_table, open_content, read_raw, read_stored
 from warp_portal.archive.limits import KIND_LOCATOR, KIND_NAMES, KIND_TABLE, PAGE_RECORDS, ZERO_DIGEST
 from warp_portal.archive.opening import Opened, history, open_earlier
+from warp_portal.archive.proofs import check_extends
 from warp_portal.archive.reader import ArchiveReader
 from warp_portal.archive.toc import TOC, PageRef
 from warp_portal.errors import FormatError, IntegrityError
@@ -33,7 +35,8 @@ class MetadataCheck:
 
     def run(self) -> None:
         """Check everything."""
-        for opened in self._chain():
+        chain = self._chain()
+        for opened in chain:
             self.commits.append(opened.commit)
             self.snapshots += opened.commit.snapshot
             try:
@@ -41,6 +44,8 @@ class MetadataCheck:
             except IntegrityError as error:
                 self._note(error)
         self._check_tree()
+        if not self.damage:
+            self._check_growth(chain)
         if self._keys:
             self._check_columns()
 
@@ -144,6 +149,16 @@ class MetadataCheck:
             self._note(IntegrityError("the Merkle tree of the chunks has another root than the commit says"))
         if stored_bytes != commit.stored_bytes:
             self._note(IntegrityError("the chunks have another stored length than the commit says"))
+
+    def _check_growth(self, chain: list[Opened]) -> None:
+        """That every snapshot only added chunks to those of the one before."""
+        snapshots = [opened for opened in chain if opened.commit.snapshot]
+        for later, earlier in pairwise(snapshots):
+            try:
+                check_extends(self._reader.file, later, earlier.commit)
+            except IntegrityError as error:
+                sequence = later.commit.sequence
+                self._note(IntegrityError(f"snapshot {sequence} does not hold the chunks of the one before: {error}"))
 
     def _check_columns(self) -> None:
         """That the index pages describe the same chunks and fragments."""
