@@ -2,10 +2,11 @@
 
 create    no file, or an empty one    → a new archive
           unfinished, equal arguments → go on from its last checkpoint (or anew, if it has none)
+          the same, signed otherwise  → refused
           anything else               → refused
 append    finished                    → go on from the newest snapshot
           unfinished, equal arguments → go on from the last checkpoint
-          unfinished, other arguments → cut back to the newest snapshot, then go on from there
+          other arguments or signer   → cut back to the newest snapshot, then go on from there
           followed by other bytes     → the same if they are what this machine's append left, else refused (`resuming`)
 """
 
@@ -25,10 +26,12 @@ from warp_portal.archive.opening import Opened, history, open_commit, open_earli
 from warp_portal.archive.options import PACK_DEFAULTS, PackOptions, PackReport, Source, Stream
 from warp_portal.archive.packing import Job, Packing, ProgressCallback, Target
 from warp_portal.archive.resuming import (
+    check_signed_alike,
     check_tail,
     find_newest,
     newest_for_writer,
     remembered_as,
+    signed_alike,
     tidy_slots,
     writable_header,
 )
@@ -38,6 +41,7 @@ from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import NO_KEY, Lock, Unlock, new_slots, open_keys, random_archive_key
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import FormatError, KeyRequiredError, StorageFullError, UsageError
+from warp_portal.keys.signers import Signer
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -59,6 +63,7 @@ class ArchiveWriter:
     def __init__(self, job: Job, setting: Setting) -> None:
         self._job = job
         self._setting = setting
+        self._own: Signer | None = job.options.signing_key.public if job.options.signing_key else None
 
     def create(self, target: AnyPath | int) -> PackReport:
         """Make a new archive at a path, or on a descriptor (a pipe: not resumable)."""
@@ -100,13 +105,17 @@ class ArchiveWriter:
         return snapshot
 
     def _goes_on(self, file: ArchiveFile, opened: Opened, keys: ScopeKeys) -> bool:
-        """Whether to go on from this commit: the newest snapshot, or a checkpoint of an equal run."""
-        return opened.commit.snapshot or load_base(file, opened, keys).arguments == self._job.arguments()
+        """Whether to go on from this commit: the newest snapshot, or a checkpoint of an equal run that signs alike."""
+        if opened.commit.snapshot:
+            return True
+        if not signed_alike(file, opened, self._own):
+            return False
+        return load_base(file, opened, keys).arguments == self._job.arguments()
 
     def _check_start(self, file: ArchiveFile, snapshot: Opened, keys: ScopeKeys, seen: Remembered | None) -> None:
         """Whose it is; then note it, so that a next run knows the bytes after it for its own."""
-        start, own = remembered_as(snapshot, keys), self._job.options.signing_key
-        check_continued(file, snapshot, start.signer, seen, own.public if own else None)
+        start = remembered_as(snapshot, keys)
+        check_continued(file, snapshot, start.signer, seen, self._own)
         if self._setting.state and start != seen:
             self._setting.state.remember(snapshot.header.uuid, start)
 
@@ -137,6 +146,7 @@ class ArchiveWriter:
         same = header.cutting == self._job.options.cutting and header.suite == suite
         same &= ours is None or ours.recipients == _recipients(lock)
         if same:
+            check_signed_alike(file, opened, self._own)
             keys = self._resume_keys(opened, ours)
             same = load_base(file, opened, keys).arguments == self._job.arguments()
         if not same:
@@ -200,8 +210,7 @@ class ArchiveWriter:
         digest = commit.digest()
         if file is not None and self._setting.state:
             _sync_directory(file.path)
-            signing_key = self._job.options.signing_key
-            signer = signing_key.public.raw if signing_key else b""
+            signer = self._own.raw if self._own else b""
             self._setting.state.remember(target.header.uuid, Remembered(commit.sequence, digest, signer))
             self._setting.state.finish(file.path)
         entries, logical_bytes = packing.totals
