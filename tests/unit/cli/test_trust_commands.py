@@ -111,6 +111,32 @@ def test_key_slots_are_added_listed_and_removed(
     assert main(["key", "remove", sealed, slots["x25519"][:3], "--identity", key]) == 2
 
 
+def test_the_old_passphrase_is_asked_for_before_the_new_one(sealed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    answers = iter(["wrong", PASSPHRASE, "new words", "new words"])
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return next(answers)
+
+    monkeypatch.setattr("warp_portal.cli.unlocking.on_terminal", lambda: True)
+    monkeypatch.setattr("getpass.getpass", answer)
+    assert main(["key", "add", sealed]) == 0
+    assert asked == ["Passphrase: ", "Passphrase: ", "New passphrase: ", "Once more: "]
+    monkeypatch.setenv("WARP_PASSPHRASE", "new words")
+    assert main(["list", sealed]) == 0
+
+
+@pytest.mark.parametrize(("archive", "code"), [("sealed", 12), ("plain", 2)])
+def test_nobody_is_asked_for_a_new_passphrase_in_vain(
+    archive: str, code: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = request.getfixturevalue(archive)
+    monkeypatch.setenv("WARP_PASSPHRASE", "wrong")
+    monkeypatch.setattr("warp_portal.cli.unlocking.ask_twice", lambda: pytest.fail("asked"))
+    assert main(["key", "add", path]) == code
+
+
 def test_costly_key_derivation_must_be_meant(sealed: str, passphrase_file: str, capsys: Captured) -> None:
     words = [
         "key",
