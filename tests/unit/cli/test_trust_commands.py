@@ -65,6 +65,24 @@ def test_damage_is_named_by_file_and_ends_with_13(
     assert "damaged" in capsys.readouterr().err
 
 
+def test_a_person_sees_some_of_the_files_of_a_damaged_chunk_and_a_program_all(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(57):
+        (tmp_path / "many" / f"f{number:02}").write_bytes(os.urandom(100))
+    archive, back = str(tmp_path / "many.warp"), str(tmp_path / "back")
+    assert main(["create", archive, str(tmp_path / "many")]) == 0
+    raw = bytearray(Path(archive).read_bytes())
+    raw[300] ^= 1
+    Path(archive).write_bytes(raw)
+    for words in (["verify", archive, "--level", "deep"], ["extract", archive, "-C", back]):
+        found = records(capsys, *words, code=13)
+        assert sum("path" in record and record["path"].endswith(tuple("0123456789")) for record in found) == 57
+        assert main(words) == 13
+        said = capsys.readouterr().err
+        assert sum("/many/f" in line for line in said.splitlines()) == 20
+        assert "… and 37 more" in said
+
+
 def test_an_expected_commit_must_be_the_newest(plain: str, capsys: Captured) -> None:
     commit = only(records(capsys, "info", plain), "archive")["commit"]
     assert main(["verify", plain, "--expect-commit", commit]) == 0
