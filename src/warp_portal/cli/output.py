@@ -10,6 +10,8 @@ import io
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TextIO
 
 from warp_portal.cli.text import defanged, path_fields, printable
@@ -47,12 +49,25 @@ class Output:
         if not self.json_lines:
             self._write(text)
 
+    def results(self, lines: Iterable[str]) -> None:
+        """Many such lines, in one write."""
+        if text := "\n".join(lines):
+            self.result(text)
+
     def record(self, kind: str, /, **fields: object) -> None:
         """A line of JSON; nothing without --json."""
-        if self.json_lines:
-            import json
+        self.records(kind, [fields])
 
-            self._write(json.dumps({"type": kind, "schema": SCHEMA, **fields}, separators=(",", ":")))
+    def records(self, kind: str, many: Iterable[Mapping[str, object]]) -> None:
+        """Many such lines, in one write."""
+        if self.json_lines and (lines := [self._encode({"type": kind, "schema": SCHEMA, **fields}) for fields in many]):
+            self._write("\n".join(lines))
+
+    @cached_property
+    def _encode(self) -> Callable[[object], str]:
+        import json
+
+        return json.JSONEncoder(separators=(",", ":")).encode
 
     def status(self, message: str) -> None:
         """A remark along the way, unless --quiet."""
