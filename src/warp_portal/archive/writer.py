@@ -13,13 +13,14 @@ append    finished                    → go on from the newest snapshot
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from warp_portal._native import ScopeKeys, blake3
 from warp_portal.archive.base import Base, load_base
 from warp_portal.archive.commit import Commit
+from warp_portal.archive.content import open_content
 from warp_portal.archive.header import HEADER_BYTES, Header
 from warp_portal.archive.limits import SUITE_PLAIN, UUID_BYTES, ZERO_DIGEST
 from warp_portal.archive.opening import Opened, history, open_commit, open_earlier, read_header
@@ -45,16 +46,22 @@ from warp_portal.keys.signers import Signer
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
+PreviousCallback = Callable[[dict[str, object]], None]
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Setting:
-    """What surrounds a run beside its job: how a new archive is locked, what is remembered, and given randomness."""
+    """What surrounds a run beside its job: how a new archive is locked, what is remembered, and given randomness.
+
+    `previous` hears with which arguments the snapshot before was made, before anything is packed.
+    """
 
     lock: Lock | None = None
     unlock: Unlock = NO_KEY
     state: StateStore | None = None
     archive_key: bytes | None = None
     uuid: bytes | None = None
+    previous: PreviousCallback | None = None
 
 
 class ArchiveWriter:
@@ -92,7 +99,10 @@ class ArchiveWriter:
             start = opened if self._goes_on(file, opened, keys) else open_commit(file, header, last)
             if not recover:
                 check_tail(file, opened.commit, start.commit, seen)
-            self._check_start(file, open_earlier(file, opened, last), keys, seen)
+            snapshot = open_earlier(file, opened, last)
+            self._check_start(file, snapshot, keys, seen)
+            if self._setting.previous:
+                self._setting.previous(open_content(snapshot, keys).sealed.arguments)
             tidy_slots(file, opened)
             return self._run(_going_on(file, start, keys), file)
 
@@ -264,19 +274,20 @@ def append(  # noqa: PLR0913 - one call of the API, mostly by keyword
     progress: ProgressCallback | None = None,
     clock: Clock = SYSTEM_CLOCK,
     recover: bool = False,
+    previous: PreviousCallback | None = None,
 ) -> PackReport:
     """Add a snapshot to an archive; unchanged files are not read. `options.cutting` is ignored: the archive has its own.
 
-    With `recover`, what follows the last whole commit is cut off whatever it is, and rollback is not checked.
+    With `recover`, what follows the last whole commit is cut off whatever it is, and rollback is not checked. `previous`
+    is called with the arguments of the newest snapshot, as its maker recorded them, before anything is packed.
 
     Raises:
         DamagedTailError: bytes that no append of this machine left follow the last whole commit.
         UnsignedError, SignatureError: it is not signed as it was, its signature does not hold, or is by a stranger.
         NotFoundError, BusyError, KeyRequiredError, WrongKeyError, IntegrityError, VersionError, UsageError, StorageFullError.
     """
-    return ArchiveWriter(Job(source, options, clock, progress), Setting(unlock=unlock, state=state)).append(
-        path, recover=recover
-    )
+    setting = Setting(unlock=unlock, state=state, previous=previous)
+    return ArchiveWriter(Job(source, options, clock, progress), setting).append(path, recover=recover)
 
 
 def _new_or_existing(path: AnyPath) -> tuple[ArchiveFile, bool]:
