@@ -97,6 +97,8 @@ def append(  # noqa: PLR0913 - one call of the API, all by keyword
 ) -> "PackReport":
     """Add the present state of paths as a new snapshot. Files unchanged since the last one are not read.
 
+    `excludes` of earlier snapshots are not taken over.
+
     Raises:
         UsageError, NotFoundError, BusyError, WrongKeyError, IntegrityError, StorageFullError: of `warp_portal.errors`.
     """

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         Stream,
     )
     from warp_portal.archive.reader import ArchiveReader, SlotInfo, Snapshot, Summary, open_archive
-    from warp_portal.archive.rekey import add_slot, list_slots, remove_slot
+    from warp_portal.archive.rekey import add_slot, list_slots, proven, remove_slot
     from warp_portal.archive.state import StateStore
     from warp_portal.archive.trust import SignatureState
     from warp_portal.archive.unlock import Lock, Unlock
@@ -72,6 +72,7 @@ __all__ = [
     "list_slots",
     "open_archive",
     "plan",
+    "proven",
     "remove_slot",
     "verify",
 ]
@@ -81,7 +82,7 @@ _HOMES = {
     "filetable": ("Entry", "Kind"),
     "options": ("SUITES", "PackOptions", "PackProgress", "PackReport", "Problem", "Source", "Stream"),
     "reader": ("ArchiveReader", "SlotInfo", "Snapshot", "Summary", "open_archive"),
-    "rekey": ("add_slot", "list_slots", "remove_slot"),
+    "rekey": ("add_slot", "list_slots", "proven", "remove_slot"),
     "state": ("StateStore",),
     "trust": ("SignatureState",),
     "unlock": ("Lock", "Unlock"),

@@ -47,10 +47,12 @@ class CommitChain:
         self.last: Commit | None = base.commit
         self.last_digest = base.commit_digest
 
-    def checkpoint(self, output: Output, listed: list[Page], facts: Facts, frontier: Frontier) -> Commit:
-        """Append a checkpoint; never signed."""
-        toc = self._append_toc(output, self._toc(listed, facts, frontier, None))
-        return self._append(output, self._draft(toc, facts, frontier, CHECKPOINT), None)
+    def checkpoint(
+        self, output: Output, listed: list[Page], facts: Facts, frontier: Frontier, signing_key: SigningKey | None
+    ) -> Commit:
+        """Append a checkpoint; signed like the snapshot to come, so that a run that resumes knows it for its own."""
+        toc = self._append_toc(output, self._toc(listed, facts, frontier, signing_key))
+        return self._append(output, self._draft(toc, facts, frontier, CHECKPOINT), signing_key)
 
     def snapshot(
         self, output: Output, listed: list[Page], facts: Facts, frontier: Frontier, signing_key: SigningKey | None

@@ -33,7 +33,7 @@ class Kind(enum.IntEnum):
     SOCKET = 7
 
 
-_KIND_BITS: Final = {
+KIND_BITS: Final = {
     Kind.FILE: stat.S_IFREG,
     Kind.DIRECTORY: stat.S_IFDIR,
     Kind.SYMLINK: stat.S_IFLNK,
@@ -82,7 +82,7 @@ class Entry:
     @property
     def st_mode(self) -> int:
         """Mode with the bits of the type, as `os.stat` gives it."""
-        return _KIND_BITS[self.kind] | self.mode
+        return KIND_BITS[self.kind] | self.mode
 
 
 def order_key(path: bytes) -> bytes:

@@ -261,7 +261,8 @@ class Packing:
             self._tables.set_partial(events.partial)
             self._index.flush()
             listed = self._index.pages(news=True) + self._tables.pages(news=True)
-            self._chain.checkpoint(self._output, listed, self._facts(self._tables.position), self._index.frontier)
+            facts, key = self._facts(self._tables.position), self._job.options.signing_key
+            self._chain.checkpoint(self._output, listed, facts, self._index.frontier, key)
         finally:
             self._pipeline.release()
         self._index.listed()

@@ -8,7 +8,7 @@ import builtins
 import io
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -287,12 +287,17 @@ class ArchiveReader:
         for page in self.table_pages(prefix):
             yield read_table(self._file, self.keys, page)
 
+    def matching(self, patterns: Iterable[str] = (), prefix: bytes = b"") -> Iterator[tuple[EntryTable, Sequence[int]]]:
+        """As `tables`, with the indices of the entries that gitignore-style `patterns` match."""
+        matcher = Matcher(list(patterns)) if patterns else None
+        for table in self.tables(prefix):
+            yield table, table.matching(matcher) if matcher else range(len(table))
+
     def entries(self, patterns: Iterable[str] = (), prefix: bytes = b"") -> Iterator[Entry]:
         """Entries in archive order: those that gitignore-style `patterns` match, at or below `prefix`."""
-        matcher = Matcher(list(patterns)) if patterns else None
         below = prefix + b"/"
-        for table in self.tables(prefix):
-            for index in table.matching(matcher) if matcher else range(len(table)):
+        for table, indices in self.matching(patterns, prefix):
+            for index in indices:
                 entry = Entry.of(table, index)
                 if not prefix or entry.path == prefix or entry.path.startswith(below):
                     yield entry

@@ -46,6 +46,16 @@ def list_slots(path: AnyPath) -> tuple[SlotInfo, ...]:
         return slot_infos(newest(file, read_header(file)).slots)
 
 
+def proven(path: AnyPath, unlock: Unlock, state: StateStore | None = None) -> Unlock:
+    """The archive key that `unlock` leads to, for the change to come: who asks for a new key asks for the old one first.
+
+    Raises:
+        As `remove_slot` does, before anything is written.
+    """
+    with _Rekeying(path, unlock, state) as rekeying:
+        return Unlock(archive_key=rekeying.archive_key)
+
+
 def add_slot(  # noqa: PLR0913 - one call of the API, mostly by keyword
     path: AnyPath,
     unlock: Unlock,

@@ -3,9 +3,13 @@
 Bytes after the last whole commit are either what a stopped append left, or a finished snapshot that lost its end, as in a
 partial download. Only the first may be cut: they follow a checkpoint of the very run that is repeated, or the snapshot
 that this machine noted when it began to append.
+
+Anyone can forge a checkpoint of a plain archive, and the snapshot that is built on it would vouch for it. So a run that
+signs goes on from checkpoints only if they are signed by its own key.
 """
 
 import os
+from itertools import takewhile
 
 from warp_portal._native import ScopeKeys
 from warp_portal.archive.commit import COMMIT_BYTES, MAGIC, Commit
@@ -15,6 +19,7 @@ from warp_portal.archive.limits import ALIGNMENT
 from warp_portal.archive.opening import (
     Opened,
     candidates_before,
+    history,
     last_commit,
     open_commit,
     read_header,
@@ -22,7 +27,8 @@ from warp_portal.archive.opening import (
 )
 from warp_portal.archive.state import Remembered
 from warp_portal.archive.storage import ArchiveFile
-from warp_portal.errors import DamagedTailError, IntegrityError, VersionError
+from warp_portal.errors import DamagedTailError, IntegrityError, SignatureError, UsageError, VersionError
+from warp_portal.keys.signers import Signer
 
 
 def writable_header(file: ArchiveFile) -> Header:
@@ -59,6 +65,36 @@ def find_newest(file: ArchiveFile, header: Header, *, recover: bool = False) -> 
             if candidate.snapshot and not recover:
                 raise _damaged(file) from None
     return None
+
+
+def signed_alike(file: ArchiveFile, opened: Opened, own: Signer | None) -> bool:
+    """Whether each checkpoint since the last snapshot holds a signature by `own`, or has none where `own` is None."""
+    checkpoints = takewhile(lambda commit: not commit.snapshot, history(file, opened.commit))
+    return all(_signed_by(commit, opened.header.uuid, own) for commit in checkpoints)
+
+
+def _signed_by(commit: Commit, uuid: bytes, own: Signer | None) -> bool:
+    if own is None or not commit.signed:
+        return own is None and not commit.signed
+    try:
+        commit.check_signature(uuid, own)
+    except SignatureError:
+        return False
+    return commit.signer_tag == own.tag
+
+
+def check_signed_alike(file: ArchiveFile, opened: Opened, own: Signer | None) -> None:
+    """Raises UsageError unless an unfinished archive is signed as the run that would finish it signs."""
+    if signed_alike(file, opened, own):
+        return
+    if own is None:
+        raise UsageError(
+            f"{file.name} is unfinished, and was begun with a signing key: sign with the same (--sign), or remove it"
+        )
+    raise UsageError(
+        f"{file.name} is unfinished, and not all of it is signed by the key given: repeat the command with the key that it "
+        "was begun with, or without one if it was; if somebody else can write there, remove it and begin anew"
+    )
 
 
 def check_tail(file: ArchiveFile, newest: Commit, start: Commit, seen: Remembered | None) -> None:

@@ -116,6 +116,7 @@ def _check_may_be_unsigned(file: ArchiveFile, commit: Commit, seen: Remembered |
         raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed")
     if seen is not None and seen.signer:
         raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed, but the archive was before")
+    # A signed checkpoint counts here too, though it vouches for nothing: the run that signed it would have signed its end.
     if any(earlier.signed for earlier in history(file, commit)):
         raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed, but an earlier one is")
 

@@ -2,33 +2,37 @@
 
 create    no file, or an empty one    → a new archive
           unfinished, equal arguments → go on from its last checkpoint (or anew, if it has none)
+          the same, signed otherwise  → refused
           anything else               → refused
 append    finished                    → go on from the newest snapshot
           unfinished, equal arguments → go on from the last checkpoint
-          unfinished, other arguments → cut back to the newest snapshot, then go on from there
+          other arguments or signer   → cut back to the newest snapshot, then go on from there
           followed by other bytes     → the same if they are what this machine's append left, else refused (`resuming`)
 """
 
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from warp_portal._native import ScopeKeys, blake3
 from warp_portal.archive.base import Base, load_base
 from warp_portal.archive.commit import Commit
+from warp_portal.archive.content import open_content
 from warp_portal.archive.header import HEADER_BYTES, Header
 from warp_portal.archive.limits import SUITE_PLAIN, UUID_BYTES, ZERO_DIGEST
 from warp_portal.archive.opening import Opened, history, open_commit, open_earlier, read_header
 from warp_portal.archive.options import PACK_DEFAULTS, PackOptions, PackReport, Source, Stream
 from warp_portal.archive.packing import Job, Packing, ProgressCallback, Target
 from warp_portal.archive.resuming import (
+    check_signed_alike,
     check_tail,
     find_newest,
     newest_for_writer,
     remembered_as,
+    signed_alike,
     tidy_slots,
     writable_header,
 )
@@ -38,19 +42,26 @@ from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import NO_KEY, Lock, Unlock, new_slots, open_keys, random_archive_key
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import FormatError, KeyRequiredError, StorageFullError, UsageError
+from warp_portal.keys.signers import Signer
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+PreviousCallback = Callable[[dict[str, object]], None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Setting:
-    """What surrounds a run beside its job: how a new archive is locked, what is remembered, and given randomness."""
+    """What surrounds a run beside its job: how a new archive is locked, what is remembered, and given randomness.
+
+    `previous` hears with which arguments the snapshot before was made, before anything is packed.
+    """
 
     lock: Lock | None = None
     unlock: Unlock = NO_KEY
     state: StateStore | None = None
     archive_key: bytes | None = None
     uuid: bytes | None = None
+    previous: PreviousCallback | None = None
 
 
 class ArchiveWriter:
@@ -59,6 +70,7 @@ class ArchiveWriter:
     def __init__(self, job: Job, setting: Setting) -> None:
         self._job = job
         self._setting = setting
+        self._own: Signer | None = job.options.signing_key.public if job.options.signing_key else None
 
     def create(self, target: AnyPath | int) -> PackReport:
         """Make a new archive at a path, or on a descriptor (a pipe: not resumable)."""
@@ -87,7 +99,10 @@ class ArchiveWriter:
             start = opened if self._goes_on(file, opened, keys) else open_commit(file, header, last)
             if not recover:
                 check_tail(file, opened.commit, start.commit, seen)
-            self._check_start(file, open_earlier(file, opened, last), keys, seen)
+            snapshot = open_earlier(file, opened, last)
+            self._check_start(file, snapshot, keys, seen)
+            if self._setting.previous:
+                self._setting.previous(open_content(snapshot, keys).sealed.arguments)
             tidy_slots(file, opened)
             return self._run(_going_on(file, start, keys), file)
 
@@ -100,13 +115,17 @@ class ArchiveWriter:
         return snapshot
 
     def _goes_on(self, file: ArchiveFile, opened: Opened, keys: ScopeKeys) -> bool:
-        """Whether to go on from this commit: the newest snapshot, or a checkpoint of an equal run."""
-        return opened.commit.snapshot or load_base(file, opened, keys).arguments == self._job.arguments()
+        """Whether to go on from this commit: the newest snapshot, or a checkpoint of an equal run that signs alike."""
+        if opened.commit.snapshot:
+            return True
+        if not signed_alike(file, opened, self._own):
+            return False
+        return load_base(file, opened, keys).arguments == self._job.arguments()
 
     def _check_start(self, file: ArchiveFile, snapshot: Opened, keys: ScopeKeys, seen: Remembered | None) -> None:
         """Whose it is; then note it, so that a next run knows the bytes after it for its own."""
-        start, own = remembered_as(snapshot, keys), self._job.options.signing_key
-        check_continued(file, snapshot, start.signer, seen, own.public if own else None)
+        start = remembered_as(snapshot, keys)
+        check_continued(file, snapshot, start.signer, seen, self._own)
         if self._setting.state and start != seen:
             self._setting.state.remember(snapshot.header.uuid, start)
 
@@ -137,6 +156,7 @@ class ArchiveWriter:
         same = header.cutting == self._job.options.cutting and header.suite == suite
         same &= ours is None or ours.recipients == _recipients(lock)
         if same:
+            check_signed_alike(file, opened, self._own)
             keys = self._resume_keys(opened, ours)
             same = load_base(file, opened, keys).arguments == self._job.arguments()
         if not same:
@@ -200,8 +220,7 @@ class ArchiveWriter:
         digest = commit.digest()
         if file is not None and self._setting.state:
             _sync_directory(file.path)
-            signing_key = self._job.options.signing_key
-            signer = signing_key.public.raw if signing_key else b""
+            signer = self._own.raw if self._own else b""
             self._setting.state.remember(target.header.uuid, Remembered(commit.sequence, digest, signer))
             self._setting.state.finish(file.path)
         entries, logical_bytes = packing.totals
@@ -255,19 +274,20 @@ def append(  # noqa: PLR0913 - one call of the API, mostly by keyword
     progress: ProgressCallback | None = None,
     clock: Clock = SYSTEM_CLOCK,
     recover: bool = False,
+    previous: PreviousCallback | None = None,
 ) -> PackReport:
     """Add a snapshot to an archive; unchanged files are not read. `options.cutting` is ignored: the archive has its own.
 
-    With `recover`, what follows the last whole commit is cut off whatever it is, and rollback is not checked.
+    With `recover`, what follows the last whole commit is cut off whatever it is, and rollback is not checked. `previous`
+    is called with the arguments of the newest snapshot, as its maker recorded them, before anything is packed.
 
     Raises:
         DamagedTailError: bytes that no append of this machine left follow the last whole commit.
         UnsignedError, SignatureError: it is not signed as it was, its signature does not hold, or is by a stranger.
         NotFoundError, BusyError, KeyRequiredError, WrongKeyError, IntegrityError, VersionError, UsageError, StorageFullError.
     """
-    return ArchiveWriter(Job(source, options, clock, progress), Setting(unlock=unlock, state=state)).append(
-        path, recover=recover
-    )
+    setting = Setting(unlock=unlock, state=state, previous=previous)
+    return ArchiveWriter(Job(source, options, clock, progress), setting).append(path, recover=recover)
 
 
 def _new_or_existing(path: AnyPath) -> tuple[ArchiveFile, bool]:

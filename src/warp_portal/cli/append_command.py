@@ -29,6 +29,8 @@ def command(
 ) -> int:
     """Add a snapshot of each PATH to ARCHIVE. Only what is new is stored, and files that did not change are not read.
 
+    What earlier snapshots excluded is not taken over: give -x, --exclude-from and --exclude-caches again.
+
     An interrupted append with the same options is resumed; earlier snapshots stay readable throughout. An end that no
     append of this machine left may be a newer snapshot cut short: it is refused, unless --recover says to cut it off.
     """
@@ -41,6 +43,11 @@ def command(
     pack_options = packing.pack_options(settings, unlocking.signing_key(settings))
     state = archives.StateStore(settings.state_path())
     output.resume_hint = ": run the same command again to resume"
+    excluding = exclude_from or flags["exclude"] or flags["exclude_caches"]
+
+    def compare(previous: dict[str, object]) -> None:
+        if not excluding and isinstance(source, archives.Source):
+            packing.note_excludes(output, packing.no_longer_excluded(previous, source))
 
     def attempt(unlock: archives.Unlock) -> archives.PackReport:
         with Reporter(output, "append") as reporter:
@@ -52,6 +59,7 @@ def command(
                 state=state,
                 progress=reporter.following(packing.step_of),
                 recover=recover,
+                previous=compare,
             )
 
     return packing.conclude(output, unlocking.unlocked(output, settings, attempt))

@@ -119,7 +119,7 @@ def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest")
 
 def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
     progress = report.progress
-    output.problems(report.problems)
+    output.damage(report.problems)
     written, seconds = progress.bytes_written, progress.elapsed_s
     speed = f" ({format_rate(written / seconds)})" if written and seconds > 0 else ""
     lines = [

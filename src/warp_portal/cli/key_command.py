@@ -79,20 +79,16 @@ def add_slot(
     memory = parse_bytes(argon2_memory)
     if memory > LARGE_ARGON2_BYTES and not large_argon2:
         raise UsageError("more than 128M of --argon2-memory needs --large-argon2: every opening will take as much")
+    cost = Argon2Cost(memory_kib=memory // 1024, passes=argon2_passes)
     key = None if recipient is None else load_recipient(recipient)
-    passphrase = None
-    if key is None:
-        new = new_passphrase_file
-        passphrase = unlocking.ask_twice() if new is None else unlocking.read_passphrase(output, new)
+    passphrase = None if new_passphrase_file is None else unlocking.read_passphrase(output, new_passphrase_file)
     state, signing_key = archives.StateStore(settings.state_path()), unlocking.signing_key(settings)
-
-    def attempt(unlock: archives.Unlock) -> "SlotInfo":
-        cost = Argon2Cost(memory_kib=memory // 1024, passes=argon2_passes)
-        return archives.add_slot(
-            archive, unlock, passphrase=passphrase, recipient=key, cost=cost, signing_key=signing_key, state=state
-        )
-
-    slot = unlocking.unlocked(output, settings, attempt)
+    unlock = unlocking.unlocked(output, settings, lambda given: archives.proven(archive, given, state))
+    if key is None and passphrase is None:
+        passphrase = unlocking.ask_twice()
+    slot = archives.add_slot(
+        archive, unlock, passphrase=passphrase, recipient=key, cost=cost, signing_key=signing_key, state=state
+    )
     output.summary(f"{archive}: added {slot.kind} slot {slot.slot_id.hex()}", archive=archive, **slot_fields(slot))
     return 0
 

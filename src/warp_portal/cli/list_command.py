@@ -1,19 +1,15 @@
 """`warp list`: the entries of a snapshot, as `ls -l` would show them."""
 
-import os
-import stat
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from warp_portal.cli import options
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin, matched
-from warp_portal.cli.text import path_fields, printable
 
 if TYPE_CHECKING:
-    from warp_portal.archive import Entry, Summary
+    from warp_portal.archive import ArchiveReader
 
 
 @click.command("list")
@@ -45,54 +41,35 @@ def command(
     with reading.opened(
         output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit
     ) as reader:
-        owners, groups = reader.summary.owners
-        number = size = 0
-        for entry in reader.entries(patterns):
-            number, size = number + 1, size + (entry.size if entry.kind.name == "FILE" else 0)
-            if output.json_lines:
-                output.record("entry", **entry_fields(entry, reader.summary))
-            else:
-                output.result(printable(entry.path) or "." if paths else long_line(entry, owners, groups))
+        show = _show_records if output.json_lines else _show_lines
+        number = show(output, reader, patterns, paths)
     output.flush()
-    output.record("summary", entries=number, bytes=size)
     matched(patterns, number)
     return 0
 
 
-def long_line(entry: "Entry", owners: dict[int, bytes], groups: dict[int, bytes]) -> str:
-    """Mode, owner, group, size or device, time (local) and path."""
-    mode = stat.filemode(entry.st_mode)
-    owner = printable(owners.get(entry.uid, b"")) or str(entry.uid)
-    group = printable(groups.get(entry.gid, b"")) or str(entry.gid)
-    size = f"{os.major(entry.rdev)},{os.minor(entry.rdev)}" if entry.kind.name.endswith("DEVICE") else str(entry.size)
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.mtime_ns // 1_000_000_000))
-    return f"{mode} {owner:<8} {group:<8} {size:>12} {when} {printable(entry.path) or '.'}{_target(entry)}"
+def _show_lines(output: Output, reader: "ArchiveReader", patterns: tuple[str, ...], paths: bool) -> int:
+    """For people; how many there are."""
+    from warp_portal.cli import listing
+
+    lines = listing.shown_paths if paths else listing.long_lines(reader.summary.owners)
+    number = 0
+    for table, indices in listing.blocks(reader, patterns):
+        number += len(indices)
+        output.results(lines(table, indices))
+    return number
 
 
-def entry_fields(entry: "Entry", summary: "Summary") -> dict[str, object]:
-    """An entry for programs, without loss."""
-    owners, groups = summary.owners
-    fields: dict[str, object] = {
-        **path_fields(entry.path),
-        "kind": entry.kind.name.lower(),
-        "mode": entry.mode,
-        "uid": entry.uid,
-        "gid": entry.gid,
-        "size": entry.size,
-        "mtime_ns": entry.mtime_ns,
-    }
-    if entry.uid in owners:
-        fields |= path_fields(owners[entry.uid], "owner")
-    if entry.gid in groups:
-        fields |= path_fields(groups[entry.gid], "group")
-    if entry.link:
-        fields |= path_fields(entry.link, "link")
-    if entry.kind.name.endswith("DEVICE"):
-        fields |= {"major": os.major(entry.rdev), "minor": os.minor(entry.rdev)}
-    return fields
+def _show_records(output: Output, reader: "ArchiveReader", patterns: tuple[str, ...], _paths: bool) -> int:
+    """For programs, with a summary; how many there are."""
+    from warp_portal.cli import listing
 
-
-def _target(entry: "Entry") -> str:
-    if entry.kind.name == "SYMLINK":
-        return f" -> {printable(entry.link)}"
-    return f" link to {printable(entry.link)}" if entry.kind.name == "HARDLINK" else ""
+    number = size = 0
+    entries = listing.entry_fields(reader.summary.owners)
+    for table, indices in listing.blocks(reader, patterns):
+        number += len(indices)
+        found = list(entries(table, indices))
+        size += sum(cast(int, entry["size"]) for entry in found if entry["kind"] == "file")
+        output.records("entry", found)
+    output.record("summary", entries=number, bytes=size)
+    return number

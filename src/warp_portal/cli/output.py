@@ -9,6 +9,9 @@ import contextlib
 import io
 import os
 import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TextIO
 
 from warp_portal.cli.text import defanged, path_fields, printable
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 # Raised when a field changes its meaning or goes away; new fields and types do not raise it.
 SCHEMA: Final = 1
+# Of the paths that one damaged chunk takes along, which may be hundreds, a person sees so many.
+DAMAGED_PATHS: Final = 20
 
 
 class Output:
@@ -44,12 +49,25 @@ class Output:
         if not self.json_lines:
             self._write(text)
 
+    def results(self, lines: Iterable[str]) -> None:
+        """Many such lines, in one write."""
+        if text := "\n".join(lines):
+            self.result(text)
+
     def record(self, kind: str, /, **fields: object) -> None:
         """A line of JSON; nothing without --json."""
-        if self.json_lines:
-            import json
+        self.records(kind, [fields])
 
-            self._write(json.dumps({"type": kind, "schema": SCHEMA, **fields}, separators=(",", ":")))
+    def records(self, kind: str, many: Iterable[Mapping[str, object]]) -> None:
+        """Many such lines, in one write."""
+        if self.json_lines and (lines := [self._encode({"type": kind, "schema": SCHEMA, **fields}) for fields in many]):
+            self._write("\n".join(lines))
+
+    @cached_property
+    def _encode(self) -> Callable[[object], str]:
+        import json
+
+        return json.JSONEncoder(separators=(",", ":")).encode
 
     def status(self, message: str) -> None:
         """A remark along the way, unless --quiet."""
@@ -67,8 +85,27 @@ class Output:
     def problems(self, problems: "tuple[Problem, ...]") -> None:
         """What failed for single paths while the rest was done."""
         for problem in problems:
-            self.record("error", fatal=False, message=problem.what, errno=problem.errno, **path_fields(problem.path))
+            self._record_problem(problem)
             self.remark(f"warp: {printable(problem.path)}: {printable(problem.what)}")
+
+    def damage(self, problems: "tuple[Problem, ...]") -> None:
+        """As `problems`, but for people only so many of the paths whose data is damaged in the same chunk."""
+        found: Counter[str] = Counter()
+        for problem in problems:
+            self._record_problem(problem)
+            found[problem.what] += problem.errno == 0
+            if problem.errno or found[problem.what] <= DAMAGED_PATHS:
+                self.remark(f"warp: {printable(problem.path)}: {printable(problem.what)}")
+        for what, number in found.items():
+            self.more(number - DAMAGED_PATHS, f": {printable(what)}")
+
+    def more(self, number: int, what: str = "") -> None:
+        """That so many paths are not shown to people, if any."""
+        if number > 0:
+            self.remark(f"warp: … and {number:,} more{what} (--json names all)")
+
+    def _record_problem(self, problem: "Problem") -> None:
+        self.record("error", fatal=False, message=problem.what, errno=problem.errno, **path_fields(problem.path))
 
     def failure(self, message: str, name: str, code: int) -> None:
         """The error that the command stops at; it may be that stdout takes nothing."""

@@ -8,7 +8,7 @@ from warp_portal.archive import PackOptions, PackProgress, PackReport, Source, S
 from warp_portal.cli.output import Output
 from warp_portal.cli.progress import Step
 from warp_portal.cli.starting import read_patterns
-from warp_portal.cli.text import count_of
+from warp_portal.cli.text import count_of, printable
 from warp_portal.config import Config
 from warp_portal.errors import EXIT_OK, NotFoundError, PartialError, UsageError
 from warp_portal.primitives.compression import policy
@@ -17,6 +17,9 @@ from warp_portal.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
     from warp_portal.keys import SigningKey
+
+# A note is one line.
+NAMED_EXCLUDES = 5
 
 
 def chosen_source(
@@ -41,6 +44,28 @@ def chosen_source(
         return Source.of(
             paths, excludes=excludes, exclude_caches=settings.exclude_caches, one_file_system=settings.one_file_system
         )
+
+
+def no_longer_excluded(previous: dict[str, object], source: Source) -> list[str]:
+    """What the snapshot before left out of the same trees and `source` does not; `previous` are its recorded arguments."""
+    roots, excludes = previous.get("roots"), previous.get("excludes")
+    if not isinstance(roots, list) or not isinstance(excludes, list):
+        return []
+    if [root[:1] for root in roots if isinstance(root, list)] != [[stored] for stored, _ in source.roots]:
+        return []
+    found = [pattern for pattern in excludes if isinstance(pattern, str) and pattern not in source.excludes]
+    if previous.get("exclude_caches") is True and not source.exclude_caches:
+        found.append("directories marked by a CACHEDIR.TAG (--exclude-caches)")
+    return found
+
+
+def note_excludes(output: Output, excludes: list[str]) -> None:
+    """Say that an append does not take them over."""
+    if not excludes:
+        return
+    names = ", ".join(map(printable, excludes[:NAMED_EXCLUDES]))
+    more = f" and {len(excludes) - NAMED_EXCLUDES:,} more" if len(excludes) > NAMED_EXCLUDES else ""
+    output.status(f"note: the last snapshot excluded {names}{more}: repeat -x to exclude them again")
 
 
 def pack_options(settings: Config, signing_key: "SigningKey | None") -> PackOptions:

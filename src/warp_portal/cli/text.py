@@ -10,6 +10,7 @@ names apart. In JSON a path that is not UTF-8 is given again, exactly, in base64
 
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 # Categories that show something: letters, marks, numbers, punctuation, symbols; of the separators only the blank.
@@ -22,6 +23,19 @@ def printable(name: bytes | str) -> str:
     if text.isascii() and text.isprintable() and "\\" not in text:
         return text
     return "".join(map(_escaped, text))
+
+
+def printable_all(names: Sequence[bytes]) -> list[str]:
+    r"""Many names; where none of them needs a closer look, they are looked at together.
+
+    >>> printable_all([b"a", b"b"]), printable_all([b"a", b"b\n"])
+    (['a', 'b'], ['a', 'b\\x0a'])
+    """
+    text = b"\n".join(names).decode("utf-8", "surrogateescape")
+    shown = text.split("\n")
+    if len(shown) == len(names) and "\\" not in text and text.isascii() and "".join(shown).isprintable():
+        return shown
+    return [printable(name) for name in names]
 
 
 def defanged(text: str) -> str:
@@ -65,6 +79,7 @@ def count_of(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
+@lru_cache(1024)  # names of one language share few characters
 def _escaped(character: str) -> str:
     number = ord(character)
     if character == "\\":

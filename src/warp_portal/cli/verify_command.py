@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from warp_portal.cli import options
-from warp_portal.cli.output import Output
+from warp_portal.cli.output import DAMAGED_PATHS, Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import count_of, path_fields, printable
 from warp_portal.errors import EXIT_OK, IntegrityError
@@ -100,9 +100,12 @@ def _conclude(output: Output, archive: str, report: "VerifyReport") -> int:
         output.record("damage", what="chunk", message=reason, **where)
         end = chunk.offset + chunk.stored_bytes
         output.remark(f"warp: chunk {chunk.ordinal} (bytes {chunk.offset} to {end} of the archive): {reason}")
-    for path in report.damaged_files:
+    shown = DAMAGED_PATHS * len(report.damaged_chunks)
+    for number, path in enumerate(report.damaged_files):
         output.record("damage", what="file", message="its content is damaged", **path_fields(path))
-        output.remark(f"warp: {printable(path)}: its content is damaged")
+        if number < shown:
+            output.remark(f"warp: {printable(path)}: its content is damaged")
+    output.more(len(report.damaged_files) - shown)
     output.summary(
         _account(archive, report) + f"; {signature_text(report.signature)}",
         archive=archive,

@@ -41,6 +41,13 @@ def essence(reader: WarpReader) -> tuple[object, ...]:
     return [chunk["cid"] for chunk in reader.chunks], reader.fragments, entries
 
 
+def check_contents(reader: WarpReader, tree: Path) -> None:
+    """Every file of the tree is in the archive, with its content, and no other."""
+    files = {os.fsencode(path.relative_to(tree)): path for path in tree.rglob("*") if path.is_file()}
+    found = {entry["path"]: reader.content(entry) for entry in reader.entries if entry["kind"] == 0}
+    assert found == {name: path.read_bytes() for name, path in files.items()}
+
+
 def dies_at(checkpoint: int) -> Callable[[PackProgress], None]:
     """A progress callback that ends the process, as `kill -9` would, once there are so many checkpoints."""
 

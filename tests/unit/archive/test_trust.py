@@ -22,11 +22,6 @@ SIGNED = replace(OFTEN, signing_key=ALICE)
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> StateStore:
-    return StateStore(tmp_path / "state")
-
-
-@pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     grow(tmp_path / "tree", 10, 9000)
     monkeypatch.chdir(tmp_path / "tree")

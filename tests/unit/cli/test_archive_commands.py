@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.runs import PASSPHRASE, Captured, only, records
 
+from warp_portal.archive import Source
 from warp_portal.cli.main import main
+from warp_portal.cli.packing import no_longer_excluded
 
 
 def test_create_says_what_it_made_and_that_it_is_plain(tree: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -163,6 +165,44 @@ def test_append_adds_a_snapshot_and_earlier_ones_stay(plain: str, tree: Path, ca
     texts = [only(records(capsys, "cat", plain, "tree/a.txt", *words), "data") for words in ((), ("--snapshot", "1"))]
     assert [base64.b64decode(text["data_b64"]) for text in texts] == [b"second", b"hello " * 1000]
     assert main(["cat", plain, "tree/a.txt", "--snapshot", "9"]) == 10
+
+
+def test_an_append_that_excludes_nothing_says_what_was_excluded_before(
+    tree: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    archive, where = str(tmp_path / "x.warp"), ["-C", str(tree.parent)]
+    words = [f"-xpattern{number}\x1b" for number in range(6)]
+    assert main(["create", archive, *where, "tree", "-x", "copy.bin", *words, "--exclude-caches"]) == 0
+    assert main(["append", archive, *where, "tree", "--exclude-caches"]) == 0
+    assert main(["append", archive, *where, "tree/sub", "-x", "*.o"]) == 0
+    assert main(["append", archive, *where, "tree"]) == 0
+    assert "last snapshot excluded" not in capsys.readouterr().err
+    assert main(["append", archive, *where, "tree", "-x", "copy.bin", *words]) == 0
+    assert main(["append", archive, *where, "tree"]) == 0
+    assert (
+        "note: the last snapshot excluded copy.bin, pattern0\\x1b, pattern1\\x1b, pattern2\\x1b, pattern3\\x1b and 2 more: "
+        "repeat -x to exclude them again\n"
+    ) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "previous",
+    [
+        {}, {"stream": b"name", "mode": 0}, {"roots": None, "excludes": ["a"]}, {"roots": [[b"tree"]], "excludes": "a"},
+        {"roots": [b"tree"], "excludes": ["a"]}, {"roots": [[]], "excludes": ["a"]},
+        {"roots": [[b"tree", b"/tree"]], "excludes": [b"a", 1, None], "exclude_caches": "yes"},
+    ],
+)  # fmt: skip
+def test_recorded_arguments_may_be_anything(previous: dict[str, object]) -> None:
+    assert no_longer_excluded(previous, Source(((b"tree", b"/tree"),))) == []
+
+
+def test_what_is_excluded_still_needs_no_note() -> None:
+    before = Source(((b"tree", b"/elsewhere/tree"),), excludes=("a", "b"), exclude_caches=True)
+    now = Source(((b"tree", b"/tree"),), excludes=("b",))
+    caches = "directories marked by a CACHEDIR.TAG (--exclude-caches)"
+    assert no_longer_excluded(before.arguments(), now) == ["a", caches]
+    assert no_longer_excluded(before.arguments(), before) == []
 
 
 def test_info_shows_identity_parameters_slots_and_history(sealed: str, passphrase_file: str, capsys: Captured) -> None:

@@ -65,6 +65,24 @@ def test_damage_is_named_by_file_and_ends_with_13(
     assert "damaged" in capsys.readouterr().err
 
 
+def test_a_person_sees_some_of_the_files_of_a_damaged_chunk_and_a_program_all(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(57):
+        (tmp_path / "many" / f"f{number:02}").write_bytes(os.urandom(100))
+    archive, back = str(tmp_path / "many.warp"), str(tmp_path / "back")
+    assert main(["create", archive, str(tmp_path / "many")]) == 0
+    raw = bytearray(Path(archive).read_bytes())
+    raw[300] ^= 1
+    Path(archive).write_bytes(raw)
+    for words in (["verify", archive, "--level", "deep"], ["extract", archive, "-C", back]):
+        found = records(capsys, *words, code=13)
+        assert sum("path" in record and record["path"].endswith(tuple("0123456789")) for record in found) == 57
+        assert main(words) == 13
+        said = capsys.readouterr().err
+        assert sum("/many/f" in line for line in said.splitlines()) == 20
+        assert "… and 37 more" in said
+
+
 def test_an_expected_commit_must_be_the_newest(plain: str, capsys: Captured) -> None:
     commit = only(records(capsys, "info", plain), "archive")["commit"]
     assert main(["verify", plain, "--expect-commit", commit]) == 0
@@ -109,6 +127,32 @@ def test_key_slots_are_added_listed_and_removed(
     assert main(["key", "remove", sealed, slots["x25519"], "--identity", key]) == 2
     assert main(["key", "remove", sealed, "ffff", "--identity", key]) == 10
     assert main(["key", "remove", sealed, slots["x25519"][:3], "--identity", key]) == 2
+
+
+def test_the_old_passphrase_is_asked_for_before_the_new_one(sealed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    answers = iter(["wrong", PASSPHRASE, "new words", "new words"])
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return next(answers)
+
+    monkeypatch.setattr("warp_portal.cli.unlocking.on_terminal", lambda: True)
+    monkeypatch.setattr("getpass.getpass", answer)
+    assert main(["key", "add", sealed]) == 0
+    assert asked == ["Passphrase: ", "Passphrase: ", "New passphrase: ", "Once more: "]
+    monkeypatch.setenv("WARP_PASSPHRASE", "new words")
+    assert main(["list", sealed]) == 0
+
+
+@pytest.mark.parametrize(("archive", "code"), [("sealed", 12), ("plain", 2)])
+def test_nobody_is_asked_for_a_new_passphrase_in_vain(
+    archive: str, code: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = request.getfixturevalue(archive)
+    monkeypatch.setenv("WARP_PASSPHRASE", "wrong")
+    monkeypatch.setattr("warp_portal.cli.unlocking.ask_twice", lambda: pytest.fail("asked"))
+    assert main(["key", "add", path]) == code
 
 
 def test_costly_key_derivation_must_be_meant(sealed: str, passphrase_file: str, capsys: Captured) -> None:
