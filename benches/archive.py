@@ -1,6 +1,6 @@
 """create, append, extract and verify beside restic and `tar | zstd | age`, on the same trees in one run.
 
-    ./dev bench archive [--restic PATH] [--runs 5] [--sets tree,binaries] [--scratch DIR] [--json FILE]
+    ./dev bench archive [--restic PATH] [--runs 5] [--sets tree,wheel,binaries] [--scratch DIR] [--json FILE]
 
 Each round: pack version 1, add version 2 in its place, add it again unchanged, check everything, restore. Output goes to memory
 (--scratch, default /dev/shm), input comes from the page cache (each tree is read once before). Encryption and deduplication are
@@ -13,13 +13,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
-from benches import datasets, limit
+from benches import datasets
+from benches.eta import Efficiency
 from benches.harness import Run, Table, measure, shell, tree_bytes, write_json
 
 WARP = str(Path(sys.executable).parent / "warp")
@@ -180,6 +179,7 @@ def bench(name: str, versions: tuple[Path, ...], args: argparse.Namespace) -> di
     current.mkdir()
     place = Place(scratch, current, versions)
     place.secret.write_text("correct horse battery staple\n")
+    place.secret.chmod(0o600)
     tools: list[Warp | Restic | TarZstdAge] = [Warp(place, "warp"), Warp(place, "warp-no-verify", "--no-verify")]
     if args.restic:
         tools.append(Restic(place, args.restic))
@@ -187,22 +187,26 @@ def bench(name: str, versions: tuple[Path, ...], args: argparse.Namespace) -> di
         print("restic: absent (give --restic PATH)")
     tools.append(TarZstdAge(place))
     table = Table()
+    key = ("--passphrase-file", str(place.secret))
     try:
         for version in versions:
             shell(
                 f"tar -C {version} -cf /dev/null --checkpoint=1000000 tree && find {version} -type f -print0 | xargs -0 cat > /dev/null"
             )
+        efficiency = Efficiency(WARP, versions[0], scratch, key)
         for number in range(args.runs):
             print(f"{name}: round {number + 1} of {args.runs}", file=sys.stderr)
             for tool in tools:
                 tool.round(table)
-        return {"rows": table.as_json(), **report(name, place, table)}
+            efficiency.round(table)
+        efficiency.close()
+        return {"rows": table.as_json(), **report(name, table, efficiency)}
     finally:
         shutil.rmtree(scratch)
         current.rmdir()
 
 
-def report(name: str, place: Place, table: Table) -> dict[str, object]:
+def report(name: str, table: Table, efficiency: Efficiency) -> dict[str, object]:
     """Print the table, the ratios and eta; what was printed, as data."""
     print(f"\n## {name}")
     print("\n".join(table.lines()))
@@ -220,11 +224,8 @@ def report(name: str, place: Place, table: Table) -> dict[str, object]:
             f"{tool:24} size {first / 1e6:8.1f} MB"
             + ("" if more is None else f", second version + {more / 1e6:.1f} MB")
         )
-    # In a process of its own: what this one holds would count as the peak memory of the commands it starts later.
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        found = pool.submit(limit.create, place.versions[0] / "tree", table.series[("warp", "create")]).result()
-    print("\n".join(limit.lines(found)))
-    return {"ratios": ratios, "sizes": sizes, "limit": found}
+    print("\n".join(efficiency.lines()))
+    return {"ratios": ratios, "sizes": sizes, "efficiency": efficiency.as_json()}
 
 
 def growth(table: Table, tool: str) -> tuple[int, int | None]:
@@ -239,11 +240,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--restic", help="path of a restic binary")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--sets", default="tree,binaries")
+    parser.add_argument("--sets", default="tree,wheel,binaries")
     parser.add_argument("--scratch", default="/dev/shm")
     parser.add_argument("--json", type=Path, default=Path("benches/results/archive.json"))
     args = parser.parse_args()
-    sets = {"tree": datasets.source_trees, "binaries": lambda: (datasets.large_binaries(),)}
+    sets = {
+        "tree": datasets.source_trees,
+        "wheel": datasets.wheels,
+        "binaries": lambda: (datasets.large_binaries(),),
+    }
     results = {name: bench(name, sets[name](), args) for name in args.sets.split(",")}
     write_json(args.json, {"sets": results})
 

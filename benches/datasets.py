@@ -1,4 +1,6 @@
-"""Where the benches get their data: two versions of a source tree, and large binaries, from this machine's own packages."""
+"""Where the benches get their data: two versions of a source tree and of a big wheel from package registries, and large binaries
+from this machine's own packages.
+"""
 
 import os
 import shutil
@@ -7,6 +9,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = "linux-source-6.1"
+WHEEL, WHEEL_VERSIONS = "torch", ("2.8.0", "2.9.0")
 
 
 def cache_directory() -> Path:
@@ -47,6 +50,28 @@ def _source_tree(version: str) -> Path:
     subprocess.run(["tar", "-C", home / "tree", "--strip-components=1", "-xJf", packed], check=True)
     shutil.rmtree(home / "package")
     next(home.glob("*.deb")).unlink()
+    (home / "complete").touch()
+    return home
+
+
+def wheels() -> tuple[Path, Path]:
+    """Two directories that each hold `tree`: two releases of one big wheel, unpacked."""
+    old, new = (_wheel(version) for version in WHEEL_VERSIONS)
+    return old, new
+
+
+def _wheel(version: str) -> Path:
+    home = cache_directory() / f"{WHEEL}-{version}"
+    if (home / "complete").exists():
+        return home
+    print(f"fetching and unpacking {WHEEL} {version} …", file=sys.stderr)
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    wanted = ["--no-deps", "--only-binary", ":all:", "--python-version", "3.11", "--quiet", f"{WHEEL}=={version}"]
+    subprocess.run([shutil.which("python3") or "python3", "-m", "pip", "download", *wanted], cwd=home, check=True)
+    packed = next(home.glob("*.whl"))
+    shutil.unpack_archive(packed, home / "tree", "zip")
+    packed.unlink()
     (home / "complete").touch()
     return home
 

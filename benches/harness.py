@@ -77,12 +77,13 @@ class Table:
         series.runs.append(run)
         series.sizes.update(sizes)
 
-    def time(self, tool: str, step: str, command: Callable[[], Run], size: Callable[[], int] | None = None) -> None:
-        """Run and note; `size` is taken after the run."""
+    def time(self, tool: str, step: str, command: Callable[[], Run], size: Callable[[], int] | None = None) -> float:
+        """Run and note; `size` is taken after the run. The wall seconds."""
         print(f"  {tool:24} {step:18}", end="", file=sys.stderr, flush=True)
         run = command()
         print(f"{run.wall_s:8.2f} s", file=sys.stderr, flush=True)
         self.add(tool, step, run, **({"stored_bytes": size()} if size else {}))
+        return run.wall_s
 
     def lines(self) -> list[str]:
         """A table for people: medians, with the range of the wall time."""

@@ -1,8 +1,13 @@
-"""The host's own limit for `create`, from its primitives measured on the same data, and how near a run comes to it (eta).
+"""The host's own limit for `create` and `extract`, from its primitives measured on the same data, and how near a run comes to it.
 
-L = CPU seconds that the unavoidable work takes on one core: open, stat, read and close each file; copy, cut and hash each byte;
-compress (and decode again) each new byte; seal, hash twice and write each stored byte. For a primitive that a public tool also has,
-the faster of ours and the tool counts; the cutter counts with at least 2 GB/s. eta = L / (cores × wall).
+L = CPU seconds that the unavoidable work takes on one core.
+create    open, stat, read and close each file; hash each byte; cut those of files above the mean fragment; compress (and decode
+          again) each new byte; seal, hash twice and write each stored byte
+extract   hash, open and decode each chunk; create each file under a temporary name, write, date, rename and close it
+A primitive runs over all of the data, in pieces of the size that it meets in the pipeline: a chunk, or for the hash that names
+fragments a small file. Reading copies from the page cache, writing into a file system in memory. For a primitive that a public
+tool also has, the faster of ours and the tool counts; the cutter counts with at least 2 GB/s.
+eta = L / (cores × wall).
 """
 
 import os
@@ -10,81 +15,99 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Final
 
-from benches.harness import Series
 from warp_portal import _native
 
-SAMPLE_BYTES = 512 << 20
-SECONDS = 2.0
-CUTTER_FLOOR = 2e9
-MEAN_FRAGMENT = 64 << 10
-LEVEL = 2  # what `--compression auto` mostly chooses
+MOST_SAMPLE_BYTES: Final = 2 << 30
+CHUNK: Final = 1 << 20
+SECONDS: Final = 1.0
+CUTTER_FLOOR: Final = 2e9
+MEAN_FRAGMENT: Final = 64 << 10
+LEVEL: Final = 2  # what `--compression auto` mostly chooses
+SEAL: Final = "chacha20-poly1305"
+ZSTD, UNZSTD = f"zstd:{LEVEL}", f"unzstd:{LEVEL}"
 
 
-def create(tree: Path, series: Series) -> dict[str, float]:
-    """L for packing `tree`, encrypted, with decode-and-compare, and eta of the measured runs."""
-    files = [path for path in tree.rglob("*") if path.is_file() and not path.is_symlink()]
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a create had to do, as its summary says."""
+
+    bytes: int
+    raw_bytes: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """CPU seconds by part of the work."""
+
+    create: dict[str, float]
+    extract: dict[str, float]
+
+
+def measure(tree: Path, work: Work) -> Limit:
+    """Measure the primitives now, on one core, and add them up for this work."""
+    files = _files(tree)
+    sample = _sample(tree)
+    rates = {name: _rate(name, sample) for name in ("cut", "blake3", ZSTD, UNZSTD, SEAL)}
     sizes = [path.stat().st_size for path in files]
-    sample = _sample(files)
-    rates = _rates(sample)
-    per_file_s = _per_file(files)
-    total = sum(sizes)
-    cut = sum(size for size in sizes if size > MEAN_FRAGMENT)
-    stored = series.sizes["stored_bytes"]
-    seconds = {
-        "files": len(files) * per_file_s,
-        "copy": total / rates["copy"],
-        "cut": cut / rates["cut"],
-        "hash": total / rates["blake3"],
-        "compress": total / rates[f"zstd:{LEVEL}"],
-        "decode": total / rates[f"unzstd:{LEVEL}"],
-        "seal": stored / rates["chacha20-poly1305"],
-        "hash stored": 2 * stored / rates["blake3"],
-        "write": stored / rates["copy"],
-    }
-    limit = sum(seconds.values())
-    cores = len(os.sched_getaffinity(0))
-    wall = series.median("wall_s")
-    return {
-        **{f"rate {name} B/s": rate for name, rate in rates.items()},
-        **{f"seconds {name}": value for name, value in seconds.items()},
-        "limit_cpu_s": limit,
-        "cores": cores,
-        "wall_s": wall,
-        "rate_B_s": total / wall,
-        "eta": limit / (cores * wall),
-    }
-
-
-def lines(found: dict[str, float]) -> list[str]:
-    """The limit for people."""
-    parts = [f"{name[8:]} {value:.2f}" for name, value in found.items() if name.startswith("seconds ")]
-    return [
-        f"limit: {found['limit_cpu_s']:.2f} CPU s = " + " + ".join(parts),
-        f"create: {found['rate_B_s'] / 1e9:.3f} GB/s, eta {found['eta']:.2f} on {found['cores']:.0f} cores",
-    ]
-
-
-def _sample(files: list[Path]) -> bytes:
-    """Contents of evenly spread files, joined, in order."""
-    total = sum(path.stat().st_size for path in files)
-    step = max(1, round(total / SAMPLE_BYTES))
-    chosen = files[::step] if step > 1 else files
-    return b"".join(path.read_bytes() for path in sorted(chosen))[: 2 * SAMPLE_BYTES]
-
-
-def _rates(sample: bytes) -> dict[str, float]:
-    """Bytes per second on one core."""
-    names = ("copy", "cut", "blake3", f"zstd:{LEVEL}", f"unzstd:{LEVEL}", "chacha20-poly1305")
-    rates = {}
-    for name in names:
-        count, seconds = _native.measure(name, sample, 1, SECONDS)
-        rates[name] = count / seconds
-    rates["cut"] = max(rates["cut"], CUTTER_FLOOR)
-    for name, rate in (*_zstd_tool(sample).items(), *_openssl().items()):
+    names = _rate("blake3", sample, _fragments(sizes))
+    for name, rate in (*_zstd_tool(sample).items(), *_openssl().items(), ("cut", CUTTER_FLOOR)):
         rates[name] = max(rates[name], rate)
-    return rates
+    seal_s, hash_s = work.stored_bytes / rates[SEAL], work.stored_bytes / rates["blake3"]
+    create = {
+        "read": _native.measure_files([os.fsencode(path) for path in files], MOST_SAMPLE_BYTES),
+        "cut": sum(size for size in sizes if size > MEAN_FRAGMENT) / rates["cut"],
+        "hash": work.bytes / names,
+        "compress": work.raw_bytes / rates[ZSTD],
+        "decode": work.raw_bytes / rates[UNZSTD],
+        "seal": seal_s,
+        "hash stored": 2 * hash_s,
+        "write": _creation([work.stored_bytes]),
+    }
+    extract = {
+        "hash stored": hash_s,
+        "open": seal_s,
+        "decode": work.raw_bytes / rates[UNZSTD],
+        "files": _creation(sizes),
+    }
+    return Limit(create, extract)
+
+
+def line(step: str, parts: dict[str, float]) -> str:
+    """A limit for people."""
+    sums = " + ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items())
+    return f"limit of {step}: {sum(parts.values()):.2f} CPU s = {sums}"
+
+
+@cache
+def _files(tree: Path) -> list[Path]:
+    return sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+@cache
+def _sample(tree: Path) -> bytes:
+    """Contents of all files, or of evenly spread ones if that is too much, in order."""
+    files = _files(tree)
+    step = -(-sum(path.stat().st_size for path in files) // MOST_SAMPLE_BYTES)
+    return b"".join(path.read_bytes() for path in files[:: max(1, step)])
+
+
+def _fragments(sizes: list[int]) -> list[int]:
+    """Lengths of the fragments of files, those of large ones all of the mean."""
+    pieces = ((MEAN_FRAGMENT, size // MEAN_FRAGMENT, size % MEAN_FRAGMENT) for size in sizes)
+    return [length for mean, whole, rest in pieces for length in (*[mean] * whole, rest)]
+
+
+def _rate(name: str, sample: bytes, lengths: Sequence[int] = ()) -> float:
+    """Bytes per second on one core."""
+    count, seconds = _native.measure(name, sample, 1, SECONDS, lengths)
+    return count / seconds
 
 
 def _zstd_tool(sample: bytes) -> dict[str, float]:
@@ -92,29 +115,26 @@ def _zstd_tool(sample: bytes) -> dict[str, float]:
     if not shutil.which("zstd"):
         return {}
     with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
-        file.write(sample[: 256 << 20])
+        file.write(sample)
         file.flush()
-        out = subprocess.run(
-            ["zstd", f"-b{LEVEL}", "-i3", "-B1048576", file.name], capture_output=True, text=True, check=True
-        )
+        command = ["zstd", f"-b{LEVEL}", "-i1", f"-B{CHUNK}", file.name]
+        out = subprocess.run(command, capture_output=True, text=True, check=True)
     # Progress lines come first, some with one of the two figures only.
     found = re.findall(r"([\d.]+) MB/s[ ,]+([\d.]+) MB/s", out.stdout + out.stderr)
-    if not found:
-        return {}
-    return {f"zstd:{LEVEL}": float(found[-1][0]) * 1e6, f"unzstd:{LEVEL}": float(found[-1][1]) * 1e6}
+    return {ZSTD: float(found[-1][0]) * 1e6, UNZSTD: float(found[-1][1]) * 1e6} if found else {}
 
 
 def _openssl() -> dict[str, float]:
     """`openssl speed` of the AEAD, if the tool is there."""
     if not shutil.which("openssl"):
         return {}
-    command = ["openssl", "speed", "-mr", "-seconds", "1", "-bytes", "1048576", "-evp", "chacha20-poly1305"]
+    command = ["openssl", "speed", "-mr", "-seconds", "1", "-bytes", str(CHUNK), "-evp", SEAL]
     out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     found = re.search(r"^\+F:\d+:[^:]+:([\d.]+)", out, re.MULTILINE)
-    return {"chacha20-poly1305": float(found[1])} if found else {}
+    return {SEAL: float(found[1])} if found else {}
 
 
-def _per_file(files: list[Path]) -> float:
-    """Seconds to open, stat, read and close a file from the cache; the best of five rounds."""
-    chosen = [os.fsencode(path) for path in files[:20000]]
-    return min(_native.measure_files(chosen) for _ in range(5)) / len(chosen)
+def _creation(sizes: list[int]) -> float:
+    """Seconds to write files of these sizes to memory."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        return _native.measure_creation(os.fsencode(directory), sizes)

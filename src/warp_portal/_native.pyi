@@ -56,12 +56,17 @@ class ScopeKeys:
 def cut(data: Buffer, keys: ScopeKeys, algorithm: int, sizes: tuple[int, int, int], segment: int, threads: int) -> list[int]:
     """End offsets of the fragments of `data`, found in segments by `threads`: the same for any segment and threads."""
 
-def measure(primitive: str, data: Buffer, threads: int, seconds: float) -> tuple[int, float]:
+def measure(
+    primitive: str, data: Buffer, threads: int, seconds: float, lengths: Sequence[int] = []
+) -> tuple[int, float]:
     """Run `copy`, `cut`, `blake3`, `chacha20-poly1305`, `aes-256-gcm`, `lz4`, `zstd:N`, `unlz4`, `unzstd:N`, `roundtrip:lz4` or `roundtrip:zstd:N` over
-    `data` (raw) in 1 MiB pieces on `threads` for about `seconds`: (raw bytes processed, seconds)."""
+    `data` (raw) on `threads`, at least once and for `seconds`: (raw bytes processed, seconds). Pieces have the `lengths`, then 1 MiB each."""
 
-def measure_files(paths: Sequence[bytes]) -> float:
-    """Open, stat, read (one byte) and close each file once, on one thread: the seconds it took."""
+def measure_creation(directory: bytes, sizes: Sequence[int]) -> float:
+    """Create, write, date, rename and close files of these sizes in a directory, on one thread: the seconds it took."""
+
+def measure_files(paths: Sequence[bytes], most: int = 1) -> float:
+    """Open, stat, read (at most `most` bytes of) and close each file once, on one thread: the seconds it took."""
 
 @final
 class EntryTable:

@@ -11,7 +11,7 @@ use crate::codec::{Codec, Decoder, Encoder};
 use crate::cutter::{Algorithm as CutAlgorithm, Candidate, Cutter, Sizes};
 use crate::{Error, Result, digest};
 
-/// Bytes handed to a primitive at once: the mean size of a chunk.
+/// Bytes handed to a primitive at once unless said otherwise: the mean size of a chunk.
 const PIECE: usize = 1 << 20;
 const MAX_SECONDS: f64 = 3600.0;
 const SIZES: Sizes = Sizes { min: 16 << 10, mean: 64 << 10, max: 256 << 10 };
@@ -49,8 +49,8 @@ impl Primitive {
     }
 }
 
-/// Runs `primitive` over `data` in pieces of 1 MiB on `threads` threads, each over all of `data` again and again,
-/// until `seconds` are over (each finishes its piece, and does at least one).
+/// Runs `primitive` over `data` on `threads` threads, each over all of `data` again and again, until `seconds` are over
+/// (each finishes its piece, and does all of `data` once at least). Pieces have the given `lengths`, then 1 MiB each.
 ///
 /// Primitives: `copy`, `cut`, `blake3`, `chacha20-poly1305`, `aes-256-gcm`, `lz4`, `zstd:N`, `unlz4`, `unzstd:N`,
 /// `roundtrip:lz4`, `roundtrip:zstd:N` (encode, decode and compare). Returns the raw bytes processed by all threads
@@ -58,15 +58,22 @@ impl Primitive {
 ///
 /// # Errors
 /// [`Error::Parameter`] for an unknown primitive, no data, no threads or a duration that is not in 0..=3600 s.
-pub fn measure(primitive: &str, data: &[u8], threads: usize, seconds: f64) -> Result<(u64, f64)> {
+pub fn measure(
+    primitive: &str,
+    data: &[u8],
+    threads: usize,
+    seconds: f64,
+    lengths: &[usize],
+) -> Result<(u64, f64)> {
     let primitive = Primitive::parse(primitive)?;
     if data.is_empty() || threads == 0 || !(0.0..=MAX_SECONDS).contains(&seconds) {
         return Err(Error::Parameter("measurement: no data, no threads or no sensible duration".into()));
     }
+    let pieces = split(data, lengths);
     let limit = Duration::from_secs_f64(seconds);
     let barrier = Barrier::new(threads);
     let results: Result<Vec<(u64, f64)>> = std::thread::scope(|scope| {
-        let spawn = |_| scope.spawn(|| run(primitive, data, limit, &barrier));
+        let spawn = |_| scope.spawn(|| run(primitive, &pieces, limit, &barrier));
         let running: Vec<_> = (0..threads).map(spawn).collect();
         running.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Cancelled))).collect()
     });
@@ -75,20 +82,33 @@ pub fn measure(primitive: &str, data: &[u8], threads: usize, seconds: f64) -> Re
     Ok((bytes, results.iter().map(|(_, seconds)| *seconds).fold(0.0, f64::max)))
 }
 
-fn run(primitive: Primitive, data: &[u8], limit: Duration, barrier: &Barrier) -> Result<(u64, f64)> {
-    let pieces: Vec<&[u8]> = data.chunks(PIECE).collect();
-    let bench = Bench::new(primitive, &pieces);
+fn split<'a>(data: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
+    let mut pieces = Vec::new();
+    let mut rest = data;
+    for length in lengths.iter().filter(|length| **length > 0) {
+        let (piece, after) = rest.split_at((*length).min(rest.len()));
+        if !piece.is_empty() {
+            pieces.push(piece);
+        }
+        rest = after;
+    }
+    pieces.extend(rest.chunks(PIECE));
+    pieces
+}
+
+fn run(primitive: Primitive, pieces: &[&[u8]], limit: Duration, barrier: &Barrier) -> Result<(u64, f64)> {
+    let bench = Bench::new(primitive, pieces);
     // All threads arrive here, even with an error, or the others would wait for ever.
     barrier.wait();
     let mut bench = bench?;
     let start = Instant::now();
     let mut bytes = 0;
-    for (index, piece) in pieces.iter().enumerate().cycle() {
-        bench.step(index, piece)?;
-        bytes += piece.len() as u64;
-        if start.elapsed() >= limit {
+    for (step, (index, piece)) in pieces.iter().enumerate().cycle().enumerate() {
+        if step >= pieces.len() && start.elapsed() >= limit {
             break;
         }
+        bench.step(index, piece)?;
+        bytes += piece.len() as u64;
     }
     Ok((bytes, start.elapsed().as_secs_f64()))
 }
@@ -117,7 +137,7 @@ impl Bench {
             encoder: Encoder::new(),
             decoder: Decoder::new(),
             payloads: Vec::new(),
-            buffer: vec![0; pieces.first().map_or(0, |piece| piece.len())],
+            buffer: vec![0; pieces.iter().map(|piece| piece.len()).max().unwrap_or_default()],
             second: Vec::new(),
         };
         match primitive {
@@ -186,18 +206,57 @@ fn key(algorithm: &'static Algorithm) -> Result<LessSafeKey> {
         .map_err(|_| Error::Parameter("measurement: key".into()))
 }
 
-/// Opens, stats, reads (one byte) and closes each of `paths` once, on one thread: the seconds it took.
+/// Opens, stats, reads and closes each of `paths` once, on one thread: the seconds it took. At most `most` bytes of each
+/// are read, from the page cache into one buffer.
 ///
 /// # Errors
 /// [`Error::Io`] for the first file that can't be read.
-pub fn open_files(paths: &[std::path::PathBuf]) -> Result<f64> {
+pub fn read_files(paths: &[std::path::PathBuf], most: usize) -> Result<f64> {
     use rustix::fs::{Mode, OFlags};
+    let mut buffer = vec![0; PIECE];
     let start = Instant::now();
     for path in paths {
         let named = |errno: rustix::io::Errno| Error::io(format!("read {}", path.display()), errno);
         let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(named)?;
-        rustix::fs::fstat(&file).map_err(named)?;
-        rustix::io::read(&file, &mut [0; 1]).map_err(named)?;
+        let size = rustix::fs::fstat(&file).map_err(named)?.st_size as usize;
+        let mut left = size.min(most);
+        while left > 0 {
+            let room = left.min(PIECE);
+            match rustix::io::read(&file, buffer.get_mut(..room).unwrap_or_default()).map_err(named)? {
+                0 => break,
+                read => left -= read,
+            }
+        }
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Makes a file of each of `sizes` in `directory` under a temporary name, writes it, sets its times and gives it its own
+/// name, on one thread: the seconds it took.
+///
+/// # Errors
+/// [`Error::Io`] for the first that fails.
+pub fn create_files(directory: &std::path::Path, sizes: &[usize]) -> Result<f64> {
+    use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
+    let named = |errno: rustix::io::Errno| Error::io(format!("write in {}", directory.display()), errno);
+    let content = vec![7; sizes.iter().copied().max().unwrap_or_default()];
+    let moment = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let times = Timestamps { last_access: moment, last_modification: moment };
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let directory =
+        rustix::fs::open(directory, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(named)?;
+    let start = Instant::now();
+    for (number, size) in sizes.iter().enumerate() {
+        let (name, temporary) = (number.to_string(), format!(".{number}"));
+        let file =
+            rustix::fs::openat(&directory, &temporary, flags, Mode::from_raw_mode(0o600)).map_err(named)?;
+        let mut left = content.get(..*size).unwrap_or_default();
+        while !left.is_empty() {
+            let written = rustix::io::write(&file, left).map_err(named)?;
+            left = left.get(written..).unwrap_or_default();
+        }
+        rustix::fs::futimens(&file, &times).map_err(named)?;
+        rustix::fs::renameat(&directory, &temporary, &directory, &name).map_err(named)?;
     }
     Ok(start.elapsed().as_secs_f64())
 }
@@ -208,23 +267,43 @@ mod tests {
 
     #[test]
     fn every_primitive_counts_whole_passes_of_all_threads() {
-        let data = vec![1; PIECE + 10];
+        let data = vec![1; 1_000_010];
         let names = "copy cut blake3 chacha20-poly1305 aes-256-gcm lz4 zstd:1 unlz4 unzstd:3 roundtrip:zstd:2 roundtrip:lz4";
         for name in names.split(' ') {
-            let (bytes, seconds) = measure(name, &data, 2, 0.0).unwrap();
-            assert_eq!(bytes, 2 * PIECE as u64, "{name}");
+            let (bytes, seconds) = measure(name, &data, 2, 0.0, &[1_000_000]).unwrap();
+            assert_eq!(bytes, 2_000_020, "{name}");
             assert!(seconds > 0.0);
         }
     }
 
     #[test]
+    fn data_is_split_by_the_lengths_and_the_rest_evenly() {
+        let data = vec![0; 2 * PIECE];
+        let lengths =
+            |wanted: &[usize]| split(&data, wanted).iter().map(|piece| piece.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(&[]), [PIECE, PIECE]);
+        assert_eq!(lengths(&[5, 0, PIECE]), [5, PIECE, PIECE - 5]);
+        assert_eq!(lengths(&[3 * PIECE, 1]), [2 * PIECE]);
+    }
+
+    #[test]
     fn senseless_measurements_are_refused() {
         for name in ["", "zstd", "zstd:", "zstd:x", "roundtrip", "md5"] {
-            assert!(measure(name, &[1], 1, 0.0).is_err(), "{name}");
+            assert!(measure(name, &[1], 1, 0.0, &[]).is_err(), "{name}");
         }
-        assert!(measure("copy", &[], 1, 0.0).is_err());
-        assert!(measure("copy", &[1], 0, 0.0).is_err());
-        assert!(measure("copy", &[1], 1, f64::NAN).is_err());
-        assert!(measure("zstd:99", &[1], 2, 0.0).is_err());
+        assert!(measure("copy", &[], 1, 0.0, &[]).is_err());
+        assert!(measure("copy", &[1], 0, 0.0, &[]).is_err());
+        assert!(measure("copy", &[1], 1, f64::NAN, &[]).is_err());
+        assert!(measure("zstd:99", &[1], 2, 0.0, &[]).is_err());
+    }
+
+    #[test]
+    fn files_are_created_with_their_sizes_and_read() {
+        let scratch = crate::walk::tests::Scratch::new("measure");
+        assert!(create_files(scratch.path(), &[0, 3, 70_000]).unwrap() > 0.0);
+        assert_eq!(std::fs::metadata(scratch.path().join("2")).unwrap().len(), 70_000);
+        assert!(read_files(&[scratch.path().join("2")], usize::MAX).unwrap() > 0.0);
+        assert!(read_files(&[scratch.path().join("none")], 1).is_err());
+        assert!(create_files(&scratch.path().join("none"), &[1]).is_err());
     }
 }

@@ -29,6 +29,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(merkle_root, module)?)?;
     module.add_function(wrap_pyfunction!(cut, module)?)?;
     module.add_function(wrap_pyfunction!(measure, module)?)?;
+    module.add_function(wrap_pyfunction!(measure_creation, module)?)?;
     module.add_function(wrap_pyfunction!(measure_files, module)?)
 }
 
@@ -250,20 +251,30 @@ fn cut(
 
 /// Throughput of a primitive.
 #[pyfunction]
+#[pyo3(signature = (primitive, data, threads, seconds, lengths = vec![]))]
 fn measure(
     py: Python<'_>,
     primitive: &str,
     data: Bytes,
     threads: usize,
     seconds: f64,
+    lengths: Vec<usize>,
 ) -> PyResult<(u64, f64)> {
     let data = data.as_slice();
-    py.detach(|| warp_core::measure::measure(primitive, data, threads, seconds)).map_err(raise)
+    py.detach(|| warp_core::measure::measure(primitive, data, threads, seconds, &lengths)).map_err(raise)
 }
 
 /// Seconds to open, stat, read and close files.
 #[pyfunction]
-fn measure_files(py: Python<'_>, paths: Vec<Vec<u8>>) -> PyResult<f64> {
+#[pyo3(signature = (paths, most = 1))]
+fn measure_files(py: Python<'_>, paths: Vec<Vec<u8>>, most: usize) -> PyResult<f64> {
     let paths: Vec<PathBuf> = paths.into_iter().map(|path| OsString::from_vec(path).into()).collect();
-    py.detach(|| warp_core::measure::open_files(&paths)).map_err(raise)
+    py.detach(|| warp_core::measure::read_files(&paths, most)).map_err(raise)
+}
+
+/// Seconds to create, write, date, rename and close files.
+#[pyfunction]
+fn measure_creation(py: Python<'_>, directory: Vec<u8>, sizes: Vec<usize>) -> PyResult<f64> {
+    let directory = PathBuf::from(OsString::from_vec(directory));
+    py.detach(|| warp_core::measure::create_files(&directory, &sizes)).map_err(raise)
 }

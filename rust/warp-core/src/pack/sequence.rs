@@ -196,6 +196,8 @@ impl Packer {
         }
         if self.raw.capacity() == 0 {
             self.raw = shared.buffers.take();
+            // Growing would copy; what is never touched costs nothing.
+            self.raw.reserve(self.sizes.max as usize);
         }
         match bytes {
             Bytes::Own(range) => self.raw.extend_from_slice(own.get(range.clone()).unwrap_or_default()),
