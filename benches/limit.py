@@ -104,7 +104,7 @@ def _fragments(sizes: list[int]) -> list[int]:
     return [length for mean, whole, rest in pieces for length in (*[mean] * whole, rest)]
 
 
-def _rate(name: str, sample: bytes, lengths: Sequence[int] = ()) -> float:
+def _rate(name: str, sample: bytes, lengths: Sequence[int] | None = None) -> float:
     """Bytes per second on one core."""
     count, seconds = _native.measure(name, sample, 1, SECONDS, lengths)
     return count / seconds

@@ -57,7 +57,7 @@ def cut(data: Buffer, keys: ScopeKeys, algorithm: int, sizes: tuple[int, int, in
     """End offsets of the fragments of `data`, found in segments by `threads`: the same for any segment and threads."""
 
 def measure(
-    primitive: str, data: Buffer, threads: int, seconds: float, lengths: Sequence[int] = []
+    primitive: str, data: Buffer, threads: int, seconds: float, lengths: Sequence[int] | None = None
 ) -> tuple[int, float]:
     """Run `copy`, `cut`, `blake3`, `chacha20-poly1305`, `aes-256-gcm`, `lz4`, `zstd:N`, `unlz4`, `unzstd:N`, `roundtrip:lz4` or `roundtrip:zstd:N` over
     `data` (raw) on `threads`, at least once and for `seconds`: (raw bytes processed, seconds). Pieces have the `lengths`, then 1 MiB each."""

@@ -251,16 +251,17 @@ fn cut(
 
 /// Throughput of a primitive.
 #[pyfunction]
-#[pyo3(signature = (primitive, data, threads, seconds, lengths = vec![]))]
+#[pyo3(signature = (primitive, data, threads, seconds, lengths = None))]
 fn measure(
     py: Python<'_>,
     primitive: &str,
     data: Bytes,
     threads: usize,
     seconds: f64,
-    lengths: Vec<usize>,
+    lengths: Option<Vec<usize>>,
 ) -> PyResult<(u64, f64)> {
     let data = data.as_slice();
+    let lengths = lengths.unwrap_or_default();
     py.detach(|| warp_core::measure::measure(primitive, data, threads, seconds, &lengths)).map_err(raise)
 }
 
