@@ -90,7 +90,7 @@ class PipelineOutput:
     def sync(self) -> None:
         """`fdatasync`, unless the archive is a pipe."""
         if self._target.file is not None:
-            os.fdatasync(self._target.fd)
+            self._target.file.sync()
 
 
 @dataclass(slots=True)

@@ -160,7 +160,7 @@ class _Rekeying:
         draft = SlotCopy(self.slots.generation + 1, slots)
         copy = replace(draft, mac=self.keys.slot_mac(draft.body())).serialize(self.header.slot_copy_bytes)
         os.pwrite(self.file.fd, copy, slot_copy_offset(self.header, unused))
-        os.fdatasync(self.file.fd)
+        self.file.sync()
         commit = self._commit(unused, blake3(copy), signing_key, clock)
         tidy_slots(self.file, open_commit(self.file, self.header, commit))
         if self._state:

@@ -128,7 +128,7 @@ def tidy_slots(file: ArchiveFile, opened: Opened) -> None:
     unused = slot_copy_offset(header, 1 - opened.toc.clear.active_copy)
     if header.encrypted and any(file.read(unused, header.slot_copy_bytes, "the key slots")):
         os.pwrite(file.fd, bytes(header.slot_copy_bytes), unused)
-        os.fdatasync(file.fd)
+        file.sync()
 
 
 def _damaged(file: ArchiveFile) -> DamagedTailError:
@@ -142,5 +142,7 @@ def _ends_like_a_commit(file: ArchiveFile) -> bool:
     if file.size() % ALIGNMENT != COMMIT_BYTES:
         return False
     offset = file.size() - COMMIT_BYTES
+    if offset == 0:
+        return False  # there is the header alone
     raw = file.read(offset, COMMIT_BYTES, "the end")
     return raw[:8] == MAGIC or raw[24:32] == offset.to_bytes(8, "little")

@@ -4,11 +4,13 @@ The lock is an open-file-description lock (`fcntl(2)`): it goes with the writer'
 none behind, and a reader can ask whether there is one.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
 import struct
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -17,6 +19,17 @@ from warp_portal.errors import BusyError, IntegrityError, NotFoundError, UsageEr
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _LOCK: Final = struct.Struct("@hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 _UNLOCKED: Final = fcntl.F_UNLCK
+
+
+@contextlib.contextmanager
+def naming(path: bytes) -> Iterator[None]:
+    """Give a system error that names no file this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fsdecode(path)
+        raise
 
 
 class Output(Protocol):
@@ -70,12 +83,18 @@ class ArchiveFile:
             raise IntegrityError(f"{self.name}: {what} lies beyond the end of the file: it was cut short")
         pieces = []
         while length:
-            piece = os.pread(self.fd, length, offset)
+            with naming(self.path):
+                piece = os.pread(self.fd, length, offset)
             if not piece:
                 raise IntegrityError(f"{self.name}: {what} lies beyond the end of the file: it was cut short")
             pieces.append(piece)
             offset, length = offset + len(piece), length - len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def sync(self) -> None:
+        """`fdatasync`; only what came before it is sure to survive a loss of power."""
+        with naming(self.path):
+            os.fdatasync(self.fd)
 
     def lock(self) -> None:
         """Become the one writer; BusyError if there is another, or if the file lost its name meanwhile."""

@@ -37,7 +37,7 @@ from warp_portal.archive.resuming import (
     writable_header,
 )
 from warp_portal.archive.state import Remembered, StateStore, Unfinished
-from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
+from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput, naming
 from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import NO_KEY, Lock, Unlock, new_slots, open_keys, random_archive_key
 from warp_portal.clock import SYSTEM_CLOCK, Clock
@@ -76,7 +76,7 @@ class ArchiveWriter:
         """Make a new archive at a path, or on a descriptor (a pipe: not resumable)."""
         if isinstance(target, int):
             return self._run(self._begin(None, target), None)
-        with _named_full_disk(), contextlib.ExitStack() as stack:
+        with _named_full_disk(target), contextlib.ExitStack() as stack:
             file, is_new = _new_or_existing(target)
             stack.enter_context(file)
             file.lock()
@@ -88,7 +88,7 @@ class ArchiveWriter:
 
     def append(self, path: AnyPath, *, recover: bool = False) -> PackReport:
         """Add a snapshot to an archive; `recover` cuts off whatever follows its last whole state."""
-        with _named_full_disk(), ArchiveFile(path, os.O_RDWR) as file:
+        with _named_full_disk(path), ArchiveFile(path, os.O_RDWR) as file:
             file.lock()
             header = writable_header(file)
             opened = newest_for_writer(file, header, recover=recover)
@@ -196,7 +196,10 @@ class ArchiveWriter:
             recipients, arguments = _recipients(lock), self._job.arguments()
             record = Unfinished(uuid, archive_key or b"", arguments, recipients, header.serialize())
             setting.state.begin(file.path, record)
-        FileOutput(fd, 0, durable=file is not None).emit(header.serialize() + copies)
+        with naming(file.path) if file else contextlib.nullcontext():
+            output = FileOutput(fd, 0, durable=file is not None)
+            output.emit(header.serialize() + copies)
+            output.sync()  # or a loss of power might leave what follows without what tells whose it is
         digest = blake3(copies[: header.slot_copy_bytes]) if lock else ZERO_DIGEST
         return Target(fd, file, header.first_segment, header, keys, Base(slots_digest=digest))
 
@@ -345,13 +348,12 @@ def _sync_directory(path: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _named_full_disk() -> Iterator[None]:
+def _named_full_disk(path: AnyPath) -> Iterator[None]:
     """A full disk gets the error class that says so."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise StorageFullError(
-                "no room left for the archive: make room and repeat the command to resume"
-            ) from error
+            name = os.fsdecode(path).encode("utf-8", "replace").decode()
+            raise StorageFullError(f"{name}: no room left: make room and repeat the command to resume") from error
         raise

@@ -46,6 +46,7 @@ def explain(error: Exception) -> Failure:
 
 def _explain_system(error: OSError) -> Failure:
     kind, advice = _SYSTEM.get(error.errno or 0, (WarpPortalError, ""))
-    what = os.strerror(error.errno) if error.errno else str(error)
+    # Errors of the native module say in their text what was being done.
+    what = (error.strerror or str(error)).removesuffix(f" (os error {error.errno})")
     where = "" if error.filename is None else f"{printable(os.fsencode(error.filename))}: "
-    return Failure(f"{where}{what}{': ' + advice if advice else ''}", kind.__name__, kind.exit_code)
+    return Failure(f"{where}{printable(what)}{': ' + advice if advice else ''}", kind.__name__, kind.exit_code)

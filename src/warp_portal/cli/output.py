@@ -86,7 +86,7 @@ class Output:
         """What failed for single paths while the rest was done."""
         for problem in problems:
             self._record_problem(problem)
-            self.remark(f"warp: {printable(problem.path)}: {printable(problem.what)}")
+            self._remark_problem(problem)
 
     def damage(self, problems: "tuple[Problem, ...]") -> None:
         """As `problems`, but for people only so many of the paths whose data is damaged in the same chunk."""
@@ -95,7 +95,7 @@ class Output:
             self._record_problem(problem)
             found[problem.what] += problem.errno == 0
             if problem.errno or found[problem.what] <= DAMAGED_PATHS:
-                self.remark(f"warp: {printable(problem.path)}: {printable(problem.what)}")
+                self._remark_problem(problem)
         for what, number in found.items():
             self.more(number - DAMAGED_PATHS, f": {printable(what)}")
 
@@ -103,6 +103,10 @@ class Output:
         """That so many paths are not shown to people, if any."""
         if number > 0:
             self.remark(f"warp: … and {number:,} more{what} (--json names all)")
+
+    def _remark_problem(self, problem: "Problem") -> None:
+        reason = f": {os.strerror(problem.errno)}" if problem.errno else ""
+        self.remark(f"warp: {printable(problem.path)}: {printable(problem.what)}{reason}")
 
     def _record_problem(self, problem: "Problem") -> None:
         self.record("error", fatal=False, message=problem.what, errno=problem.errno, **path_fields(problem.path))

@@ -120,7 +120,7 @@ def conclude(output: Output, report: PackReport) -> int:
         f"{format_bytes(progress.bytes_stored)}{'; ' + ratios(progress) if progress.bytes_raw else ''}",
     ]
     if report.problems:
-        lines.append(f"  {count_of(len(report.problems), 'path')} could not be packed as they were: see above")
+        lines.append(f"  {count_of(len(report.problems), 'path')} not packed, or not as it was: see above")
     output.summary(
         "\n".join(lines),
         archive=name,

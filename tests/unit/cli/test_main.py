@@ -96,7 +96,16 @@ def test_json_behind_two_dashes_is_a_name(capsys: pytest.CaptureFixture[str]) ->
         (BusyError("a.warp: in use: wait"), 11, "warp: a.warp: in use: wait"),
         (KeyboardInterrupt(), 130, "warp: interrupted"),
         (EOFError(), 130, "warp: interrupted"),
-        (FileNotFoundError(2, "x", "f"), 10, "warp: f: No such file or directory: check the path"),
+        (
+            FileNotFoundError(2, "No such file or directory", "f"),
+            10,
+            "warp: f: No such file or directory: check the path",
+        ),
+        (
+            OSError(5, "write archive: Input/output error (os error 5)"),
+            1,
+            "warp: write archive: Input/output error: the",
+        ),
         (KeyError("k"), 1, "warp: internal error: KeyError: 'k'"),
     ],
 )
