@@ -1,7 +1,7 @@
 """Every error this package raises on purpose, as one tree.
 
 A class exists where a caller can do something different; the message says what failed, on what, and what to do.
-`exit_code` is what the command line ends with; numbers are never reused. System errors stay `OSError`.
+`exit_code` is what the command line ends with; numbers are never reused (4 is no error but the answer "different"). System errors stay `OSError`.
 
     WarpPortalError                1   something failed
     ├── UsageError                 2   the call or the options make no sense: change them
@@ -29,6 +29,7 @@ A class exists where a caller can do something different; the message says what 
 from typing import ClassVar, Final
 
 EXIT_OK: Final = 0
+EXIT_DIFFERENT: Final = 4  # what was compared differs, where the code was to tell; no error, so it has no class
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE: Final = 141  # 128 + SIGPIPE: the reader of stdout has left
 

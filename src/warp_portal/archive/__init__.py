@@ -4,6 +4,7 @@
     storage opening unlock trust state                         from a file to a commit that is whole, and the right one
     base indexlog tablelog committing packing resuming writer  writing: create, append, resume
     content contents reader extraction                         reading: entries, single files, restoring
+    difference livetree                                        what changed between snapshots, or since one
     metadata coverage affected verification rekey              checking; changing key slots
 
 Names are imported on first use, so that a command loads only what it needs.
@@ -13,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from warp_portal.archive.difference import Aspect, Change, Tally, compare_snapshots
     from warp_portal.archive.extraction import (
         ExtractProgress,
         ExtractReport,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         plan,
     )
     from warp_portal.archive.filetable import Entry, Kind
+    from warp_portal.archive.livetree import LiveOptions, LiveProgress, LiveTree, recorded_source
     from warp_portal.archive.options import (
         SUITES,
         PackOptions,
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = [
     "SUITES",
     "ArchiveReader",
+    "Aspect",
+    "Change",
     "DamagedChunk",
     "Entry",
     "ExtractProgress",
@@ -49,6 +54,9 @@ __all__ = [
     "ExtractRequest",
     "Kind",
     "Level",
+    "LiveOptions",
+    "LiveProgress",
+    "LiveTree",
     "Lock",
     "Overwrite",
     "PackOptions",
@@ -62,24 +70,29 @@ __all__ = [
     "StateStore",
     "Stream",
     "Summary",
+    "Tally",
     "Unlock",
     "VerifyProgress",
     "VerifyReport",
     "add_slot",
     "append",
+    "compare_snapshots",
     "create",
     "extract",
     "list_slots",
     "open_archive",
     "plan",
     "proven",
+    "recorded_source",
     "remove_slot",
     "verify",
 ]
 
 _HOMES = {
+    "difference": ("Aspect", "Change", "Tally", "compare_snapshots"),
     "extraction": ("ExtractProgress", "ExtractReport", "ExtractRequest", "Overwrite", "extract", "plan"),
     "filetable": ("Entry", "Kind"),
+    "livetree": ("LiveOptions", "LiveProgress", "LiveTree", "recorded_source"),
     "options": ("SUITES", "PackOptions", "PackProgress", "PackReport", "Problem", "Source", "Stream"),
     "reader": ("ArchiveReader", "SlotInfo", "Snapshot", "Summary", "open_archive"),
     "rekey": ("add_slot", "list_slots", "proven", "remove_slot"),

@@ -19,6 +19,12 @@ COLUMNS: Final = (
 _SLASH_LAST: Final = bytes.maketrans(b"/", b"\0")
 _WORD: Final = 1 << 64
 
+Pairs = list[tuple[int, int]]
+# An entry as `EntryTable.entry` gives it: the fields of `Entry`, in that order.
+Fields = tuple[
+    bytes, int, int, int, int, int, int, int, int, int, bytes, int, list[tuple[bytes, bytes]], Pairs, Pairs
+]  # fmt: skip
+
 
 class Kind(enum.IntEnum):
     """Type of an entry."""
@@ -70,7 +76,11 @@ class Entry:
     @classmethod
     def of(cls, table: EntryTable, index: int) -> Self:
         """Entry number `index` of a table."""
-        fields = table.entry(index)
+        return cls.from_fields(table.entry(index))
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Self:
+        """The entry as a value, from what `EntryTable.entry` gives."""
         xattrs, extents, runs = fields[12:]
         return cls(fields[0], Kind(fields[1]), *fields[2:12], tuple(xattrs), tuple(extents), tuple(runs))
 

@@ -119,6 +119,17 @@ class Feed:
             self.unchanged.apply(batch)
         self.waiting.append(batch)
 
+    def submit(self, pipeline: PackPipeline) -> bool:
+        """Walk and submit; whether more can be done at once."""
+        self.walk()
+        if self.waiting and pipeline.submit(self.waiting[0]):
+            self.waiting.popleft()
+            return True
+        if self.walk_done and not self.waiting and not self.finished:
+            self.finished = True
+            pipeline.finish()
+        return bool(self.waiting) or not self.walk_done
+
 
 class Packing:
     """A run; `run` makes a snapshot or raises."""
@@ -210,7 +221,7 @@ class Packing:
     def _loop(self) -> None:
         done = False
         while not done:
-            busy = self._feed_pipeline()
+            busy = self._feed.submit(self._pipeline)
             self._settled = False
             events = self._pipeline.poll(0.0 if busy else self._poll_s)
             self._absorb(events)
@@ -220,18 +231,6 @@ class Packing:
             if not done and self._checkpoint_due():
                 self._checkpoint()
             self._report(events, force=done)
-
-    def _feed_pipeline(self) -> bool:
-        """Walk and submit; whether more can be done at once."""
-        feed = self._feed
-        feed.walk()
-        if feed.waiting and self._pipeline.submit(feed.waiting[0]):
-            feed.waiting.popleft()
-            return True
-        if feed.walk_done and not feed.waiting and not feed.finished:
-            feed.finished = True
-            self._pipeline.finish()
-        return bool(feed.waiting) or not feed.walk_done
 
     def _absorb(self, events: PackEvents) -> None:
         """Turn a batch of events into pages."""

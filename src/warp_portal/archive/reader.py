@@ -9,6 +9,7 @@ import io
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -59,17 +60,8 @@ class Snapshot:
     @classmethod
     def of(cls, number: int, commit: Commit, signer: bytes | None) -> Self:
         """As its commit tells; the signer's public key, where known."""
-        return cls(
-            number,
-            commit.sequence,
-            commit.time_ns,
-            commit.digest(),
-            commit.signed,
-            signer,
-            commit.chunks,
-            commit.stored_bytes,
-            commit.offset,
-        )
+        place = (number, commit.sequence, commit.time_ns, commit.digest(), commit.signed, signer)
+        return cls(*place, commit.chunks, commit.stored_bytes, commit.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +109,7 @@ class ArchiveReader:
         self._file = file
         self._opened = opened
         self._keys = keys
+        self._seen: Remembered | None = None
         self.newest = opened.commit
         self.newest_copy = opened.toc.clear.active_copy
         self.signature = SignatureState.UNSIGNED
@@ -146,7 +139,7 @@ class ArchiveReader:
         # that one, even if it is an old copy: the user has chosen.
         if choice.recover or choice.expectation.commit_hash is not None:
             state = None
-        seen = check_state(self._file, self._opened, self._keys, state)
+        seen = self._seen = check_state(self._file, self._opened, self._keys, state)
         check_expected_commit(self._file, self._opened.commit, choice.expectation.commit_hash)
         public = self.content.sealed.signer if self._keys else None
         self.signature = check_signature(self._file, self._opened, public, seen, choice.expectation.signer)
@@ -168,6 +161,14 @@ class ArchiveReader:
         now = Remembered(self.commit.sequence, self.commit.digest(), signer)
         if now != seen:
             state.remember(self.uuid, now)
+
+    def at(self, number: int) -> Self:
+        """Another snapshot of the archive, checked as if opened by itself; it shares the file, and closing either closes both."""
+        other = copy(self)
+        for cached in ("index", "_cache"):
+            other.__dict__.pop(cached, None)
+        other._go_back(Choice(number), self._seen)
+        return other
 
     def _earlier(self, number: int) -> Opened:
         commits = snapshot_commits(self._file, self.newest)

@@ -108,7 +108,7 @@ def _group_name(gid: int) -> bytes:
 class Unchanged:
     """What earlier layers say of a walk's batches: each is a baseline with its own scan time, read page by page."""
 
-    def __init__(self, file: ArchiveFile, keys: ScopeKeys, layers: list[Layer], log: TableLog) -> None:
+    def __init__(self, file: ArchiveFile, keys: ScopeKeys, layers: list[Layer], log: TableLog | None = None) -> None:
         self._file = file
         self._keys = keys
         self._log = log
@@ -131,5 +131,6 @@ class Unchanged:
     def _tables(self, table_pages: list[Page]) -> Iterator[EntryTable]:
         for page in table_pages:
             raw = read_raw(self._file, self._keys, page)
-            self._log.know(raw, page)
+            if self._log:
+                self._log.know(raw, page)
             yield checked_table(raw, page)

@@ -27,6 +27,7 @@ SECTIONS: Final = (
             ("cat", "Write one file of an archive to stdout."),
             ("list", "List the entries of a snapshot."),
             ("info", "Show what an archive is and holds."),
+            ("diff", "Show what changed between snapshots, or since one."),
             ("verify", "Check an archive for damage and forgery."),
         ),
     ),

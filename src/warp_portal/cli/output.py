@@ -44,6 +44,11 @@ class Output:
         """Where progress and remarks go."""
         return self._stderr or io.StringIO()
 
+    @property
+    def results_on_terminal(self) -> bool:
+        """Whether a person watches stdout, where a bar of progress would be torn by the lines of the result."""
+        return not self.json_lines and self._stdout is not None and self._stdout.isatty()
+
     def result(self, text: str) -> None:
         """A line of the command's result, for people; nothing with --json."""
         if not self.json_lines:

@@ -1,5 +1,7 @@
 """`warp verify`: check an archive for damage and forgery."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -8,14 +10,15 @@ from warp_portal.cli import options
 from warp_portal.cli.output import DAMAGED_PATHS, Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import count_of, path_fields, printable
-from warp_portal.errors import EXIT_OK, IntegrityError
+from warp_portal.errors import EXIT_DIFFERENT, EXIT_OK, IntegrityError, PartialError, UsageError, WarpPortalError
 from warp_portal.units import format_bytes
 
 if TYPE_CHECKING:
-    from warp_portal.archive import VerifyProgress, VerifyReport
+    from warp_portal.archive import ArchiveReader, Tally, VerifyProgress, VerifyReport
     from warp_portal.cli.progress import Step
 
-LEVELS = ("quick", "index", "data", "deep")
+SOURCE = "source"
+LEVELS = ("quick", "index", "data", "deep", SOURCE)
 
 
 @click.command("verify")
@@ -28,6 +31,9 @@ LEVELS = ("quick", "index", "data", "deep")
     show_default=True,
     help="How much is checked; see above.",
 )
+@click.option(
+    "-C", "--directory", metavar="DIR", help="With level source: the files lie below DIR, not where they were packed."
+)
 @click.option("--signer", metavar="KEY", help="Require a signature by this public key, or by that in a file.")
 @options.snapshot
 @options.trust
@@ -38,33 +44,41 @@ def command(
     output: Output,
     archive: str,
     level: str,
+    directory: str | None,
     signer: str | None,
     snapshot: int | None,
     expect_commit: bytes | None,
     **flags: object,
 ) -> int:
-    """Check ARCHIVE; ends with code 13 if it is not what it was when written.
+    """Check ARCHIVE; ends with code 13 if it is not what it was when written, with 4 if it is whole and the files differ.
 
     \b
       quick   header, newest commit, table of contents, signature
       index   all metadata as well
       data    every stored byte against its digest; needs no key
       deep    every chunk opened and decoded, every fragment against its id
+      source  deep, then every file where it was packed read and compared with the snapshot
     """  # noqa: D301  # click wants the character, not two
     settings = begin(output, "verify", **flags)
     from warp_portal import archive as archives
-    from warp_portal.cli import unlocking
+    from warp_portal.cli import changes, unlocking
     from warp_portal.cli.progress import Reporter
     from warp_portal.keys import load_signer
 
+    if directory is not None and level != SOURCE:
+        raise UsageError("-C says where the files to compare with are: give --level source with it")
     wanted = None if signer is None else load_signer(signer)
     state = archives.StateStore(settings.state_path())
+    depth = archives.Level.DEEP if level == SOURCE else archives.Level[level.upper()]
+    used = archives.Unlock()
 
     def attempt(unlock: archives.Unlock) -> archives.VerifyReport:
+        nonlocal used
+        used = unlock
         with Reporter(output, "verify") as reporter:
             return archives.verify(
                 archive,
-                archives.Level[level.upper()],
+                depth,
                 unlock=unlock,
                 signer=wanted,
                 expect_commit=expect_commit,
@@ -75,7 +89,35 @@ def command(
             )
 
     output.resume_hint = ": nothing was changed"
-    return _conclude(output, archive, unlocking.unlocked(output, settings, attempt))
+    report = unlocking.unlocked(output, settings, attempt)
+    if level != SOURCE:
+        return _conclude(output, archive, report)
+    # The snapshot that was checked, even if another run has appended since.
+    reopened = partial(
+        archives.open_archive, archive, used, snapshot=report.snapshot, expect_commit=expect_commit, state=state
+    )
+    look = archives.LiveOptions(read_all=True, threads=settings.threads)
+    return _compare(output, archive, report, reopened, partial(changes.show_live, directory=directory, look=look))
+
+
+def _compare(
+    output: Output,
+    archive: str,
+    report: "VerifyReport",
+    reopened: "Callable[[], ArchiveReader]",
+    show: "Callable[[Output, ArchiveReader], tuple[Tally, int]]",
+) -> int:
+    """Compare the files with an archive that is whole, then conclude."""
+    if not report.ok:
+        output.status("the files were not compared: what is damaged could not vouch for them")
+        return _conclude(output, archive, report)
+    try:
+        with reopened() as reader:
+            compared = show(output, reader)
+    except WarpPortalError:
+        _conclude(output, archive, report)  # of the archive all is known
+        raise
+    return _conclude(output, archive, report, compared)
 
 
 def step_of(progress: "VerifyProgress") -> "Step":
@@ -88,7 +130,8 @@ def step_of(progress: "VerifyProgress") -> "Step":
     )
 
 
-def _conclude(output: Output, archive: str, report: "VerifyReport") -> int:
+def _conclude(output: Output, archive: str, report: "VerifyReport", compared: "tuple[Tally, int] | None" = None) -> int:
+    """Say what was found in the archive and, if the files were `compared`, of these; the exit code."""
     from warp_portal.cli.reading import signature_text
 
     for reason in report.metadata_damage:
@@ -107,7 +150,7 @@ def _conclude(output: Output, archive: str, report: "VerifyReport") -> int:
             output.remark(f"warp: {printable(path)}: its content is damaged")
     output.more(len(report.damaged_files) - shown)
     output.summary(
-        _account(archive, report) + f"; {signature_text(report.signature)}",
+        _account(archive, report) + f"; {signature_text(report.signature)}" + _comparison(compared),
         archive=archive,
         ok=report.ok,
         level=report.level.name.lower(),
@@ -121,8 +164,36 @@ def _conclude(output: Output, archive: str, report: "VerifyReport") -> int:
         damaged_chunks=len(report.damaged_chunks),
         damaged_files=len(report.damaged_files),
         metadata_damage=len(report.metadata_damage),
+        **_comparison_fields(compared),
     )
-    return EXIT_OK if report.ok else IntegrityError.exit_code
+    if not report.ok:
+        return IntegrityError.exit_code
+    tally, problems = compared or (None, 0)
+    if tally and tally.total:
+        return EXIT_DIFFERENT
+    return PartialError.exit_code if problems else EXIT_OK
+
+
+def _comparison(compared: "tuple[Tally, int] | None") -> str:
+    if compared is None:
+        return ""
+    from warp_portal.cli import changes
+
+    tally, problems = compared
+    if tally.total:
+        said = f"the archive is whole, but THE FILES DIFFER from it: {changes.account(tally)}"
+    else:
+        said = f"the files{' that could be read' if problems else ''} are what it holds"
+    return f"\n  {said}{changes.unread(problems)}"
+
+
+def _comparison_fields(compared: "tuple[Tally, int] | None") -> dict[str, object]:
+    if compared is None:
+        return {}
+    from warp_portal.cli import changes
+
+    tally, problems = compared
+    return {"source": {"same": not (tally.total or problems), "problems": problems, **changes.totals(tally)}}
 
 
 def _account(archive: str, report: "VerifyReport") -> str:

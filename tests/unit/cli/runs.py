@@ -1,6 +1,8 @@
 """Running commands in process and reading what they say to programs."""
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,3 +25,11 @@ def records(capsys: Captured, *words: str, code: int = 0) -> list[dict[str, Any]
 def only(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     (record,) = [record for record in found if record["type"] == kind]
     return record
+
+
+def write_over(tree: Path) -> None:
+    """Other content under the same metadata, ctime and inode apart."""
+    file = tree / "sub" / "b.bin"
+    status = file.stat()
+    file.write_bytes(bytes(status.st_size))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -1,0 +1,118 @@
+"""`warp diff`: what changed between two snapshots, or from one to the files as they are."""
+
+import os
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import click
+
+from warp_portal.cli import options
+from warp_portal.cli.output import Output
+from warp_portal.cli.starting import begin
+from warp_portal.errors import EXIT_DIFFERENT, EXIT_OK, NotFoundError, PartialError, UsageError
+
+if TYPE_CHECKING:
+    from warp_portal.archive import ArchiveReader, LiveOptions, Tally
+
+
+@click.command("diff")
+@click.argument("archive")
+@click.argument("words", metavar="[SNAPSHOT [SNAPSHOT]] [PATTERN]…", nargs=-1)
+@click.option("--tree", is_flag=True, help="Compare a snapshot (default: the newest) with the files as they are.")
+@click.option("-C", "--directory", metavar="DIR", help="With --tree: they lie below DIR, not where they were packed.")
+@click.option("--content", is_flag=True, help="With --tree: read every file, even where its metadata did not change.")
+@click.option("--exit-code", is_flag=True, help="End with code 4 if there are differences.")
+@options.recovery
+@options.trust
+@options.opening
+@options.work
+@options.common
+def command(
+    output: Output,
+    archive: str,
+    words: tuple[str, ...],
+    tree: bool,
+    directory: str | None,
+    content: bool,
+    exit_code: bool,
+    recover: bool,
+    expect_commit: bytes | None,
+    **flags: object,
+) -> int:
+    """Show what changed between two snapshots of ARCHIVE (the last two; from the one named to the newest), or with --tree
+    from one to the files as they are, where they were packed and without what was excluded then.
+
+    Up to two numbers are snapshots, the words after them patterns as in .gitignore (one that is a number: '[7]').
+
+    \b
+      + path                    added
+      - path                    removed
+      M path  (content, mtime)  changed, and what of it
+    """  # noqa: D301  # click wants the character, not two
+    settings = begin(output, "diff", **flags)
+    from warp_portal.archive import LiveOptions
+    from warp_portal.cli import reading
+
+    numbers, patterns = divided(words)
+    if tree and len(numbers) == 2:
+        raise UsageError("--tree compares one snapshot with the files: name one")
+    if not tree and (content or directory is not None):
+        raise UsageError("-C and --content say how to look at the files: give --tree with them")
+    with reading.opened(output, settings, archive, recover=recover, expect_commit=expect_commit) as reader:
+        if not tree:
+            tally, problems = _snapshots(output, archive, reader, (numbers, patterns)), 0
+        else:
+            look = LiveOptions(content, patterns, settings.threads, settings.memory)
+            chosen = reader.at(numbers[0]) if numbers else reader
+            tally, problems = _tree(output, chosen, directory, look)
+    if exit_code and tally.total:
+        return EXIT_DIFFERENT
+    return PartialError.exit_code if problems else EXIT_OK
+
+
+def divided(words: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Snapshots and patterns: up to two leading numbers are snapshots.
+
+    >>> divided(("1", "2", "3", "*.txt"))
+    ((1, 2), ('3', '*.txt'))
+    """
+    numbers = tuple(map(int, takewhile(lambda word: word.isascii() and word.isdecimal(), words[:2])))
+    return numbers, words[len(numbers) :]
+
+
+def _snapshots(
+    output: Output, archive: str, reader: "ArchiveReader", chosen: tuple[tuple[int, ...], tuple[str, ...]]
+) -> "Tally":
+    from warp_portal.archive import compare_snapshots
+    from warp_portal.cli import changes
+
+    numbers, patterns = chosen
+    first, second = _chosen_pair(archive, reader.snapshot.number, numbers)
+    tally = changes.show(output, compare_snapshots(reader.at(first), reader.at(second), patterns))
+    text = f"{archive}: from snapshot {first} to {second}: {changes.account(tally)}"
+    output.summary(text, archive=archive, old=first, new=second, **changes.totals(tally))
+    return tally
+
+
+def _tree(output: Output, reader: "ArchiveReader", directory: str | None, look: "LiveOptions") -> "tuple[Tally, int]":
+    """Compare with the files; also how many of these could not be read."""
+    from warp_portal.cli import changes
+
+    archive, number = os.fsdecode(reader.file.path), reader.snapshot.number
+    tally, problems = changes.show_live(output, reader, directory, look)
+    text = f"{archive}: from snapshot {number} to the files: {changes.account(tally)}{changes.unread(problems)}"
+    output.summary(text, archive=archive, old=number, new=None, problems=problems, **changes.totals(tally))
+    return tally, problems
+
+
+def _chosen_pair(archive: str, newest: int, numbers: tuple[int, ...]) -> tuple[int, int]:
+    """The numbers of the two snapshots."""
+    if len(numbers) == 2:
+        return numbers[0], numbers[1]
+    if numbers:
+        return numbers[0], newest
+    if newest == 1:
+        raise NotFoundError(
+            f"{archive} has one snapshot and nothing to compare it with: append another, or give --tree"
+        )
+    return newest - 1, newest

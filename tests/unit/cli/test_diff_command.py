@@ -1,0 +1,77 @@
+"""`warp diff`: what it says of changes, and how it ends."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.runs import Captured, only, records, write_over
+
+from warp_portal.cli.diff_command import divided
+from warp_portal.cli.main import main
+
+
+@pytest.fixture
+def changed(plain: str, tree: Path, capsys: Captured) -> str:
+    """An archive with two snapshots."""
+    (tree / "a.txt").write_text("second")
+    (tree / "link").unlink()
+    (tree / "new\x1b[2J").write_text("hostile too")
+    os.utime(tree, ns=(0, 0))
+    assert main(["append", plain, "-C", str(tree.parent), "tree"]) == 0
+    capsys.readouterr()
+    return plain
+
+
+def test_a_diff_of_the_last_two_is_short_and_safe_to_print(changed: str, capsys: Captured) -> None:
+    assert main(["diff", changed]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [
+        "M tree  (mtime)",
+        "M tree/a.txt  (content, size, mtime)",
+        "- tree/link",
+        "+ tree/new\\x1b[2J",
+    ]
+    assert "from snapshot 1 to 2: 1 entry added (11 B), 1 removed (0 B), 2 changed (6 B in" in captured.err
+
+
+def test_a_diff_for_programs_has_both_sides(changed: str, capsys: Captured) -> None:
+    found = records(capsys, "diff", changed, "1", "2", "*.txt")
+    change = only(found, "change")
+    assert (change["path"], change["change"], change["aspects"]) == (
+        "tree/a.txt",
+        "changed",
+        ["content", "size", "mtime"],
+    )
+    assert (change["old"]["size"], change["new"]["size"], change["new"]["kind"]) == (6000, 6, "file")
+    summary = only(found, "summary")
+    assert (summary["old"], summary["new"], summary["changed"], summary["bytes_changed"]) == (1, 2, 1, 6)
+
+
+def test_the_exit_code_tells_only_when_asked(changed: str, capsys: Captured) -> None:
+    assert main(["diff", changed, "--exit-code"]) == 4
+    assert main(["diff", changed, "2", "--exit-code"]) == 0
+    assert "from snapshot 2 to 2: no differences" in capsys.readouterr().err
+    assert main(["diff", changed, "--tree", "--exit-code"]) == 0
+    assert main(["diff", changed, "1", "--tree", "--exit-code"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["9"], 10), (["--content"], 2), (["-C", "."], 2), (["1", "1", "--tree"], 2), (["--tree", "-C", "/nowhere"], 10)],
+)
+def test_what_makes_no_sense_is_refused(words: list[str], code: int, changed: str) -> None:
+    assert main(["diff", changed, *words]) == code
+
+
+def test_one_snapshot_has_nothing_to_compare_with_but_the_files(plain: str, tree: Path, capsys: Captured) -> None:
+    assert main(["diff", plain]) == 10
+    assert "--tree" in capsys.readouterr().err
+    write_over(tree)
+    assert main(["diff", plain, "--tree"]) == 0
+    assert capsys.readouterr().out == "M tree/sub/b.bin  (content)\n"
+
+
+def test_numbers_first_then_patterns() -> None:
+    assert divided(()) == ((), ())
+    assert divided(("1", "2", "3")) == ((1, 2), ("3",))
+    assert divided(("*.txt", "1")) == ((), ("*.txt", "1"))
