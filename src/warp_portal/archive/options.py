@@ -180,7 +180,7 @@ class PackProgress:
 class PackReport:
     """A finished run: the snapshot it made (its number, from 1), and what it could not take.
 
-    `path` is None for a pipe; `bytes` are logical.
+    `path` is None for a pipe; `bytes` are logical; `notices` are sentences on what the run found there and changed.
     """
 
     path: "builtins.bytes | None"
@@ -194,3 +194,4 @@ class PackReport:
     bytes: int
     progress: PackProgress
     problems: tuple[Problem, ...]
+    notices: tuple[str, ...] = ()

@@ -41,7 +41,7 @@ from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput, naming
 from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import NO_KEY, Lock, Unlock, new_slots, open_keys, random_archive_key
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import FormatError, KeyRequiredError, StorageFullError, UsageError
+from warp_portal.errors import FormatError, KeyRequiredError, NotFoundError, StorageFullError, UsageError
 from warp_portal.keys.signers import Signer
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -71,6 +71,7 @@ class ArchiveWriter:
         self._job = job
         self._setting = setting
         self._own: Signer | None = job.options.signing_key.public if job.options.signing_key else None
+        self._notices: list[str] = []
 
     def create(self, target: AnyPath | int) -> PackReport:
         """Make a new archive at a path, or on a descriptor (a pipe: not resumable)."""
@@ -97,14 +98,30 @@ class ArchiveWriter:
             seen = check_state(file, opened, keys, None if recover else self._setting.state)
             last = self._last_snapshot(file, opened)
             start = opened if self._goes_on(file, opened, keys) else open_commit(file, header, last)
-            if not recover:
+            if recover:
+                self._note_going_back(opened)
+            else:
                 check_tail(file, opened.commit, start.commit, seen)
+            self._note_cutting(file, start.commit)
             snapshot = open_earlier(file, opened, last)
             self._check_start(file, snapshot, keys, seen)
             if self._setting.previous:
                 self._setting.previous(open_content(snapshot, keys).sealed.arguments)
             tidy_slots(file, opened)
             return self._run(_going_on(file, start, keys), file)
+
+    def _note_going_back(self, opened: Opened) -> None:
+        remembered = self._setting.state.remembered(opened.header.uuid) if self._setting.state else None
+        if remembered and remembered.commit_digest != opened.commit.digest():
+            self._notices.append(
+                f"it was at commit {opened.commit.sequence}, and is not the state that this machine saw last (commit "
+                f"{remembered.sequence}): what that holds is not in it, and copies of that state will be refused from now on"
+            )
+
+    def _note_cutting(self, file: ArchiveFile, start: Commit) -> None:
+        if file.size() > start.end:
+            what = "of an unfinished or damaged run" if start.snapshot else "after the last checkpoint"
+            self._notices.append(f"{file.size() - start.end:,} bytes {what} were cut off")
 
     def _last_snapshot(self, file: ArchiveFile, opened: Opened) -> Commit:
         snapshot = next((commit for commit in history(file, opened.commit) if commit.snapshot), None)
@@ -126,6 +143,11 @@ class ArchiveWriter:
         """Whose it is; then note it, so that a next run knows the bytes after it for its own."""
         start = remembered_as(snapshot, keys)
         check_continued(file, snapshot, start.signer, seen, self._own)
+        if self._own and start.signer not in (b"", self._own.raw):
+            self._notices.append(
+                "it is signed by another key than before: machines that remember that signer refuse it until "
+                f"`warp verify --signer {self._own}` is run there"
+            )
         if self._setting.state and start != seen:
             self._setting.state.remember(snapshot.header.uuid, start)
 
@@ -239,6 +261,7 @@ class ArchiveWriter:
             bytes=logical_bytes,
             progress=packing.progress,
             problems=packing.problems,
+            notices=tuple(self._notices),
         )
 
 
@@ -295,6 +318,9 @@ def append(  # noqa: PLR0913 - one call of the API, mostly by keyword
 
 def _new_or_existing(path: AnyPath) -> tuple[ArchiveFile, bool]:
     """The file at a path, open to be written, and whether it was made just now."""
+    directory = os.path.dirname(os.fsencode(path))
+    if directory and not os.path.isdir(directory):
+        raise NotFoundError(f"{os.fsdecode(directory)!r}: no such directory: make it, or name another")
     try:
         return ArchiveFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), True
     except FileExistsError:

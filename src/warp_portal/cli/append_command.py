@@ -31,7 +31,9 @@ def command(
 
     What earlier snapshots excluded is not taken over: give -x, --exclude-from and --exclude-caches again.
 
-    An interrupted append with the same options is resumed; earlier snapshots stay readable throughout. An end that no
+    An interrupted append with the same options is resumed; earlier snapshots stay whole: until then --recover reads
+    them. What is damaged in earlier snapshots is not repaired: verify first if in doubt. Never append to two copies of an
+    archive: each then looks rolled back beside the other. An end that no
     append of this machine left may be a newer snapshot cut short: it is refused, unless --recover says to cut it off.
     """
     settings = begin(output, "append", verify_writes=False if no_verify else None, **flags)

@@ -15,7 +15,9 @@ from warp_portal.cli.starting import begin
 @click.argument("paths", metavar="[PATH]…", nargs=-1)
 @options.choosing
 @click.option(
-    "--encrypt/--plain", default=None, help="Ask for a passphrase / make a plain archive whatever is configured."
+    "--encrypt/--plain",
+    default=None,
+    help="Ask for a passphrase / make a plain archive whatever is configured: not with -p or -r.",
 )
 @click.option("-p", "--passphrase-file", metavar="FILE", help="Encrypt with the passphrase in FILE (its first line).")
 @click.option(
@@ -56,6 +58,8 @@ def command(
     if to_stdout:
         _check_stdout(output)
     source = packing.chosen_source(settings, paths, directory, exclude_from, stdin_name)
+    if encrypt is False and (flags["passphrase_file"] or flags["recipient"]):
+        raise click.UsageError("--plain contradicts --passphrase-file and --recipient: give one or the other")
     lock = unlocking.lock_for(output, settings, encrypt)
     if lock is None:
         output.status("note: the archive is not encrypted: --encrypt, --passphrase-file or --recipient would do so")

@@ -21,7 +21,7 @@ _SKIPPED = {
     "socket": "{} (sockets) were left out",
     "setuid": "setuid and setgid bits of {} were not restored: --setuid does",
     "xattr": "extended attributes of {} are not possible here",
-    "exists": "{} were there already and were kept: see --overwrite",
+    "exists": "{} there already and kept: see --overwrite",
 }
 
 
@@ -30,7 +30,9 @@ _SKIPPED = {
 @click.argument("patterns", metavar="[PATTERN]…", nargs=-1)
 @click.option("-C", "--directory", metavar="DIR", default=".", help="Restore below DIR (default: here).")
 @click.option("--overwrite", metavar="WHEN", help="Existing files: never (default), changed, or always.")
-@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be restored.")
+@click.option(
+    "-n", "--dry-run", is_flag=True, help="Only list what is selected; what is there already is not looked at."
+)
 @click.option("--owners/--no-owners", default=None, help="Restore owners and groups (default: as root).")
 @click.option("--devices/--no-devices", default=None, help="Restore device nodes (default: as root).")
 @click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits.")
@@ -111,7 +113,10 @@ def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest")
             output.result(printable(path) or ".")
             output.record("entry", size=length, **path_fields(path))
             entries, files, size = entries + 1, files + (kind == 0), size + (length if kind == 0 else 0)
-    text = f"would restore {count_of(entries, 'entry', 'entries')}: {count_of(files, 'file')}, {format_bytes(size)}"
+    text = (
+        f"selected {count_of(entries, 'entry', 'entries')}: {count_of(files, 'file')}, {format_bytes(size)}; "
+        "what is there already was not looked at (--overwrite)"
+    )
     output.summary(text, dry_run=True, entries=entries, files=files, bytes=size)
     matched(request.patterns, entries)
     return EXIT_OK

@@ -85,7 +85,7 @@ def add_slot(
     state, signing_key = archives.StateStore(settings.state_path()), unlocking.signing_key(settings)
     unlock = unlocking.unlocked(output, settings, lambda given: archives.proven(archive, given, state))
     if key is None and passphrase is None:
-        passphrase = unlocking.ask_twice()
+        passphrase = unlocking.ask_twice("--new-passphrase-file or --recipient")
     slot = archives.add_slot(
         archive, unlock, passphrase=passphrase, recipient=key, cost=cost, signing_key=signing_key, state=state
     )

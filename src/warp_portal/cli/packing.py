@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from warp_portal.archive import PackOptions, PackProgress, PackReport, Source, Stream
 from warp_portal.cli.output import Output
@@ -82,6 +82,9 @@ def pack_options(settings: Config, signing_key: "SigningKey | None") -> PackOpti
     )
 
 
+RATIO_BYTES: Final = 1 << 16  # below, the frame of a chunk outweighs what was saved
+
+
 def step_of(progress: PackProgress) -> Step:
     """Progress for display; the total is known once the walk is done."""
     total = progress.walked_bytes if progress.walk_done else None
@@ -99,9 +102,10 @@ def counters(progress: PackProgress) -> dict[str, int]:
 def ratios(progress: PackProgress) -> str:
     """`dedup 1.42×, compression 3.01×`, as far as there is something to compare."""
     parts = []
-    if progress.bytes_raw:
-        parts.append(f"dedup {(progress.bytes_read + progress.bytes_reused) / progress.bytes_raw:.2f}×")
-    if progress.bytes_stored:
+    # Of what was read: what did not change, or was packed before the run was resumed, says nothing of the data.
+    if progress.bytes_raw and progress.bytes_read >= progress.bytes_raw:
+        parts.append(f"dedup {progress.bytes_read / progress.bytes_raw:.2f}×")
+    if progress.bytes_stored >= RATIO_BYTES:
         parts.append(f"compression {progress.bytes_raw / progress.bytes_stored:.2f}×")
     return ", ".join(parts)
 
@@ -110,6 +114,8 @@ def conclude(output: Output, report: PackReport) -> int:
     """Give the account of a finished run; its exit code."""
     progress = report.progress
     output.problems(report.problems)
+    for notice in report.notices:
+        output.remark(f"note: {notice}")
     name = os.fsdecode(report.path) if report.path is not None else "standard output"
     read = progress.bytes_read
     speed = f" ({format_rate(read / progress.elapsed_s)} read)" if read and progress.elapsed_s > 0 else ""
@@ -133,6 +139,7 @@ def conclude(output: Output, report: PackReport) -> int:
         bytes=report.bytes,
         seconds=round(progress.elapsed_s, 3),
         problems=len(report.problems),
+        notices=list(report.notices),
         totals=counters(progress),
     )
     return PartialError.exit_code if report.problems else EXIT_OK

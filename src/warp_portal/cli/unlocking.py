@@ -103,10 +103,10 @@ def read_passphrase(output: Output, path: str) -> str:
     return passphrase
 
 
-def ask_twice() -> str:
-    """A new passphrase from the terminal."""
+def ask_twice(instead: str = "--passphrase-file or --recipient") -> str:
+    """A new passphrase from the terminal; `instead` are the options for where there is none."""
     if not on_terminal():
-        raise KeyRequiredError("there is no terminal to ask for a passphrase: use --passphrase-file or --recipient")
+        raise KeyRequiredError(f"there is no terminal to ask for a passphrase: use {instead}")
     passphrase = ask("New passphrase: ")
     if not passphrase:
         raise UsageError("an empty passphrase protects nothing: choose one")

@@ -315,3 +315,17 @@ def test_logs_go_to_stderr_and_hold_no_secret(tree: Path, tmp_path: Path, passph
     ran = subprocess.run([sys.executable, "-m", "warp_portal", *words], capture_output=True, text=True, check=True)
     assert json.loads(ran.stderr.splitlines()[0])["event"] == "command.started"
     assert PASSPHRASE not in ran.stdout + ran.stderr
+
+
+def test_a_plain_archive_with_a_passphrase_is_a_contradiction(tree: Path, tmp_path: Path) -> None:
+    archive, secret = tmp_path / "x.warp", tmp_path / "secret"
+    secret.write_text("pass\n")
+    assert main(["create", str(archive), str(tree), "--plain", "-p", str(secret)]) == 2
+    assert not archive.exists()
+
+
+def test_a_missing_directory_is_named_when_an_archive_is_made(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["create", str(tmp_path / "none" / "x.warp"), str(tree)]) == 10
+    assert "none': no such directory" in capsys.readouterr().err
