@@ -50,12 +50,20 @@ def test_cutting_off_a_damaged_end_is_told(tree: Path, archive: Path, state: Sta
     assert "1,000 bytes of an unfinished or damaged run were cut off" in told(append(archive, HERE, recover=True))
 
 
-def test_cutting_off_an_append_with_other_arguments_is_told(tree: Path, archive: Path, state: StateStore) -> None:
+def test_cutting_off_an_append_with_other_arguments_is_told(
+    tree: Path, archive: Path, state: StateStore, tmp_path: Path
+) -> None:
     often = replace(OFTEN, checkpoint_bytes=1 << 18)
     create(archive, HERE, often, state=state)
-    before = archive.read_bytes()
+    before, remembered = archive.read_bytes(), shutil.copytree(tmp_path / "state", tmp_path / "remembered")
+
+    def reset() -> None:
+        archive.write_bytes(before)
+        shutil.rmtree(tmp_path / "state")
+        shutil.copytree(remembered, tmp_path / "state")
+
     grow(tree / "more", 1, 24 << 20, seed=2)
-    killed(lambda: append(archive, HERE, often, state=state, progress=dies_at(2)), lambda: archive.write_bytes(before))
+    killed(lambda: append(archive, HERE, often, state=state, progress=dies_at(2)), reset)
     report = append(archive, replace(HERE, excludes=("more",)), state=state)
     assert "of an unfinished or damaged run were cut off" in told(report)
 
