@@ -56,7 +56,7 @@ def measure(tree: Path, work: Work) -> Limit:
     sample = _sample(tree)
     rates = {name: _rate(name, sample) for name in ("cut", "blake3", ZSTD, UNZSTD, SEAL)}
     sizes = [path.stat().st_size for path in files]
-    names = _rate("blake3", sample, _fragments(sizes))
+    names = _rate("blake3", sample, _fragments([path.stat().st_size for path in _sampled(tree)]))
     for name, rate in (*_zstd_tool(sample).items(), *_openssl().items(), ("cut", CUTTER_FLOOR)):
         rates[name] = max(rates[name], rate)
     seal_s, hash_s = work.stored_bytes / rates[SEAL], work.stored_bytes / rates["blake3"]
@@ -92,10 +92,14 @@ def _files(tree: Path) -> list[Path]:
 
 @cache
 def _sample(tree: Path) -> bytes:
-    """Contents of all files, or of evenly spread ones if that is too much, in order."""
+    return b"".join(path.read_bytes() for path in _sampled(tree))
+
+
+def _sampled(tree: Path) -> list[Path]:
+    """All files, or evenly spread ones if that is too much, in order."""
     files = _files(tree)
     step = -(-sum(path.stat().st_size for path in files) // MOST_SAMPLE_BYTES)
-    return b"".join(path.read_bytes() for path in files[:: max(1, step)])
+    return files[:: max(1, step)]
 
 
 def _fragments(sizes: list[int]) -> list[int]:

@@ -20,8 +20,10 @@ from warp_portal.archive.limits import (
 from warp_portal.archive.opening import Opened
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.toc import PageRef, SealedTOC
-from warp_portal.errors import FormatError, IntegrityError
+from warp_portal.errors import FormatError, IntegrityError, SignatureError, UnsignedError
+from warp_portal.keys.signers import Signer
 
+ZERO_TAG: Final = bytes(16)
 LOCATOR_RECORD_BYTES: Final = sum(pages.LOCATOR_WIDTHS)
 
 
@@ -50,6 +52,7 @@ def open_content(opened: Opened, keys: ScopeKeys) -> Content:
     limit = min(MAX_TOC, MAX_TOC_BASE + count * MAX_TOC_PER_PAGE)
     sealed = SealedTOC.parse(keys.open(OBJECT_TOC, toc.sealed, toc.dp, limit), count)
     sealed.check_against(toc.clear)
+    _check_signer(opened.commit, sealed)
     dps, fragments, paths = iter(sealed.dps), iter(sealed.first_fragments), iter(sealed.first_paths)
     by_kind: dict[int, list[Page]] = {KIND_LOCATOR: [], KIND_CHUNK: [], KIND_FRAGMENT: [], KIND_TABLE: []}
     for ref in toc.clear.pages:
@@ -61,6 +64,15 @@ def open_content(opened: Opened, keys: ScopeKeys) -> Content:
         )
         by_kind[ref.kind].append(page)
     return Content(opened.commit, sealed, by_kind)
+
+
+def _check_signer(commit: Commit, sealed: SealedTOC) -> None:
+    """The sealed signer is the one that the commit names: else an attacker could leave out whose signature is to be checked."""
+    if sealed.signer and not commit.signed:
+        raise UnsignedError(f"commit {commit.sequence} is not signed, but its TOC names a signer")
+    tag = Signer(sealed.signer).tag if sealed.signer else ZERO_TAG
+    if commit.signer_tag != tag:
+        raise SignatureError(f"commit {commit.sequence} and its TOC name different signers")
 
 
 def read_stored(file: ArchiveFile, ref: PageRef) -> bytes:

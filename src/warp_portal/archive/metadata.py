@@ -32,6 +32,7 @@ class MetadataCheck:
         self.locators: list[pages.IndexPage] = []
         self._locators_whole = True
         self._seen: set[int] = set()
+        self._table_bytes: dict[int, int] = {}  # logical bytes by offset of the file-table page
 
     def run(self) -> None:
         """Check everything."""
@@ -88,6 +89,8 @@ class MetadataCheck:
             of_snapshot = opened.commit == self._reader.commit
             if page.ref.offset not in self._seen or (of_snapshot and page.ref.kind == KIND_LOCATOR):
                 self._check_page(page, opened.commit)
+        if content and opened.commit.snapshot:
+            self._check_bytes(opened.commit, content)
 
     def _check_page(self, page: Page, commit: Commit) -> None:
         self._seen.add(page.ref.offset)
@@ -118,6 +121,7 @@ class MetadataCheck:
             table = checked_table(raw, page)
             if filetable.encode(table) != raw:
                 raise FormatError("not in canonical form")
+            self._table_bytes[page.ref.offset] = table.totals()[1]
         else:
             pages.IndexPage.parse(raw, pages.widths(page.ref.kind, bool(self._keys.suite)))
 
@@ -127,8 +131,16 @@ class MetadataCheck:
         totals[INDEX_KINDS[-1]] = content.sealed.fragments
         for kind in INDEX_KINDS:
             check_full_pages(content.pages[kind], totals[kind])
+        if content.sealed.position:
+            raise FormatError(f"snapshot {commit.sequence} has a position, as only checkpoints do")
         if sum(page.ref.records for page in content.pages[KIND_TABLE]) != content.sealed.entries:
             raise FormatError(f"snapshot {commit.sequence} has another number of entries than its TOC says")
+
+    def _check_bytes(self, commit: Commit, content: Content) -> None:
+        found = [self._table_bytes.get(page.ref.offset) for page in content.pages[KIND_TABLE]]
+        whole = [size for size in found if size is not None]  # a damaged page was noted
+        if len(whole) == len(found) and sum(whole) != content.sealed.logical_bytes:
+            raise FormatError(f"snapshot {commit.sequence} has another logical size than its TOC says")
 
     # Across pages
 

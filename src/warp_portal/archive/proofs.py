@@ -6,11 +6,13 @@ Both need no key, and `primitives.merkle` checks them against nothing but commit
 """
 
 from warp_portal.archive import pages
+from warp_portal.archive.base import check_full_pages
 from warp_portal.archive.commit import Commit
-from warp_portal.archive.content import read_stored
+from warp_portal.archive.content import Page, read_stored
 from warp_portal.archive.limits import KIND_LOCATOR, PAGE_RECORDS
 from warp_portal.archive.opening import Opened
 from warp_portal.archive.storage import ArchiveFile
+from warp_portal.errors import FormatError
 from warp_portal.primitives import merkle
 
 
@@ -34,10 +36,14 @@ def check_extends(file: ArchiveFile, opened: Opened, earlier: Commit) -> None:
 
 def _range_roots(file: ArchiveFile, opened: Opened) -> merkle.RangeRoot:
     locators = [ref for ref in opened.toc.clear.pages if ref.kind == KIND_LOCATOR]
+    check_full_pages([Page(ref) for ref in locators], opened.commit.chunks)
 
     def leaves(page: int) -> bytes:
         raw = pages.open_store_payload(read_stored(file, locators[page]))
-        return pages.locator_leaves(pages.IndexPage.parse(raw, pages.LOCATOR_WIDTHS))
+        parsed = pages.IndexPage.parse(raw, pages.LOCATOR_WIDTHS)
+        if parsed.count(pages.LOCATOR_WIDTHS) != locators[page].records:
+            raise FormatError(f"the locator page at {locators[page].offset} has another number of records")
+        return pages.locator_leaves(parsed)
 
     roots = b"".join(ref.root for ref in locators)
     return merkle.paged_range_roots(roots, PAGE_RECORDS, opened.commit.chunks, leaves)

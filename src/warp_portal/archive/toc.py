@@ -170,6 +170,8 @@ class SealedTOC:
         position, arguments = packed.binary(content, "position", what), content["arguments"]
         if len(dp) % DIGEST_BYTES or len(signer) not in (0, PUBLIC_BYTES) or len(position) > MAX_PATH:
             raise FormatError(f"{what}: length of dp, signer or position")
+        if packed.integer(content, "time", what) >= 1 << 63:
+            raise FormatError(f"{what}: time")
         if not isinstance(arguments, dict) or not all(isinstance(key, str) for key in arguments):
             raise FormatError(f"{what}: arguments")
         return cls(
@@ -192,6 +194,8 @@ class SealedTOC:
         wanted = (len(kinds) - kinds.count(KIND_LOCATOR), kinds.count(KIND_CHUNK), kinds.count(KIND_TABLE))
         if wanted != (len(self.dps), len(self.first_fragments), len(self.first_paths)):
             raise FormatError("sealed TOC: it does not fit the list of pages")
+        if any(first > self.fragments for first in self.first_fragments):
+            raise FormatError("sealed TOC: a page begins behind the last fragment")
 
 
 _SEALED_KEYS: Final = (

@@ -30,6 +30,12 @@ def grow(tree: Path, files: int, largest: int, seed: int = 1) -> None:
         path.write_bytes(rng.randbytes(rng.randrange(largest)))
 
 
+def grow_large(tree: Path, size: int = 24 << 20, seed: int = 2) -> None:
+    """A file of exactly `size` random bytes in `tree`: many checkpoints, however fast the machine."""
+    tree.mkdir(parents=True, exist_ok=True)
+    (tree / "large").write_bytes(random.Random(seed).randbytes(size))
+
+
 def read(archive: Path, key: bytes | None = KEY) -> WarpReader:
     """The archive, as the oracle sees it."""
     return WarpReader(archive.read_bytes(), archive_key=key)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.archive.common import grow
+from tests.unit.archive.common import grow, grow_large
 
 from warp_portal.archive.state import StateStore
 
@@ -12,7 +12,7 @@ from warp_portal.archive.state import StateStore
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "tree"
     grow(root, 699, 12_000)
-    grow(root / "large", 1, 32 << 20, seed=7)
+    grow_large(root / "large", 32 << 20, seed=7)
     monkeypatch.chdir(root)
     return root
 

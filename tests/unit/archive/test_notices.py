@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.archive.common import OFTEN, dies_at, grow, killed
+from tests.unit.archive.common import OFTEN, dies_at, grow, grow_large, killed
 
 from warp_portal.archive.options import PackOptions, PackReport, Source
 from warp_portal.archive.state import StateStore
@@ -13,7 +13,6 @@ from warp_portal.archive.writer import append, create
 from warp_portal.keys.signers import SigningKey
 
 ALICE, BOB = (PackOptions(signing_key=SigningKey(name * 32)) for name in (b"a", b"b"))
-HERE = Source.of(["."])
 
 
 @pytest.fixture
@@ -24,37 +23,42 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+def here() -> Source:
+    """The working directory, which is the tree."""
+    return Source.of(["."])
+
+
 def told(report: PackReport) -> str:
     return "\n".join(report.notices)
 
 
 def test_an_append_that_only_adds_tells_nothing(tree: Path, archive: Path, state: StateStore) -> None:
-    assert not create(archive, HERE, ALICE, state=state).notices
+    assert not create(archive, here(), ALICE, state=state).notices
     (tree / "new").write_bytes(b"x")
-    assert not append(archive, HERE, ALICE, state=state).notices
+    assert not append(archive, here(), ALICE, state=state).notices
 
 
 def test_recovering_behind_what_was_seen_is_told(tree: Path, archive: Path, state: StateStore, tmp_path: Path) -> None:
-    create(archive, HERE, state=state)
+    create(archive, here(), state=state)
     shutil.copy(archive, tmp_path / "copy.warp")
     (tree / "new").write_bytes(b"x")
-    append(archive, HERE, state=state)
-    report = append(tmp_path / "copy.warp", HERE, state=state, recover=True)
+    append(archive, here(), state=state)
+    report = append(tmp_path / "copy.warp", here(), state=state, recover=True)
     assert "not the state that this machine saw last (commit 2)" in told(report)
 
 
 def test_cutting_off_a_damaged_end_is_told(tree: Path, archive: Path, state: StateStore) -> None:
-    create(archive, HERE, state=state)
+    create(archive, here(), state=state)
     with archive.open("ab") as file:
         file.write(bytes(1000))
-    assert "1,000 bytes of an unfinished or damaged run were cut off" in told(append(archive, HERE, recover=True))
+    assert "1,000 bytes of an unfinished or damaged run were cut off" in told(append(archive, here(), recover=True))
 
 
 def test_cutting_off_an_append_with_other_arguments_is_told(
     tree: Path, archive: Path, state: StateStore, tmp_path: Path
 ) -> None:
     often = replace(OFTEN, checkpoint_bytes=1 << 18)
-    create(archive, HERE, often, state=state)
+    create(archive, here(), often, state=state)
     before, remembered = archive.read_bytes(), shutil.copytree(tmp_path / "state", tmp_path / "remembered")
 
     def reset() -> None:
@@ -62,14 +66,14 @@ def test_cutting_off_an_append_with_other_arguments_is_told(
         shutil.rmtree(tmp_path / "state")
         shutil.copytree(remembered, tmp_path / "state")
 
-    grow(tree / "more", 1, 24 << 20, seed=2)
-    killed(lambda: append(archive, HERE, often, state=state, progress=dies_at(2)), reset)
-    report = append(archive, replace(HERE, excludes=("more",)), state=state)
+    grow_large(tree / "more", 24 << 20, seed=2)
+    killed(lambda: append(archive, here(), often, state=state, progress=dies_at(2)), reset)
+    report = append(archive, replace(here(), excludes=("more",)), state=state)
     assert "of an unfinished or damaged run were cut off" in told(report)
 
 
 def test_another_signer_is_told(tree: Path, archive: Path, state: StateStore) -> None:
-    create(archive, HERE, ALICE, state=state)
-    report = append(archive, HERE, BOB, state=state)
+    create(archive, here(), ALICE, state=state)
+    report = append(archive, here(), BOB, state=state)
     assert "signed by another key than before" in told(report)
-    assert not append(archive, HERE, BOB, state=state).notices
+    assert not append(archive, here(), BOB, state=state).notices

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, dies_at, grow, killed
+from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, dies_at, grow, grow_large, killed
 
 from warp_portal.archive.filetable import Entry, Kind
 from warp_portal.archive.options import PackOptions, Source
@@ -204,7 +204,7 @@ def test_beside_a_writer_the_newest_snapshot_is_read(archive: Path) -> None:
 
 def test_an_unfinished_append_says_how_to_go_on(archive: Path, tree: Path) -> None:
     whole = archive.read_bytes()
-    grow(tree / "more", 1, 64 << 20, seed=9)
+    grow_large(tree / "more", 64 << 20, seed=9)
 
     def run() -> None:
         append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK, progress=dies_at(1))

@@ -17,6 +17,7 @@ from tests.unit.archive.common import (
     dies_at,
     essence,
     grow,
+    grow_large,
     in_child,
     killed,
     read,
@@ -121,7 +122,7 @@ def test_a_killed_append_goes_on_or_is_cut_back(tree: Path, archive: Path, tmp_p
     create(archive, Source.of(["."]), OFTEN, lock=LOCK, archive_key=KEY)
     finished = archive.read_bytes()
     grow(tree / "more", 300, 30_000, seed=2)
-    grow(tree / "most", 1, 48 << 20, seed=5)
+    grow_large(tree / "most", 48 << 20, seed=5)
     killed(
         lambda: append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK, progress=dies_at(2)),
         lambda: archive.write_bytes(finished),

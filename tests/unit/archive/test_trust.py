@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, UUID, grow
 
+from warp_portal.archive.committing import CommitChain
 from warp_portal.archive.options import PackOptions, Source
 from warp_portal.archive.reader import open_archive
 from warp_portal.archive.rekey import add_slot
@@ -154,6 +155,10 @@ def test_unsigned_after_signed_is_refused(archive: Path, state: StateStore) -> N
     archive.write_bytes(signed[:-256] + replace(stripped, flags=2).sealed(keys, UUID, None).serialize())
     with pytest.raises(RollbackError):
         open_archive(archive, UNLOCK, state=state)
+    with pytest.raises(UnsignedError, match="its TOC names a signer"):
+        open_archive(archive, UNLOCK)
+    archive.unlink()
+    made(archive, OFTEN)
     state.remember(UUID, Remembered(1, replaced_digest(archive), ALICE.public.raw))
     with pytest.raises(UnsignedError, match="before"):
         open_archive(archive, UNLOCK, state=state)
@@ -169,10 +174,9 @@ def replaced_digest(archive: Path) -> bytes:
 def test_unsigned_after_signed_is_seen_in_the_chain(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(archive, SIGNED)
     append(archive, Source.of(["."]), replace(OFTEN, signing_key=ALICE), unlock=UNLOCK)
-    from warp_portal.archive.commit import Commit
-
-    original = Commit.sealed
-    monkeypatch.setattr(Commit, "sealed", lambda self, keys, uuid, _: original(self, keys, uuid, None))
+    for kind in ("checkpoint", "snapshot"):
+        original = getattr(CommitChain, kind)
+        monkeypatch.setattr(CommitChain, kind, lambda *given, original=original: original(*given[:-1], None))
     append(archive, Source.of(["."]), replace(OFTEN, signing_key=ALICE), unlock=UNLOCK)
     monkeypatch.undo()
     with pytest.raises(UnsignedError, match="an earlier one is"):

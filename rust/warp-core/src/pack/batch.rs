@@ -85,12 +85,11 @@ fn read_file(shared: &Shared, mut item: WalkEntry, file: &OwnedFd, out: &mut Mes
             break;
         }
         take_stat(&mut item, &now)?;
-        if item.entry.size > shared.limits.segment as u64 {
-            return Err(io::Error::other("it grew while it was read"));
-        }
-        if attempt == 2 {
+        // What grew too large for a group since the walk is kept as far as it was read.
+        if attempt == 2 || item.entry.size > shared.limits.segment as u64 {
             item.entry.flags |= FLAG_CHANGED_WHILE_READ;
             shared.problem(changed(&item.entry.path));
+            break;
         }
     }
     let read = out.buffer.len() - start;
