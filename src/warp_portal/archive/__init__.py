@@ -4,6 +4,8 @@
     storage opening unlock trust state                         from a file to a commit that is whole, and the right one
     base indexlog tablelog committing packing resuming writer  writing: create, append, resume
     content contents reader extraction                         reading: entries, single files, restoring
+    retention liveness original carryover rewriting            forgetting: what is kept, and writing it anew
+    replacement compaction                                     … in place of the archive
     metadata coverage affected verification rekey              checking; changing key slots
 
 Names are imported on first use, so that a command loads only what it needs.
@@ -13,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from warp_portal.archive.compaction import CompactReport, CompactRequest, Fate, compact
     from warp_portal.archive.extraction import (
         ExtractProgress,
         ExtractReport,
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     )
     from warp_portal.archive.reader import ArchiveReader, SlotInfo, Snapshot, Summary, open_archive
     from warp_portal.archive.rekey import add_slot, list_slots, proven, remove_slot
+    from warp_portal.archive.retention import KeepRules, Selection
+    from warp_portal.archive.rewriting import CompactProgress
     from warp_portal.archive.state import StateStore
     from warp_portal.archive.trust import SignatureState
     from warp_portal.archive.unlock import Lock, Unlock
@@ -42,11 +47,16 @@ if TYPE_CHECKING:
 __all__ = [
     "SUITES",
     "ArchiveReader",
+    "CompactProgress",
+    "CompactReport",
+    "CompactRequest",
     "DamagedChunk",
     "Entry",
     "ExtractProgress",
     "ExtractReport",
     "ExtractRequest",
+    "Fate",
+    "KeepRules",
     "Kind",
     "Level",
     "Lock",
@@ -55,6 +65,7 @@ __all__ = [
     "PackProgress",
     "PackReport",
     "Problem",
+    "Selection",
     "SignatureState",
     "SlotInfo",
     "Snapshot",
@@ -67,6 +78,7 @@ __all__ = [
     "VerifyReport",
     "add_slot",
     "append",
+    "compact",
     "create",
     "extract",
     "list_slots",
@@ -78,11 +90,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "compaction": ("CompactReport", "CompactRequest", "Fate", "compact"),
     "extraction": ("ExtractProgress", "ExtractReport", "ExtractRequest", "Overwrite", "extract", "plan"),
     "filetable": ("Entry", "Kind"),
     "options": ("SUITES", "PackOptions", "PackProgress", "PackReport", "Problem", "Source", "Stream"),
     "reader": ("ArchiveReader", "SlotInfo", "Snapshot", "Summary", "open_archive"),
     "rekey": ("add_slot", "list_slots", "proven", "remove_slot"),
+    "retention": ("KeepRules", "Selection"),
+    "rewriting": ("CompactProgress",),
     "state": ("StateStore",),
     "trust": ("SignatureState",),
     "unlock": ("Lock", "Unlock"),
