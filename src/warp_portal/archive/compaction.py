@@ -69,7 +69,7 @@ class CompactReport:
     """What was done, or with `dry_run` would be. `bytes` are stored bytes of chunks; file sizes are in `file_bytes`.
 
     `unused_bytes` is raw data that no kept snapshot uses, and that stays because the rest of its chunk is used.
-    `uuid` is the archive's now.
+    `uuid` is the archive's now; `signed` tells whether its newest snapshot is.
     """
 
     changed: bool
@@ -83,6 +83,7 @@ class CompactReport:
     unused_bytes: int
     file_bytes: int
     file_bytes_before: int
+    signed: bool
     dropped_slots: int = 0
 
     @property
@@ -246,6 +247,7 @@ class Compaction:
             unused_bytes=self._unused_bytes(),
             file_bytes=file.size() if file else self._stored_bytes + metadata_bytes,
             file_bytes_before=size,
+            signed=original.newest.commit.signed,
             dropped_slots=max(0, len(had) - slots),
         )
 

@@ -28,6 +28,8 @@ SECTIONS: Final = (
             ("list", "List the entries of a snapshot."),
             ("info", "Show what an archive is and holds."),
             ("verify", "Check an archive for damage and forgery."),
+            ("forget", "Keep some snapshots of an archive, and lose the others."),
+            ("compact", "Write an archive anew without what nothing uses."),
         ),
     ),
     ("Keys", (("key", "Make keys; add, remove and list an archive's."),)),

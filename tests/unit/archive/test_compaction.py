@@ -284,7 +284,7 @@ def test_room_is_looked_for_before_anything_is_written(
 ) -> None:
     status = os.statvfs(archive)
     full = os.statvfs_result([*status[:4], 1, *status[5:]])
-    monkeypatch.setattr(replacement.os, "statvfs", lambda _: full)
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
     with pytest.raises(StorageFullError, match="are free"):
         compact(archive, THIRD_ONLY, unlock=unlock)
     assert beside(archive) == set()
