@@ -8,7 +8,7 @@ uuid. Until the rename the archive is as it was.
 
 import builtins
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from warp_portal.archive import filetable
@@ -16,10 +16,10 @@ from warp_portal.archive.carryover import Rebinding, carried_over
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.content import Content, read_table
 from warp_portal.archive.header import Header
-from warp_portal.archive.limits import KIND_FRAGMENT, KIND_TABLE
+from warp_portal.archive.limits import KIND_TABLE
 from warp_portal.archive.liveness import LiveChunks, Liveness
 from warp_portal.archive.opening import Opened
-from warp_portal.archive.original import CHUNK_FRAGMENTS, RAW_LENGTHS, STORED_LENGTHS, Original
+from warp_portal.archive.original import CHUNK_FRAGMENTS, FRAGMENT_LENGTHS, RAW_LENGTHS, STORED_LENGTHS, Original
 from warp_portal.archive.replacement import Replacement
 from warp_portal.archive.retention import EVERYTHING, Selection
 from warp_portal.archive.rewriting import (
@@ -183,7 +183,7 @@ class Compaction:
     def _unused_bytes(self) -> int:
         """Raw bytes of live chunks that no kept recipe uses."""
         used = first = 0
-        for lengths in self._original.index.column(KIND_FRAGMENT, 0):
+        for lengths in self._original.index.column(*FRAGMENT_LENGTHS):
             used += self._liveness.used_bytes(first, lengths)
             first += len(lengths)
         return self._live_sum(*RAW_LENGTHS)[0] - used
@@ -264,9 +264,12 @@ class _Counter:
     total_chunks: int
     total_bytes: int
     tell: ProgressCallback | None
-    _done: list[int] = field(default_factory=lambda: [0, 0])
+    chunks: int = 0
+    bytes: int = 0
 
-    def add(self, chunks: int, stored_bytes: int) -> None:
-        self._done = [self._done[0] + chunks, self._done[1] + stored_bytes]
+    def add(self, stored_bytes: int) -> None:
+        """One more chunk."""
+        self.chunks += 1
+        self.bytes += stored_bytes
         if self.tell:
-            self.tell(CompactProgress(self._done[0], self.total_chunks, self._done[1], self.total_bytes))
+            self.tell(CompactProgress(self.chunks, self.total_chunks, self.bytes, self.total_bytes))

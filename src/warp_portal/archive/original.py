@@ -8,7 +8,7 @@ from warp_portal._native import ScopeKeys
 from warp_portal.archive.base import INDEX_KINDS
 from warp_portal.archive.content import Content, Page, open_content, read_chunk_index, read_index_page
 from warp_portal.archive.header import Header
-from warp_portal.archive.limits import KIND_CHUNK, KIND_LOCATOR, PAGE_RECORDS, SUITE_PLAIN, ZERO_DIGEST
+from warp_portal.archive.limits import KIND_CHUNK, KIND_FRAGMENT, KIND_LOCATOR, PAGE_RECORDS, SUITE_PLAIN, ZERO_DIGEST
 from warp_portal.archive.opening import Opened, history, open_earlier
 from warp_portal.archive.pages import IndexPage
 from warp_portal.archive.proofs import check_extends
@@ -19,6 +19,12 @@ from warp_portal.archive.trust import check_earlier_signature, check_signature, 
 from warp_portal.archive.unlock import Unlock, check_header_mac, find_archive_key
 from warp_portal.errors import DamagedTailError, FormatError, IntegrityError, SignerError, UsageError
 from warp_portal.keys.signers import Signer
+
+# Columns of u32, by the kind of their pages and their place there (docs/format.md §6).
+STORED_LENGTHS: Final = (KIND_LOCATOR, 1)
+RAW_LENGTHS: Final = (KIND_CHUNK, 0)
+CHUNK_FRAGMENTS: Final = (KIND_CHUNK, 1)
+FRAGMENT_LENGTHS: Final = (KIND_FRAGMENT, 0)
 
 
 class Original:
@@ -160,8 +166,3 @@ class IndexColumns:
             page: Page = self._pages[kind][number]
             self._last[kind] = number, read_index_page(self._file, self._keys, page)
         return self._last[kind][1]
-
-
-CHUNK_FRAGMENTS: Final = (KIND_CHUNK, 1)
-STORED_LENGTHS: Final = (KIND_LOCATOR, 1)
-RAW_LENGTHS: Final = (KIND_CHUNK, 0)

@@ -80,7 +80,7 @@ def new_header(original: Original, clock: Clock) -> Header:
 
 
 class Rewriting:
-    """The new file; `add` the kept snapshots in order."""
+    """The new file; `add` the kept snapshots in order. `copied` is told the stored bytes of each chunk."""
 
     def __init__(
         self,
@@ -88,12 +88,12 @@ class Rewriting:
         live: LiveChunks,
         file: ArchiveFile,
         clock: Clock,
-        progress: Callable[[int, int], None],
+        copied: Callable[[int], None],
     ) -> None:
         self._original = original
         self._live = live
         self._clock = clock
-        self._progress = progress
+        self._copied = copied
         self._output = FileOutput(file.fd, 0, durable=False)  # nothing counts before all is synced and renamed
         self._chunks = 0  # of the original, that are dealt with
         self._tables: dict[int, Page] = {}
@@ -148,7 +148,7 @@ class Rewriting:
             stored = self._original.file.read(offset, length, f"chunk {first + number}")
             self._check(first + number, stored, cids[number * DIGEST_BYTES :][:DIGEST_BYTES])
             offsets.append(self._output.emit(stored))
-            self._progress(1, length)
+            self._copied(length)
         raws, counts, codecs, *dps = index.records(KIND_CHUNK, first, end)
         fragment_lengths, ids = index.records(KIND_FRAGMENT, starts[first], starts[end])
         chunks = (offsets.tobytes(), lengths, cids, raws, counts, codecs, b"".join(dps))
