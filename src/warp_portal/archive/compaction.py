@@ -20,7 +20,7 @@ from warp_portal.archive.limits import KIND_TABLE
 from warp_portal.archive.liveness import LiveChunks, Liveness
 from warp_portal.archive.opening import Opened
 from warp_portal.archive.original import CHUNK_FRAGMENTS, FRAGMENT_LENGTHS, RAW_LENGTHS, STORED_LENGTHS, Original
-from warp_portal.archive.replacement import Replacement
+from warp_portal.archive.replacement import Replacement, remove_leftovers
 from warp_portal.archive.retention import EVERYTHING, Selection
 from warp_portal.archive.rewriting import (
     CompactProgress,
@@ -114,7 +114,10 @@ def compact(  # noqa: PLR0913 - one call of the API, mostly by keyword
     """
     with Original(path, unlock, state) as original:
         plan = Compaction(original, request)
-        if request.dry_run or not plan.worthwhile:
+        if request.dry_run:
+            return plan.report()
+        remove_leftovers(original.file)
+        if not plan.worthwhile:
             return plan.report()
         slots = plan.slots(new := new_header(original, clock), unlock)
         with Replacement(original.file, plan.room_bytes) as replacement:

@@ -32,7 +32,6 @@ class Replacement:
         self._archive = archive
         # Behind a link: the file is replaced, and the link stays.
         self._target = os.path.realpath(archive.path)
-        remove_leftovers(self._target)
         _check_room(archive, os.path.dirname(self._target), room_bytes)
         path = self._target + _MARK + os.urandom(_TAG_BYTES).hex().encode()
         self.file = ArchiveFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -81,9 +80,9 @@ class Replacement:
         self.file.close()
 
 
-def remove_leftovers(target: bytes) -> None:
+def remove_leftovers(archive: ArchiveFile) -> None:
     """Remove what runs that were killed left beside an archive, whose lock the caller holds."""
-    directory, name = os.path.split(target)
+    directory, name = os.path.split(os.path.realpath(archive.path))
     with os.scandir(directory) as entries:
         beside = [entry.path for entry in entries if _is_leftover(entry, name)]
     for path in beside:

@@ -110,6 +110,15 @@ def test_a_damaged_file_table_is_refused(archive: Path) -> None:
     assert alone(archive)
 
 
+def test_a_leftover_is_removed_even_if_there_is_nothing_to_do(archive: Path) -> None:
+    leftover = archive.with_name("a.warp.compact-00c0ffee")
+    leftover.write_bytes(b"half of an archive")
+    compact(archive, replace(SECOND_ONLY, dry_run=True), unlock=UNLOCK)
+    assert leftover.exists()
+    assert not compact(archive, unlock=UNLOCK).changed
+    assert alone(archive)
+
+
 def test_chunks_of_a_stopped_run_go_if_nothing_used_them_in_the_end(tmp_path: Path, tree: Path) -> None:
     path, state = tmp_path / "b.warp", StateStore(tmp_path / "state")
     options = replace(OFTEN, checkpoint_bytes=100_000)
