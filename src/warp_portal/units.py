@@ -15,6 +15,8 @@ from warp_portal.errors import UsageError
 
 _LETTERS: Final = "KMGTPE"
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(?:([KMGTPE])(iB|B)?|B)?\s*", re.IGNORECASE)
+_SPAN: Final = re.compile(r"\s*(\d+)\s*([hdwy])\s*", re.IGNORECASE)
+_SPAN_S: Final = {"h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 # Sizes are kept in 64-bit fields everywhere.
 _MAX_BYTES: Final = 2**63 - 1
 
@@ -31,6 +33,15 @@ def parse_bytes(text: str) -> int:
     if value > _MAX_BYTES:
         raise UsageError(f"{text!r} is larger than any file can be")
     return value
+
+
+def parse_span(text: str) -> int:
+    """Seconds in a span of hours, days, weeks or years of 365 days, such as `36h`, `30d`, `8w`, `2y`; UsageError if it is none."""
+    match = _SPAN.fullmatch(text)
+    seconds = int(match[1]) * _SPAN_S[match[2].lower()] if match and len(match[1]) < 10 else 0
+    if not seconds:
+        raise UsageError(f"{text!r} is no span of time: write a number with h, d, w or y, for example 30d")
+    return seconds
 
 
 def format_bytes(count: float) -> str:

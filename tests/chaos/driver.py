@@ -1,6 +1,6 @@
 """One archive operation in a process of its own, under a fixed key, so that it can be killed and compared.
 
-python -m tests.chaos.driver create|append|extract ARCHIVE DIRECTORY STATE
+python -m tests.chaos.driver create|append|compact|extract ARCHIVE DIRECTORY STATE
 """
 
 import os
@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 from warp_portal.archive import (
+    CompactRequest,
     Lock,
     PackOptions,
+    Selection,
     Source,
     StateStore,
     Unlock,
     append,
+    compact,
     create,
     extract,
     open_archive,
@@ -33,6 +36,10 @@ def main(verb: str, archive: str, directory: str, state: str) -> None:
         with open_archive(archive, Unlock(archive_key=KEY), state=store) as reader:
             report = extract(reader, directory)
         print("problems", len(report.problems))
+        return
+    if verb == "compact":  # to the newest of two snapshots
+        request = CompactRequest(Selection(forgotten=frozenset({1})), recipients=(RECIPIENT,))
+        print("chunks", compact(archive, request, unlock=Unlock(archive_key=KEY), state=store).chunks)
         return
     os.chdir(directory)
     if verb == "create":

@@ -5,6 +5,8 @@
     base indexlog tablelog committing packing resuming writer  writing: create, append, resume
     content contents reader extraction                         reading: entries, single files, restoring
     difference livetree                                        what changed between snapshots, or since one
+    retention liveness original carryover rewriting            forgetting: what is kept, and writing it anew
+    replacement compaction                                     … in place of the archive
     metadata coverage affected verification rekey              checking; changing key slots
 
 Names are imported on first use, so that a command loads only what it needs.
@@ -14,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from warp_portal.archive.compaction import CompactReport, CompactRequest, Fate, compact
     from warp_portal.archive.difference import Aspect, Change, Tally, compare_snapshots
     from warp_portal.archive.extraction import (
         ExtractProgress,
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     )
     from warp_portal.archive.reader import ArchiveReader, SlotInfo, Snapshot, Summary, open_archive
     from warp_portal.archive.rekey import add_slot, list_slots, proven, remove_slot
+    from warp_portal.archive.retention import KeepRules, Selection
+    from warp_portal.archive.rewriting import CompactProgress
     from warp_portal.archive.state import StateStore
     from warp_portal.archive.trust import SignatureState
     from warp_portal.archive.unlock import Lock, Unlock
@@ -47,11 +52,16 @@ __all__ = [
     "ArchiveReader",
     "Aspect",
     "Change",
+    "CompactProgress",
+    "CompactReport",
+    "CompactRequest",
     "DamagedChunk",
     "Entry",
     "ExtractProgress",
     "ExtractReport",
     "ExtractRequest",
+    "Fate",
+    "KeepRules",
     "Kind",
     "Level",
     "LiveOptions",
@@ -63,6 +73,7 @@ __all__ = [
     "PackProgress",
     "PackReport",
     "Problem",
+    "Selection",
     "SignatureState",
     "SlotInfo",
     "Snapshot",
@@ -76,6 +87,7 @@ __all__ = [
     "VerifyReport",
     "add_slot",
     "append",
+    "compact",
     "compare_snapshots",
     "create",
     "extract",
@@ -90,12 +102,15 @@ __all__ = [
 
 _HOMES = {
     "difference": ("Aspect", "Change", "Tally", "compare_snapshots"),
+    "compaction": ("CompactReport", "CompactRequest", "Fate", "compact"),
     "extraction": ("ExtractProgress", "ExtractReport", "ExtractRequest", "Overwrite", "extract", "plan"),
     "filetable": ("Entry", "Kind"),
     "livetree": ("LiveOptions", "LiveProgress", "LiveTree", "recorded_source"),
     "options": ("SUITES", "PackOptions", "PackProgress", "PackReport", "Problem", "Source", "Stream"),
     "reader": ("ArchiveReader", "SlotInfo", "Snapshot", "Summary", "open_archive"),
     "rekey": ("add_slot", "list_slots", "proven", "remove_slot"),
+    "retention": ("KeepRules", "Selection"),
+    "rewriting": ("CompactProgress",),
     "state": ("StateStore",),
     "trust": ("SignatureState",),
     "unlock": ("Lock", "Unlock"),

@@ -22,7 +22,7 @@ TOC_LEVEL = 3
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a commit says beside its pages. `position` is empty for a snapshot."""
+    """What a commit says beside its pages. `position` is empty for a snapshot; without `time_ns` it is made now."""
 
     fragments: int
     entries: int
@@ -32,6 +32,7 @@ class Facts:
     arguments: dict[str, object] = field(default_factory=dict)
     owners: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})
     position: bytes = b""
+    time_ns: int | None = None
 
 
 class CommitChain:
@@ -84,7 +85,7 @@ class CommitChain:
             root=frontier.root(),
             stored_bytes=facts.stored_bytes,
             flags=flags,
-            time_ns=self._clock.now_ns(),
+            time_ns=self._clock.now_ns() if facts.time_ns is None else facts.time_ns,
         )
 
     def _append(self, output: Output, draft: Commit, signing_key: SigningKey | None) -> Commit:

@@ -6,7 +6,7 @@ whose file is left out) passes through `Entry`.
 
 import enum
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -145,8 +145,28 @@ def columns_of(entries: Sequence[Entry]) -> dict[str, object]:
         "xd": [[[name, value] for name, value in xattrs] for xattrs in sets],
         "e": b"".join(_extents(e.extents) for e in entries if e.flags & FLAG_SPARSE),
         "rn": b"".join(_varint(len(e.runs)) for e in entries),
-        "rr": _runs([run for e in entries for run in e.runs]),
+        "rr": encode_runs([run for e in entries for run in e.runs]),
     }
+
+
+def encode_runs(runs: list[tuple[int, int]]) -> bytes:
+    """The column `rr` of a page: all runs of its recipes, in order."""
+    out, end = [], 0
+    for first, count in runs:
+        out += [_zigzag(first - end), _varint(count)]
+        end = first + count
+    return b"".join(out)
+
+
+def decode_runs(column: bytes) -> list[tuple[int, int]]:
+    """The runs in the column `rr` of a table that was checked when it was decoded."""
+    numbers = _varints(column)
+    runs, end = [], 0
+    for zigzag, count in zip(numbers, numbers, strict=True):
+        first = (end + (zigzag >> 1 ^ -(zigzag & 1))) % _WORD
+        end = first + count
+        runs.append((first, count))
+    return runs
 
 
 def _shared_prefixes(paths: list[bytes]) -> list[int]:
@@ -172,6 +192,16 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
+def _varints(column: bytes) -> Iterator[int]:
+    value = shift = 0
+    for byte in column:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            yield value
+            value = shift = 0
+
+
 def _zigzag(difference: int) -> bytes:
     """A signed difference modulo 2^64 as a varint."""
     word = difference % _WORD
@@ -188,12 +218,4 @@ def _extents(extents: tuple[tuple[int, int], ...]) -> bytes:
     for offset, length in extents:
         out += [_varint(offset - end), _varint(length)]
         end = offset + length
-    return b"".join(out)
-
-
-def _runs(runs: list[tuple[int, int]]) -> bytes:
-    out, end = [], 0
-    for first, count in runs:
-        out += [_zigzag(first - end), _varint(count)]
-        end = first + count
     return b"".join(out)

@@ -6,9 +6,9 @@ the records that do not fill a page yet.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
-from warp_portal._native import OBJECT_PAGE, Frontier, PackEvents, ScopeKeys, blake3, merkle_leaves
+from warp_portal._native import OBJECT_PAGE, Frontier, ScopeKeys, blake3, merkle_leaves
 from warp_portal.archive.base import INDEX_KINDS, Base
 from warp_portal.archive.content import Page
 from warp_portal.archive.limits import KIND_CHUNK, KIND_LOCATOR, PAGE_RECORDS
@@ -19,6 +19,20 @@ from warp_portal.primitives.compression import ZSTD
 Emit = Callable[[bytes], int]
 Place = Callable[[IndexPage], Page]
 PAGE_LEVEL: Final = 3  # zstd: pages are small beside chunks, and read by every open
+
+
+class Written(Protocol):
+    """Records of written chunks and their fragments, as columns; `PackEvents` are such."""
+
+    @property
+    def chunks(self) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
+        """Offset u64, stored u32, cid 32, raw u32, fragments u32, codec u8, dp 32."""
+        ...
+
+    @property
+    def fragments(self) -> tuple[bytes, bytes]:
+        """Length u32, id 24."""
+        ...
 
 
 class PageLog:
@@ -102,7 +116,7 @@ class IndexLog:
         partial = [page for page in last if page.ref.records < PAGE_RECORDS]
         return partial[0].first_fragment if partial else base.fragments
 
-    def add(self, events: PackEvents) -> None:
+    def add(self, events: Written) -> None:
         """The records of newly written chunks."""
         offsets, stored, cids, raws, fragments, codecs, dps = events.chunks
         if not offsets:

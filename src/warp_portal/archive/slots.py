@@ -166,6 +166,12 @@ def open_with_passphrase(slot: Slot, uuid: bytes, passphrase: str) -> bytes | No
         raise IntegrityError("key slot: the passphrase is right, but its wrapped key is damaged") from None
 
 
+def passphrase_cost(slot: Slot) -> Argon2Cost:
+    """What a guess at the passphrase of a slot costs."""
+    _, memory, passes, lanes, _, _ = _PASSPHRASE_BODY.unpack(slot.body)
+    return Argon2Cost(memory, passes, lanes)
+
+
 def seal_for_recipient(archive_key: bytes, uuid: bytes, recipient: Recipient) -> Slot:
     """A slot that the identity of `recipient` opens; it does not name the recipient."""
     number, slot_id = _RECIPIENT_TYPES[recipient.kind], os.urandom(SLOT_ID_BYTES)

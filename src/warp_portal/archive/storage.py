@@ -52,12 +52,12 @@ class Output(Protocol):
 class ArchiveFile:
     """An open archive. Reads need no lock; `lock` makes this the one writer."""
 
-    def __init__(self, path: AnyPath, flags: int = os.O_RDONLY) -> None:
-        """Raises NotFoundError, UsageError (no regular file), OSError."""
+    def __init__(self, path: AnyPath, flags: int = os.O_RDONLY, mode: int = 0o666) -> None:
+        """`mode` is that of a new file. Raises NotFoundError, UsageError (no regular file), OSError."""
         self.path = os.fsencode(path)
         try:
             # Without O_NONBLOCK, a fifo would keep us waiting for its other end.
-            self.fd = os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+            self.fd = os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, mode)
         except FileNotFoundError:
             raise NotFoundError(f"no archive {self.name}") from None
         except IsADirectoryError:
@@ -167,3 +167,12 @@ class FileOutput:
         """`fdatasync`, unless this is no file."""
         if self._durable:
             os.fdatasync(self._fd)
+
+
+def sync_directory(path: bytes) -> None:
+    """Make the name of the file at `path` durable too."""
+    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -37,7 +37,7 @@ from warp_portal.archive.resuming import (
     writable_header,
 )
 from warp_portal.archive.state import Remembered, StateStore, Unfinished
-from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput, naming
+from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput, naming, sync_directory
 from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import NO_KEY, Lock, Unlock, new_slots, open_keys, random_archive_key
 from warp_portal.clock import SYSTEM_CLOCK, Clock
@@ -244,7 +244,7 @@ class ArchiveWriter:
         commit = packing.run()
         digest = commit.digest()
         if file is not None and self._setting.state:
-            _sync_directory(file.path)
+            sync_directory(file.path)
             signer = self._own.raw if self._own else b""
             self._setting.state.remember(target.header.uuid, Remembered(commit.sequence, digest, signer))
             self._setting.state.finish(file.path)
@@ -362,15 +362,6 @@ def _new_slot_copies(lock: Lock, archive_key: bytes, keys: ScopeKeys, uuid: byte
     slots = new_slots(lock, archive_key, uuid)
     first = replace(slots, mac=keys.slot_mac(slots.body())).serialize(lock.slot_copy_bytes)
     return first + bytes(lock.slot_copy_bytes)
-
-
-def _sync_directory(path: bytes) -> None:
-    """Make the file's name durable too."""
-    fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,7 @@ def facts(reader: "ArchiveReader") -> dict[str, object]:
         "chunks": reader.snapshot.chunks,
         "stored_bytes": reader.snapshot.stored_bytes,
         **_sealed_facts(reader),
+        "compacted_from": origin(reader),
         "slots": [{"id": slot.slot_id.hex(), "kind": slot.kind, "detail": slot.detail} for slot in reader.slots()],
     }
 
@@ -98,7 +99,7 @@ def report(archive: str, reader: "ArchiveReader") -> list[str]:
     found, snapshot, cutting = facts(reader), reader.snapshot, reader.header.cutting
     rows = [
         ("archive", printable(archive)),
-        ("uuid", str(found["uuid"])),
+        ("uuid", str(found["uuid"]) + _descent(reader)),
         ("created", local_time(reader.header.created_ns)),
         ("cipher", str(found["cipher"]) if reader.encrypted else "none: the archive is not encrypted"),
         ("fragments", f"{found['cutter']}, {_sizes(cutting.fragment)}"),
@@ -112,6 +113,17 @@ def report(archive: str, reader: "ArchiveReader") -> list[str]:
     lines = [f"{name:<10} {text}" for name, text in rows]
     lines += [f"{'key slot':<10} {slot.slot_id.hex()}  {slot.kind}  {slot.detail}".rstrip() for slot in reader.slots()]
     return [*lines, "", *_history(reader)]
+
+
+def origin(reader: "ArchiveReader") -> str | None:
+    """The uuid of the archive that a compaction wrote this one from, as its open snapshot says."""
+    named = reader.summary.arguments.get("compacted") if reader.keyed else None
+    return named[0].hex() if isinstance(named, list) and named and isinstance(named[0], bytes) else None
+
+
+def _descent(reader: "ArchiveReader") -> str:
+    before = origin(reader)
+    return f", compacted from {before}" if before else ""
 
 
 def _content(reader: "ArchiveReader") -> str:

@@ -29,6 +29,8 @@ SECTIONS: Final = (
             ("info", "Show what an archive is and holds."),
             ("diff", "Show what changed between snapshots, or since one."),
             ("verify", "Check an archive for damage and forgery."),
+            ("forget", "Keep some snapshots of an archive, and lose the others."),
+            ("compact", "Write an archive anew without what nothing uses."),
         ),
     ),
     ("Keys", (("key", "Make keys; add, remove and list an archive's."),)),

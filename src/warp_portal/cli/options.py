@@ -133,6 +133,28 @@ def packing(function: F) -> F:
     )
 
 
+def rewriting(function: F) -> F:
+    """Keys that an archive needs when it is written anew, beside the one that opens it."""
+    return _apply(
+        function,
+        click.option(
+            "--slot-passphrase-file",
+            metavar="FILE",
+            multiple=True,
+            help="A further passphrase, whose key slot is kept; repeatable.",
+        ),
+        click.option(
+            "-r",
+            "--recipient",
+            metavar="KEY",
+            multiple=True,
+            help="A public key, or the file that holds it, whose key slot is kept; repeatable.",
+        ),
+        click.option("--drop-slots", is_flag=True, help="Lose key slots that none of the keys given can make again."),
+        click.option("--sign", metavar="KEYFILE", help="The signing key, if the archive is signed."),
+    )
+
+
 def _apply(function: F, *decorators: Callable[[Any], Any]) -> F:
     for decorator in reversed(decorators):
         function = decorator(function)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warp_portal.errors import UsageError
-from warp_portal.units import format_bytes, format_duration, format_rate, parse_bytes
+from warp_portal.units import format_bytes, format_duration, format_rate, parse_bytes, parse_span
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,16 @@ def test_a_rate_is_a_size_a_second() -> None:
 )
 def test_durations_suit_their_length(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("36h", 129_600), ("30d", 2_592_000), (" 2 W ", 1_209_600), ("1y", 31_536_000)]
+)
+def test_spans_of_time_are_read(text: str, seconds: int) -> None:
+    assert parse_span(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "0d", "-1d", "1.5d", "3m", "9999999999d", "30 days"])
+def test_what_is_no_span_of_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="no span"):
+        parse_span(text)

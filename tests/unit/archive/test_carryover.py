@@ -1,0 +1,90 @@
+"""Key slots of an archive that is written anew: each is made again by its key, and none is lost unasked."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.unit.archive.common import OFTEN, grow
+from tests.unit.archive.test_rekey import CHEAP, ONE, TWO, opens
+
+from warp_portal.archive.compaction import CompactRequest, compact
+from warp_portal.archive.options import Source
+from warp_portal.archive.rekey import add_slot, list_slots
+from warp_portal.archive.retention import Selection
+from warp_portal.archive.unlock import Lock, Unlock
+from warp_portal.archive.verification import Level, verify
+from warp_portal.archive.writer import create
+from warp_portal.errors import UsageError, WrongKeyError
+from warp_portal.keys.recipients import Identity
+
+ME, FRIEND = Identity.generate(), Identity.generate("x25519")
+# Each change of keys is a snapshot of its own: two passphrases and two recipients are four.
+NEWEST = CompactRequest(Selection(forgotten=frozenset({1, 2, 3})))
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    grow(tmp_path / "tree", 20, 9000)
+    monkeypatch.chdir(tmp_path / "tree")
+    path = tmp_path / "a.warp"
+    create(path, Source.of(["."]), OFTEN, lock=Lock(("one",), cost=CHEAP))
+    add_slot(path, ONE, passphrase="two")
+    add_slot(path, ONE, recipient=ME.recipient)
+    add_slot(path, ONE, recipient=FRIEND.recipient)
+    return path
+
+
+def kinds(archive: Path) -> list[tuple[str, str]]:
+    return [(slot.kind, slot.detail) for slot in list_slots(archive)]
+
+
+def test_every_slot_is_made_again(archive: Path) -> None:
+    before, ids = kinds(archive), {slot.slot_id for slot in list_slots(archive)}
+    unlock = Unlock(("one", "two"), (ME, FRIEND))
+    assert compact(archive, NEWEST, unlock=unlock).dropped_slots == 0
+    assert kinds(archive) == before
+    assert not ids & {slot.slot_id for slot in list_slots(archive)}
+    assert all(opens(archive, key) for key in (ONE, TWO, Unlock((), (ME,)), Unlock((), (FRIEND,))))
+    assert verify(archive, Level.DEEP, unlock=ONE).ok
+
+
+def test_a_public_key_makes_the_slot_of_its_kind_again(archive: Path) -> None:
+    request = replace(NEWEST, recipients=(ME.recipient, FRIEND.recipient, FRIEND.recipient))
+    compact(archive, request, unlock=Unlock(("one", "two")))
+    assert all(opens(archive, key) for key in (ONE, TWO, Unlock((), (ME,)), Unlock((), (FRIEND,))))
+    assert len(list_slots(archive)) == 4
+
+
+def test_a_slot_is_not_lost_unless_that_is_asked_for(archive: Path) -> None:
+    before = archive.read_bytes()
+    second = list_slots(archive)[1].slot_id.hex()
+    with pytest.raises(UsageError, match=rf"{second} \(passphrase\).*--drop-slots"):
+        compact(archive, NEWEST, unlock=Unlock(("one",), (ME, FRIEND)))
+    assert archive.read_bytes() == before
+    report = compact(archive, replace(NEWEST, drop_slots=True), unlock=Unlock(("one",), (FRIEND,)))
+    assert report.dropped_slots == 2
+    assert [kind for kind, _ in kinds(archive)] == ["passphrase", "x25519"]
+    assert [opens(archive, key) for key in (ONE, TWO, Unlock((), (ME,)))] == [True, False, False]
+
+
+def test_a_recipient_without_a_slot_is_refused(archive: Path) -> None:
+    unlock = Unlock(("one", "two"), (ME, FRIEND))
+    with pytest.raises(UsageError, match="warp key add"):
+        compact(archive, replace(NEWEST, recipients=(Identity.generate().recipient,)), unlock=unlock)
+    compact(archive, replace(NEWEST, recipients=(ME.recipient,)), unlock=unlock)  # its slot is made by the identity
+    assert len(list_slots(archive)) == 4
+
+
+def test_one_slot_stays_whatever_is_asked_for(archive: Path, tmp_path: Path) -> None:
+    key = bytes(range(32))
+    path = tmp_path / "b.warp"
+    create(path, Source.of(["."]), OFTEN, lock=Lock(("one",), cost=CHEAP), archive_key=key)
+    add_slot(path, ONE, recipient=ME.recipient)
+    request = CompactRequest(Selection(forgotten=frozenset({1})), drop_slots=True)
+    with pytest.raises(UsageError, match="no key slot would be left"):
+        compact(path, request, unlock=Unlock(archive_key=key))
+
+
+def test_a_wrong_passphrase_opens_nothing(archive: Path) -> None:
+    with pytest.raises(WrongKeyError):
+        compact(archive, NEWEST, unlock=Unlock(("three",)))

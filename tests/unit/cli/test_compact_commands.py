@@ -1,0 +1,137 @@
+"""`warp forget` and `warp compact` on real archives: what they choose, need, say, and leave alone."""
+
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.runs import PASSPHRASE, Captured, only, records
+
+from warp_portal.archive import Level, Unlock, open_archive, verify
+from warp_portal.cli.main import main
+from warp_portal.keys import Identity, SigningKey
+
+
+def grown(archive: str, tree: Path, *words: str) -> str:
+    """The archive with two more snapshots: a large file comes in the second and goes in the third."""
+    (tree / "large.bin").write_bytes(bytes(range(256)) * 4000 + PASSPHRASE.encode())
+    assert main(["append", archive, "-C", str(tree.parent), "tree", *words]) == 0
+    (tree / "large.bin").unlink()
+    assert main(["append", archive, "-C", str(tree.parent), "tree", *words]) == 0
+    return archive
+
+
+@pytest.fixture
+def three(plain: str, tree: Path, capsys: Captured) -> str:
+    grown(plain, tree)
+    capsys.readouterr()
+    return plain
+
+
+def snapshots(archive: str, *passphrases: str) -> int:
+    with open_archive(archive, Unlock(passphrases)) as reader:
+        return len(reader.snapshots())
+
+
+def test_forget_shows_what_it_would_do(three: str, capsys: Captured) -> None:
+    before = Path(three).read_bytes()
+    assert main(["forget", three, "--keep-last", "2", "--dry-run"]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert [line.split()[0] for line in lines] == ["snapshot", "1", "2", "3"]
+    assert lines[1].endswith("-  nothing: forgotten")
+    assert lines[3].endswith("2  last")
+    assert "would lose 1 snapshot" in captured.err
+    assert "nothing was changed" in captured.err
+    assert Path(three).read_bytes() == before
+
+
+def test_forget_needs_to_be_told_to_do_it_and_what(three: str, capsys: Captured) -> None:
+    before = Path(three).read_bytes()
+    assert main(["forget", three, "--keep-last", "1"]) == 2
+    assert "--compact" in capsys.readouterr().err
+    assert main(["forget", three, "--compact"]) == 2
+    assert main(["forget", three, "--compact", "--keep-last", "0"]) == 2
+    assert main(["forget", three, "--compact", "--keep-within", "soon"]) == 2
+    assert main(["forget", three, "--compact", "--snapshot", "3"]) == 2
+    assert main(["forget", three, "--compact", "--snapshot", "7"]) == 10
+    assert Path(three).read_bytes() == before
+
+
+def test_forget_gives_programs_the_numbers(three: str, capsys: Captured) -> None:
+    size = Path(three).stat().st_size
+    found = records(capsys, "forget", three, "--keep-last", "1", "--compact")
+    fates = [record for record in found if record["type"] == "snapshot"]
+    assert [(fate["snapshot"], fate["becomes"], fate["rules"]) for fate in fates] == [
+        (1, None, []),
+        (2, None, []),
+        (3, 1, ["last"]),
+    ]
+    summary = only(found, "summary")
+    assert (summary["changed"], summary["dry_run"], summary["snapshots"], summary["forgotten"]) == (True, False, 1, 2)
+    assert summary["chunks"] < summary["chunks_before"]
+    assert (summary["file_bytes"], summary["file_bytes_before"]) == (Path(three).stat().st_size, size)
+    with open_archive(three) as reader:
+        assert reader.uuid.hex() == summary["uuid"] != summary["uuid_before"]
+    assert only(records(capsys, "info", three), "archive")["compacted_from"] == summary["uuid_before"]
+    assert main(["info", three]) == 0
+    assert f"compacted from {summary['uuid_before']}" in capsys.readouterr().out
+    assert verify(three, Level.DEEP).ok
+
+
+def test_a_named_snapshot_goes(three: str, capsys: Captured) -> None:
+    assert main(["forget", three, "-s", "2", "--compact"]) == 0
+    assert "left out 1 snapshot and 1 chunk" in capsys.readouterr().err
+    assert snapshots(three) == 2
+
+
+def test_compact_keeps_every_snapshot_and_does_nothing_for_nothing(three: str, capsys: Captured) -> None:
+    before = Path(three).read_bytes()
+    assert main(["compact", three]) == 0
+    assert "nothing to leave out" in capsys.readouterr().err
+    assert Path(three).read_bytes() == before
+
+
+def test_every_key_slot_needs_its_key(
+    sealed: str, tree: Path, tmp_path: Path, passphrase_file: str, capsys: Captured
+) -> None:
+    grown(sealed, tree, "-p", passphrase_file)
+    second, identity = tmp_path / "second", Identity.generate("x25519")
+    second.write_text("another passphrase\n")
+    second.chmod(0o600)
+    identity.save(tmp_path / "me.key")
+    assert main(["key", "add", sealed, "-p", passphrase_file, "--new-passphrase-file", str(second)]) == 0
+    assert main(["key", "add", sealed, "-p", passphrase_file, "-r", str(identity.recipient)]) == 0
+    forget = ["forget", sealed, "--keep-last", "1", "--compact", "-p", passphrase_file]
+    assert main(forget) == 2
+    assert "--drop-slots" in capsys.readouterr().err
+    assert main([*forget, "--slot-passphrase-file", str(second), "-r", str(identity.recipient)]) == 0
+    assert snapshots(sealed, "another passphrase") == 1
+    assert main(["verify", sealed, "-l", "deep", "-i", str(tmp_path / "me.key")]) == 0
+
+
+def test_slots_are_lost_only_on_request_and_that_is_said(
+    sealed: str, tree: Path, tmp_path: Path, passphrase_file: str, capsys: Captured
+) -> None:
+    grown(sealed, tree, "-p", passphrase_file)
+    recipient = str(Identity.generate().recipient)
+    assert main(["key", "add", sealed, "-p", passphrase_file, "-r", recipient]) == 0
+    assert main(["forget", sealed, "--keep-last", "1", "--compact", "-p", passphrase_file, "--drop-slots"]) == 0
+    assert "1 key slot left out" in capsys.readouterr().err
+    assert len([r for r in records(capsys, "key", "list", sealed) if r["type"] == "slot"]) == 1
+
+
+def test_a_signed_archive_wants_its_key(tree: Path, tmp_path: Path, capsys: Captured) -> None:
+    archive, key = str(tmp_path / "signed.warp"), tmp_path / "sign.key"
+    signing = SigningKey.generate()
+    signing.save(key)
+    assert main(["create", archive, "-C", str(tree.parent), "tree", "--sign", str(key)]) == 0
+    grown(archive, tree, "--sign", str(key))
+    assert main(["forget", archive, "--keep-last", "1", "--compact"]) == 2
+    assert "--sign" in capsys.readouterr().err
+    assert main(["forget", archive, "--keep-last", "1", "--compact", "--sign", str(key)]) == 0
+    assert main(["verify", archive, "--signer", str(signing.public)]) == 0
+
+
+def test_who_signs_what_was_not_signed_is_told(three: str, tmp_path: Path, capsys: Captured) -> None:
+    SigningKey.generate().save(tmp_path / "sign.key")
+    assert main(["forget", three, "--keep-last", "1", "--compact", "--sign", str(tmp_path / "sign.key")]) == 0
+    assert "is not signed, and stays so" in capsys.readouterr().err
