@@ -8,6 +8,7 @@ names apart. In JSON a path that is not UTF-8 is given again, exactly, in base64
 ('report\\x1b[2J\\xff.txt', {'path': '�', 'path_b64': '/w=='})
 """
 
+import time
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
@@ -77,6 +78,18 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
 def count_of(number: int, singular: str, plural: str | None = None) -> str:
     """`1 file`, `2,310 files`."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def local_time(seconds: int, style: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """A moment in the machine's time zone, or `@seconds` where its calendar ends.
+
+    >>> local_time(2**63 - 1)
+    '@9223372036854775807'
+    """
+    try:
+        return time.strftime(style, time.localtime(seconds))
+    except (OverflowError, OSError, ValueError):
+        return f"@{seconds}"
 
 
 @lru_cache(1024)  # names of one language share few characters

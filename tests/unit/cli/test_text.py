@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warp_portal.cli.output import Output
-from warp_portal.cli.text import columns, count_of, defanged, path_fields, printable
+from warp_portal.cli.text import columns, count_of, defanged, local_time, path_fields, printable
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,11 @@ def test_json_says_every_path_exactly(path: bytes) -> None:
     fields = path_fields(path, "link")
     exact = base64.b64decode(fields["link_b64"]) if "link_b64" in fields else fields["link"].encode()
     assert exact == path
+
+
+def test_a_time_is_local_or_in_seconds_where_the_calendar_ends() -> None:
+    assert local_time(1_700_000_000).startswith("2023-11-1")
+    assert local_time(-(2**63), "%Y %z") == "@-9223372036854775808"
 
 
 def test_columns_are_aligned() -> None:
