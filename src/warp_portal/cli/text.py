@@ -62,6 +62,21 @@ def path_fields(path: bytes, name: str = "path") -> dict[str, str]:
         return {name: path.decode("utf-8", "replace"), f"{name}_b64": base64.b64encode(path).decode()}
 
 
+def encodable(value: object) -> object:
+    r"""A field for JSON in which half of a surrogate pair, which no UTF-8 can hold, is escaped.
+
+    >>> print(encodable(["\udcff", {"name": "\ud800\U0001f600"}, 1]))
+    ['\\xff', {'name': '\\ud800😀'}, 1]
+    """
+    if isinstance(value, str):
+        return "".join(_escaped(one) if "\ud800" <= one <= "\udfff" else one for one in value)
+    if isinstance(value, list | tuple):
+        return [encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {name: encodable(item) for name, item in value.items()}
+    return value
+
+
 def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Rows as lines with aligned columns; the columns in `right` are flush right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []

@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import unicodedata
 
 import pytest
@@ -59,6 +60,15 @@ def test_json_says_every_path_exactly(path: bytes) -> None:
     fields = path_fields(path, "link")
     exact = base64.b64decode(fields["link_b64"]) if "link_b64" in fields else fields["link"].encode()
     assert exact == path
+
+
+def test_json_holds_no_half_of_a_surrogate_pair() -> None:
+    stdout = io.StringIO()
+    output = Output(json_lines=True, stdout=stdout, stderr=io.StringIO())
+    output.record("x", message="raw\udcff \ud800", many=["\udcfe", {"deep": "\udcfd"}], kept="\\udcff 😀 한", number=1)
+    found = json.loads(stdout.getvalue())
+    assert (found["message"], found["many"]) == ("raw\\xff \\ud800", ["\\xfe", {"deep": "\\xfd"}])
+    assert (found["kept"], found["number"]) == ("\\udcff 😀 한", 1)
 
 
 def test_a_time_is_local_or_in_seconds_where_the_calendar_ends() -> None:
