@@ -85,6 +85,25 @@ def test_a_pattern_that_matches_nothing_is_not_found(
     only(records(capsys, command, plain, "nonesuch", *flags, code=10), "error")
 
 
+def test_a_pattern_that_is_not_utf_8_is_refused_and_wildcards_stand_for_its_bytes(
+    plain: str, tree: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    pattern, new = "raw\udcff", str(tmp_path / "new.warp")
+    for words in (
+        ["list", plain, pattern],
+        ["extract", plain, pattern, "-C", str(tmp_path)],
+        ["create", new, str(tree), "-x", pattern],
+        ["append", plain, str(tree), "-x", pattern],
+        ["diff", plain, "1", "1", pattern],
+    ):
+        assert main(words) == 2
+        assert "warp: the pattern raw\\xff is not UTF-8: write ?" in capsys.readouterr().err
+    assert "raw\\xff" in only(records(capsys, "list", plain, pattern, code=2), "error")["message"]
+    for wildcards in ("raw?", "raw*"):
+        assert main(["list", plain, "--paths", wildcards]) == 0
+        assert capsys.readouterr().out == "tree/raw\\xff\n"
+
+
 def test_what_was_restored_before_is_matched_still(plain: str, tmp_path: Path) -> None:
     for _ in range(2):
         assert main(["extract", plain, "a.txt", "-C", str(tmp_path)]) == 0
