@@ -104,6 +104,16 @@ def test_a_pattern_that_is_not_utf_8_is_refused_and_wildcards_stand_for_its_byte
         assert capsys.readouterr().out == "tree/raw\\xff\n"
 
 
+def test_a_passphrase_that_is_not_utf_8_neither_makes_nor_opens_an_archive(
+    sealed: str, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("WARP_PASSPHRASE", "caf\udce9")
+    for words in (["create", str(tmp_path / "new.warp"), str(tree)], ["list", sealed]):
+        assert main(words) == 2
+        assert "the passphrase is not UTF-8" in capsys.readouterr().err
+    assert not (tmp_path / "new.warp").exists()
+
+
 def test_what_was_restored_before_is_matched_still(plain: str, tmp_path: Path) -> None:
     for _ in range(2):
         assert main(["extract", plain, "a.txt", "-C", str(tmp_path)]) == 0
