@@ -114,6 +114,17 @@ def test_a_passphrase_that_is_not_utf_8_neither_makes_nor_opens_an_archive(
     assert not (tmp_path / "new.warp").exists()
 
 
+def test_an_empty_secret_in_the_environment_makes_no_plain_archive(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    for variable in ("WARP_PASSPHRASE", "WARP_PASSPHRASE_FILE", "WARP_RECIPIENT"):
+        with monkeypatch.context() as patched:
+            patched.setenv(variable, "")
+            assert main(["create", str(tmp_path / "new.warp"), str(tree)]) == 2
+        assert f"warp: {variable} is empty" in capsys.readouterr().err
+    assert not (tmp_path / "new.warp").exists()
+
+
 def test_what_was_restored_before_is_matched_still(plain: str, tmp_path: Path) -> None:
     for _ in range(2):
         assert main(["extract", plain, "a.txt", "-C", str(tmp_path)]) == 0
