@@ -244,6 +244,23 @@ def environment_passphrase() -> str | None:
     return passphrase
 
 
+def mistyped_variables(environ: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """Variables that nothing reads, each with the one that it resembles; others' (of Warp the terminal) resemble none.
+
+    >>> mistyped_variables({"WARP_RECIPIENTS": "a", "WARP_IS_LOCAL_SHELL_SESSION": "1", "WARP_BENCH_DATA": "x"})
+    [('WARP_RECIPIENTS', 'WARP_RECIPIENT')]
+    """
+    known = {name.upper() for name in SETTINGS} | {"CONFIG", "DEBUG", "PASSPHRASE"}
+    found = []
+    for variable in sorted(os.environ if environ is None else environ):
+        name = variable.removeprefix(_PREFIX)
+        if name != variable and name not in known and not name.startswith("BENCH_"):
+            import difflib
+
+            found += [(variable, _PREFIX + near) for near in difflib.get_close_matches(name, known, 1)]
+    return found
+
+
 def completion_request(variable: str) -> str | None:
     """What a shell asks of the completion that it has loaded."""
     return os.environ.get(variable)

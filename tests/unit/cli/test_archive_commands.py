@@ -125,6 +125,12 @@ def test_an_empty_secret_in_the_environment_makes_no_plain_archive(
     assert not (tmp_path / "new.warp").exists()
 
 
+def test_a_mistyped_variable_is_noted(plain: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("WARP_RECIPIENTS", "x")
+    assert main(["list", plain]) == 0
+    assert capsys.readouterr().err == "note: WARP_RECIPIENTS is not read: did you mean WARP_RECIPIENT?\n"
+
+
 def test_what_was_restored_before_is_matched_still(plain: str, tmp_path: Path) -> None:
     for _ in range(2):
         assert main(["extract", plain, "a.txt", "-C", str(tmp_path)]) == 0
