@@ -27,6 +27,8 @@ SYSTEM_FILE: Final = f"/etc/{APP}/config.toml"
 PROJECT_FILE: Final = ".warp-portal.toml"
 MAX_THREADS: Final = 1024
 _PREFIX: Final = "WARP_"
+# Set but empty they are most likely a secret that did not arrive: without it archives would be plain or unsigned.
+_PROTECTING: Final = frozenset({"passphrase_file", "recipient", "sign"})
 # An item of a list in the environment: the colon of a key's text parts no items.
 _ITEM: Final = re.compile(rf"((?:warp-(?:recipient|identity)-\w+:)?[^{os.pathsep}]*)(?:{os.pathsep}|$)", re.IGNORECASE)
 T = TypeVar("T")
@@ -236,7 +238,27 @@ def store(name: str, values: Sequence[str], path: "Path") -> None:
 
 def environment_passphrase() -> str | None:
     """The passphrase in WARP_PASSPHRASE, for machines that can pass a secret in no better way."""
-    return os.environ.get("WARP_PASSPHRASE")
+    passphrase = os.environ.get("WARP_PASSPHRASE")
+    if passphrase == "":
+        raise UsageError("WARP_PASSPHRASE is empty: give it a value, or unset it")
+    return passphrase
+
+
+def mistyped_variables(environ: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """Variables that nothing reads, each with the one that it resembles; others' (of Warp the terminal) resemble none.
+
+    >>> mistyped_variables({"WARP_RECIPIENTS": "a", "WARP_IS_LOCAL_SHELL_SESSION": "1", "WARP_BENCH_DATA": "x"})
+    [('WARP_RECIPIENTS', 'WARP_RECIPIENT')]
+    """
+    known = {name.upper() for name in SETTINGS} | {"CONFIG", "DEBUG", "PASSPHRASE"}
+    found = []
+    for variable in sorted(os.environ if environ is None else environ):
+        name = variable.removeprefix(_PREFIX)
+        if name != variable and name not in known and not name.startswith("BENCH_"):
+            import difflib
+
+            found += [(variable, _PREFIX + near) for near in difflib.get_close_matches(name, known, 1)]
+    return found
 
 
 def completion_request(variable: str) -> str | None:
@@ -267,4 +289,7 @@ def _read(file: ConfigFile) -> dict[str, object]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     named = {name: environ.get(_PREFIX + name.upper()) for name in SETTINGS}
+    for name, value in named.items():
+        if value == "" and name in _PROTECTING:
+            raise UsageError(f"{_PREFIX}{name.upper()} is empty: give it a value, or unset it")
     return {name: value for name, value in named.items() if value}

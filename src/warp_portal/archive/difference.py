@@ -17,6 +17,7 @@ from typing import IO, Final
 from warp_portal._native import EntryTable, Matcher
 from warp_portal.archive.content import read_table
 from warp_portal.archive.filetable import Entry, Fields, Kind, Pairs, order_key
+from warp_portal.archive.options import checked_patterns
 from warp_portal.archive.reader import ArchiveReader
 
 BLOCK_BYTES: Final = 1 << 20
@@ -103,7 +104,7 @@ def compare(
     old: Iterable[EntryTable], new: Iterable[EntryTable], same_bytes: SameBytes, patterns: Iterable[str] = ()
 ) -> Iterator[Change]:
     """The changes between two trees whose recipes count fragments alike; `same_bytes` decides where recipes cannot."""
-    matcher = Matcher(list(patterns)) if patterns else None
+    matcher = Matcher(checked_patterns(patterns)) if patterns else None
     before, after = _rows(old, matcher), _rows(new, matcher)
     left, right = next(before, None), next(after, None)
     while left or right:

@@ -14,7 +14,7 @@ from typing import Final
 
 from warp_portal._native import EntryTable, Matcher, UnpackPipeline, blake3
 from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind, table_of
-from warp_portal.archive.options import MIB, Problem, thread_count
+from warp_portal.archive.options import MIB, Problem, checked_patterns, thread_count
 from warp_portal.archive.reader import ArchiveReader
 from warp_portal.archive.storage import AnyPath
 from warp_portal.errors import StorageFullError, UsageError
@@ -106,7 +106,7 @@ def plan(reader: ArchiveReader, request: ExtractRequest) -> Iterator[Planned]:
         for table in reader.tables():
             yield table, None
         return
-    matcher = Matcher(list(request.patterns))
+    matcher = Matcher(checked_patterns(request.patterns))
     links = _Links(reader, matcher)
     for table in reader.tables():
         yield from _selected(table, table.matching(matcher), links)

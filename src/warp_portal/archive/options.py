@@ -46,7 +46,7 @@ class Source:
 
         Raises:
             NotFoundError: a path does not exist.
-            UsageError: no path, two that would be stored at the same place, or one inside another.
+            UsageError: no path, two that would be stored at the same place, one inside another, or a pattern not UTF-8.
         """
         roots = sorted((_root(path) for path in paths), key=lambda root: order_key(root[0]))
         if not roots:
@@ -54,7 +54,7 @@ class Source:
         for (above, _), (stored, disk) in pairwise(roots):
             if not above or stored == above or stored.startswith(above + b"/"):
                 raise UsageError(f"{os.fsdecode(disk)} would be stored inside another of the given paths")
-        return cls(tuple(roots), tuple(excludes), exclude_caches, one_file_system)
+        return cls(tuple(roots), tuple(checked_patterns(excludes)), exclude_caches, one_file_system)
 
     def arguments(self) -> dict[str, object]:
         """What the archive records of it."""
@@ -64,6 +64,19 @@ class Source:
             "exclude_caches": self.exclude_caches,
             "one_file_system": self.one_file_system,
         }
+
+
+def checked_patterns(patterns: Iterable[str]) -> list[str]:
+    """Patterns as the native module takes them; UsageError for one that is not UTF-8, as names may be."""
+    checked = list(patterns)
+    for pattern in checked:
+        try:
+            pattern.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"the pattern {pattern} is not UTF-8: write ? for a byte of a name that is not, or * for any number"
+            ) from None
+    return checked
 
 
 def _root(path: AnyPath) -> tuple[bytes, bytes]:

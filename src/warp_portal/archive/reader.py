@@ -23,6 +23,7 @@ from warp_portal.archive.filetable import Entry, Kind, order_key
 from warp_portal.archive.header import Header
 from warp_portal.archive.limits import KIND_TABLE
 from warp_portal.archive.opening import Opened, history, newest, open_earlier, read_header
+from warp_portal.archive.options import checked_patterns
 from warp_portal.archive.slots import SlotCopy
 from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import AnyPath, ArchiveFile
@@ -290,7 +291,7 @@ class ArchiveReader:
 
     def matching(self, patterns: Iterable[str] = (), prefix: bytes = b"") -> Iterator[tuple[EntryTable, Sequence[int]]]:
         """As `tables`, with the indices of the entries that gitignore-style `patterns` match."""
-        matcher = Matcher(list(patterns)) if patterns else None
+        matcher = Matcher(checked_patterns(patterns)) if patterns else None
         for table in self.tables(prefix):
             yield table, table.matching(matcher) if matcher else range(len(table))
 

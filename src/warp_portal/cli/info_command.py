@@ -1,6 +1,5 @@
 """`warp info`: what an archive is and what it holds."""
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -8,7 +7,7 @@ import click
 from warp_portal.cli import options
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
-from warp_portal.cli.text import columns, count_of, printable
+from warp_portal.cli.text import columns, count_of, local_time, printable
 from warp_portal.units import format_bytes
 
 if TYPE_CHECKING:
@@ -99,13 +98,18 @@ def report(archive: str, reader: "ArchiveReader") -> list[str]:
     found, snapshot, cutting = facts(reader), reader.snapshot, reader.header.cutting
     rows = [
         ("archive", printable(archive)),
+<<<<<<< HEAD
         ("uuid", str(found["uuid"]) + _descent(reader)),
         ("created", local_time(reader.header.created_ns)),
+=======
+        ("uuid", str(found["uuid"])),
+        ("created", _moment(reader.header.created_ns)),
+>>>>>>> fixcli
         ("cipher", str(found["cipher"]) if reader.encrypted else "none: the archive is not encrypted"),
         ("fragments", f"{found['cutter']}, {_sizes(cutting.fragment)}"),
         ("chunks", _sizes(cutting.chunk)),
         ("signature", signature_text(reader.signature).removeprefix("signature ")),
-        ("snapshot", f"{snapshot.number} of {local_time(snapshot.time_ns)}"),
+        ("snapshot", f"{snapshot.number} of {_moment(snapshot.time_ns)}"),
         ("commit", str(found["commit"])),
         ("content", _content(reader)),
         ("stored", f"{format_bytes(snapshot.stored_bytes)} in {count_of(snapshot.chunks, 'chunk')}"),
@@ -135,9 +139,8 @@ def _content(reader: "ArchiveReader") -> str:
     return f"{format_bytes(summary.bytes)} in {counts}{ratio}"
 
 
-def local_time(time_ns: int) -> str:
-    """A moment, in the machine's time zone."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(time_ns // 1_000_000_000))
+def _moment(time_ns: int) -> str:
+    return local_time(time_ns // 1_000_000_000, "%Y-%m-%d %H:%M:%S %z")
 
 
 def _history(reader: "ArchiveReader") -> list[str]:
@@ -147,7 +150,7 @@ def _history(reader: "ArchiveReader") -> list[str]:
         growth = found.stored_bytes - before
         before = found.stored_bytes
         sizes = (f"{found.chunks:,}", format_bytes(found.stored_bytes), format_bytes(growth))
-        rows.append((str(found.number), local_time(found.time_ns), *sizes, "yes" if found.signed else "no"))
+        rows.append((str(found.number), _moment(found.time_ns), *sizes, "yes" if found.signed else "no"))
     return columns(rows, right=(0, 2, 3, 4))
 
 

@@ -6,7 +6,6 @@ formatted once, names are looked at together, and a block is one write.
 
 import os
 import stat
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
@@ -14,7 +13,7 @@ from typing import Final
 from warp_portal._native import EntryTable
 from warp_portal.archive import ArchiveReader, Kind
 from warp_portal.archive.filetable import KIND_BITS
-from warp_portal.cli.text import path_fields, printable, printable_all
+from warp_portal.cli.text import local_time, path_fields, printable, printable_all
 
 # So many names of the greatest length are 32 MiB; larger blocks are not faster.
 BLOCK_ENTRIES: Final = 512
@@ -70,7 +69,7 @@ def _heads(owners: tuple[Names, Names]) -> Callable[[int, int, int, int], str]:
 
 @lru_cache(CACHED)
 def _moment(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    return f"{local_time(seconds):<19}"  # as wide as a date of this millennium
 
 
 def entry_fields(owners: tuple[Names, Names]) -> Callable[[EntryTable, Indices], Iterator[dict[str, object]]]:

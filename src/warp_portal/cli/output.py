@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TextIO
 
-from warp_portal.cli.text import defanged, path_fields, printable
+from warp_portal.cli.text import defanged, encodable, path_fields, printable
 from warp_portal.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SCHEMA: Final = 1
 # Of the paths that one damaged chunk takes along, which may be hundreds, a person sees so many.
 DAMAGED_PATHS: Final = 20
+# How JSON writes a surrogate, paired or not (and a few letters).
+_SURROGATE: Final = "\\ud"
 
 
 class Output:
@@ -65,8 +67,13 @@ class Output:
 
     def records(self, kind: str, many: Iterable[Mapping[str, object]]) -> None:
         """Many such lines, in one write."""
-        if self.json_lines and (lines := [self._encode({"type": kind, "schema": SCHEMA, **fields}) for fields in many]):
+        if self.json_lines and (lines := [self._line({"type": kind, "schema": SCHEMA, **fields}) for fields in many]):
             self._write("\n".join(lines))
+
+    def _line(self, fields: Mapping[str, object]) -> str:
+        line = self._encode(fields)
+        # Few lines hold any, and looking is faster than copying all fields of a list of millions.
+        return self._encode(encodable(fields)) if _SURROGATE in line else line
 
     @cached_property
     def _encode(self) -> Callable[[object], str]:

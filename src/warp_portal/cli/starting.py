@@ -4,7 +4,7 @@ import os
 
 from warp_portal.cli.output import Output
 from warp_portal.cli.text import printable
-from warp_portal.config import Config, load
+from warp_portal.config import Config, load, mistyped_variables
 from warp_portal.errors import NotFoundError, UsageError
 
 
@@ -15,6 +15,8 @@ def begin(output: Output, command: str, **flags: object) -> Config:
     if output.log_level is not None:
         given["log_level"] = output.log_level
     settings = load(flags=given).config
+    for variable, near in mistyped_variables():
+        output.status(f"note: {variable} is not read: did you mean {near}?")
     if settings.log_level != "warning" or settings.log_format != "auto":
         from warp_portal import telemetry
 

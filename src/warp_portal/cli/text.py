@@ -8,6 +8,7 @@ names apart. In JSON a path that is not UTF-8 is given again, exactly, in base64
 ('report\\x1b[2J\\xff.txt', {'path': '�', 'path_b64': '/w=='})
 """
 
+import time
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
@@ -61,6 +62,21 @@ def path_fields(path: bytes, name: str = "path") -> dict[str, str]:
         return {name: path.decode("utf-8", "replace"), f"{name}_b64": base64.b64encode(path).decode()}
 
 
+def encodable(value: object) -> object:
+    r"""A field for JSON in which half of a surrogate pair, which no UTF-8 can hold, is escaped.
+
+    >>> print(encodable(["\udcff", {"name": "\ud800\U0001f600"}, 1]))
+    ['\\xff', {'name': '\\ud800😀'}, 1]
+    """
+    if isinstance(value, str):
+        return "".join(_escaped(one) if "\ud800" <= one <= "\udfff" else one for one in value)
+    if isinstance(value, list | tuple):
+        return [encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {name: encodable(item) for name, item in value.items()}
+    return value
+
+
 def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
     """Rows as lines with aligned columns; the columns in `right` are flush right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
@@ -77,6 +93,18 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
 def count_of(number: int, singular: str, plural: str | None = None) -> str:
     """`1 file`, `2,310 files`."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def local_time(seconds: int, style: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """A moment in the machine's time zone, or `@seconds` where its calendar ends.
+
+    >>> local_time(2**63 - 1)
+    '@9223372036854775807'
+    """
+    try:
+        return time.strftime(style, time.localtime(seconds))
+    except (OverflowError, OSError, ValueError):
+        return f"@{seconds}"
 
 
 @lru_cache(1024)  # names of one language share few characters

@@ -75,12 +75,12 @@ def configured_passphrase(output: Output, settings: Config) -> str | None:
     if settings.passphrase_file is not None:
         return read_passphrase(output, settings.passphrase_file)
     passphrase = environment_passphrase()
-    if passphrase:
+    if passphrase is not None:
         output.status(
             "note: the passphrase is taken from WARP_PASSPHRASE, which other programs may see: prefer WARP_PASSPHRASE_FILE"
         )
         conceal(passphrase)
-    return passphrase or None
+    return passphrase
 
 
 def read_passphrase(output: Output, path: str) -> str:

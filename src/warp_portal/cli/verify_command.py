@@ -203,11 +203,11 @@ def _account(archive: str, report: "VerifyReport") -> str:
     if report.ok:
         return f"{checked}: no damage found{'' if report.keyed else ' (without a key)'}"
     parts = [
-        count_of(len(found), name)
-        for found, name in (
+        count_of(len(found), *names)
+        for found, *names in (
             (report.damaged_chunks, "chunk"),
             (report.damaged_files, "file"),
-            (report.metadata_damage, "piece of metadata"),
+            (report.metadata_damage, "piece of metadata", "pieces of metadata"),
         )
         if found
     ]

@@ -40,7 +40,7 @@ def stretch(passphrase: str, salt: bytes, cost: Argon2Cost) -> bytes:
     """The 32-byte key of a passphrase (Unicode NFC, UTF-8): 0.2 s and 64 MiB at the default cost.
 
     Raises:
-        UsageError: a cost outside the limits, or an empty passphrase.
+        UsageError: a cost outside the limits, or a passphrase that is empty or not UTF-8.
     """
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -48,5 +48,9 @@ def stretch(passphrase: str, salt: bytes, cost: Argon2Cost) -> bytes:
         raise UsageError(f"key derivation: {defect}")
     if not passphrase:
         raise UsageError("an empty passphrase protects nothing")
+    try:
+        secret = unicodedata.normalize("NFC", passphrase).encode()
+    except UnicodeEncodeError:  # bytes of the environment that no terminal and no file would give again
+        raise UsageError("the passphrase is not UTF-8: write it as text") from None
     kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib)
-    return kdf.derive(unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogateescape"))
+    return kdf.derive(secret)

@@ -85,6 +85,52 @@ def test_a_pattern_that_matches_nothing_is_not_found(
     only(records(capsys, command, plain, "nonesuch", *flags, code=10), "error")
 
 
+def test_a_pattern_that_is_not_utf_8_is_refused_and_wildcards_stand_for_its_bytes(
+    plain: str, tree: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    pattern, new = "raw\udcff", str(tmp_path / "new.warp")
+    for words in (
+        ["list", plain, pattern],
+        ["extract", plain, pattern, "-C", str(tmp_path)],
+        ["create", new, str(tree), "-x", pattern],
+        ["append", plain, str(tree), "-x", pattern],
+        ["diff", plain, "1", "1", pattern],
+    ):
+        assert main(words) == 2
+        assert "warp: the pattern raw\\xff is not UTF-8: write ?" in capsys.readouterr().err
+    assert "raw\\xff" in only(records(capsys, "list", plain, pattern, code=2), "error")["message"]
+    for wildcards in ("raw?", "raw*"):
+        assert main(["list", plain, "--paths", wildcards]) == 0
+        assert capsys.readouterr().out == "tree/raw\\xff\n"
+
+
+def test_a_passphrase_that_is_not_utf_8_neither_makes_nor_opens_an_archive(
+    sealed: str, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("WARP_PASSPHRASE", "caf\udce9")
+    for words in (["create", str(tmp_path / "new.warp"), str(tree)], ["list", sealed]):
+        assert main(words) == 2
+        assert "the passphrase is not UTF-8" in capsys.readouterr().err
+    assert not (tmp_path / "new.warp").exists()
+
+
+def test_an_empty_secret_in_the_environment_makes_no_plain_archive(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    for variable in ("WARP_PASSPHRASE", "WARP_PASSPHRASE_FILE", "WARP_RECIPIENT"):
+        with monkeypatch.context() as patched:
+            patched.setenv(variable, "")
+            assert main(["create", str(tmp_path / "new.warp"), str(tree)]) == 2
+        assert f"warp: {variable} is empty" in capsys.readouterr().err
+    assert not (tmp_path / "new.warp").exists()
+
+
+def test_a_mistyped_variable_is_noted(plain: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("WARP_RECIPIENTS", "x")
+    assert main(["list", plain]) == 0
+    assert capsys.readouterr().err == "note: WARP_RECIPIENTS is not read: did you mean WARP_RECIPIENT?\n"
+
+
 def test_what_was_restored_before_is_matched_still(plain: str, tmp_path: Path) -> None:
     for _ in range(2):
         assert main(["extract", plain, "a.txt", "-C", str(tmp_path)]) == 0

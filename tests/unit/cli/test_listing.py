@@ -45,6 +45,12 @@ def test_lines_show_each_kind_as_ls_would() -> None:
     assert [line.endswith(end) for line, end in zip(lines, ends, strict=True)] == [True] * 6
 
 
+def test_a_time_beyond_the_calendar_is_shown_in_seconds() -> None:
+    for seconds in (2**63 - 1, -(2**63)):
+        (line,) = listing.long_lines(OWNERS)(table_of([Entry(b"f", Kind.FILE, 0o644, mtime_ns=seconds * 10**9)]), [0])
+        assert line.endswith(f" 0 @{seconds} f")
+
+
 def test_fields_say_all_of_an_entry() -> None:
     fields = list(listing.entry_fields(OWNERS)(table_of(ENTRIES), range(len(ENTRIES))))
     assert [entry["kind"] for entry in fields] == [entry.kind.name.lower() for entry in ENTRIES]

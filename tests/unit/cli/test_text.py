@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import unicodedata
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warp_portal.cli.output import Output
-from warp_portal.cli.text import columns, count_of, defanged, path_fields, printable
+from warp_portal.cli.text import columns, count_of, defanged, local_time, path_fields, printable
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,20 @@ def test_json_says_every_path_exactly(path: bytes) -> None:
     fields = path_fields(path, "link")
     exact = base64.b64decode(fields["link_b64"]) if "link_b64" in fields else fields["link"].encode()
     assert exact == path
+
+
+def test_json_holds_no_half_of_a_surrogate_pair() -> None:
+    stdout = io.StringIO()
+    output = Output(json_lines=True, stdout=stdout, stderr=io.StringIO())
+    output.record("x", message="raw\udcff \ud800", many=["\udcfe", {"deep": "\udcfd"}], kept="\\udcff 😀 한", number=1)
+    found = json.loads(stdout.getvalue())
+    assert (found["message"], found["many"]) == ("raw\\xff \\ud800", ["\\xfe", {"deep": "\\xfd"}])
+    assert (found["kept"], found["number"]) == ("\\udcff 😀 한", 1)
+
+
+def test_a_time_is_local_or_in_seconds_where_the_calendar_ends() -> None:
+    assert local_time(1_700_000_000).startswith("2023-11-1")
+    assert local_time(-(2**63), "%Y %z") == "@-9223372036854775808"
 
 
 def test_columns_are_aligned() -> None:

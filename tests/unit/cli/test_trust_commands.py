@@ -2,11 +2,13 @@
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.unit.cli.runs import PASSPHRASE, Captured, only, records
 
+from warp_portal import archive as archives
 from warp_portal.cli.main import main
 
 
@@ -45,6 +47,16 @@ def test_data_is_verified_without_a_key(sealed: str, capsys: Captured, monkeypat
     monkeypatch.setattr("warp_portal.cli.unlocking.on_terminal", lambda: False)
     assert main(["verify", sealed]) == 0
     assert "no damage found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("reasons", "words"), [(1, "1 piece of metadata:"), (3, "3 pieces of metadata:")])
+def test_damaged_metadata_is_counted(
+    reasons: int, words: str, plain: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    report = replace(archives.verify(plain, archives.Level.QUICK), metadata_damage=("page 1: damaged",) * reasons)
+    monkeypatch.setattr(archives, "verify", lambda *_, **__: report)
+    assert main(["verify", plain]) == 13
+    assert f"DAMAGED: {words}" in capsys.readouterr().err
 
 
 def test_damage_is_named_by_file_and_ends_with_13(

@@ -174,3 +174,11 @@ def test_the_terminal_is_asked_without_echo(tmp_path: Path) -> None:
     os.close(terminal)
     assert b"True drow terces" in heard
     assert b"secret word" not in heard
+
+
+def test_an_empty_passphrase_in_the_environment_is_refused(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARP_PASSPHRASE", "")
+    with pytest.raises(UsageError, match="WARP_PASSPHRASE is empty"):
+        unlocking.lock_for(output, Config(), None)
+    with pytest.raises(UsageError, match="WARP_PASSPHRASE is empty"):
+        unlocking.given(output, Config())

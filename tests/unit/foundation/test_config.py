@@ -121,3 +121,17 @@ def test_debugging_is_asked_for_by_a_variable(monkeypatch: pytest.MonkeyPatch) -
     assert not config.debugging()
     monkeypatch.setenv("WARP_DEBUG", "1")
     assert config.debugging()
+
+
+def test_an_empty_variable_that_would_protect_is_refused_and_others_are_not_set() -> None:
+    for variable in ("WARP_PASSPHRASE_FILE", "WARP_RECIPIENT", "WARP_SIGN"):
+        with pytest.raises(UsageError, match=f"{variable} is empty"):
+            load(files=(), environ={variable: ""})
+    assert load(files=(), environ={"WARP_THREADS": "", "WARP_EXCLUDE": ""}).config == config.Config()
+
+
+def test_a_variable_that_nothing_reads_is_named_with_the_one_it_resembles() -> None:
+    read = {"WARP_CONFIG", "WARP_DEBUG", "WARP_PASSPHRASE", "WARP_BENCH_DATA", "WARP_RECIPIENT", "_WARP_COMPLETE"}
+    assert config.mistyped_variables(dict.fromkeys(read | {"RECIPIENTS", "WARP_ZZZ"}, "x")) == []
+    found = config.mistyped_variables({"WARP_RECIPIENTS": "x", "WARP_PASSFRASE": "x"})
+    assert found == [("WARP_PASSFRASE", "WARP_PASSPHRASE"), ("WARP_RECIPIENTS", "WARP_RECIPIENT")]

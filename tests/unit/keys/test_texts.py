@@ -135,3 +135,5 @@ def test_argon2_has_floors_and_ceilings() -> None:
             stretch("geheim", bytes(32), cost)
     with pytest.raises(UsageError, match="empty"):
         stretch("", bytes(32), Argon2Cost())
+    with pytest.raises(UsageError, match="not UTF-8"):
+        stretch("caf\udce9", bytes(32), Argon2Cost())
