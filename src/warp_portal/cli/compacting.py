@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from warp_portal import archive as archives
 from warp_portal.cli import unlocking
-from warp_portal.cli.info_command import local_time
+from warp_portal.cli.info_command import moment
 from warp_portal.cli.output import Output
 from warp_portal.cli.progress import Reporter, Step
 from warp_portal.cli.text import columns, count_of
@@ -71,7 +71,7 @@ def show_fates(output: Output, report: "CompactReport") -> None:
         output.record("snapshot", **fate_fields(fate))
     rows = [("snapshot", "time", "becomes", "kept by")]
     rows += [
-        (str(fate.number), local_time(fate.time_ns), str(fate.becomes or "-"), _why(fate)) for fate in report.snapshots
+        (str(fate.number), moment(fate.time_ns), str(fate.becomes or "-"), _why(fate)) for fate in report.snapshots
     ]
     output.results(columns(rows, right=(0, 2)))
 

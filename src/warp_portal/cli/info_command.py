@@ -98,18 +98,13 @@ def report(archive: str, reader: "ArchiveReader") -> list[str]:
     found, snapshot, cutting = facts(reader), reader.snapshot, reader.header.cutting
     rows = [
         ("archive", printable(archive)),
-<<<<<<< HEAD
         ("uuid", str(found["uuid"]) + _descent(reader)),
-        ("created", local_time(reader.header.created_ns)),
-=======
-        ("uuid", str(found["uuid"])),
-        ("created", _moment(reader.header.created_ns)),
->>>>>>> fixcli
+        ("created", moment(reader.header.created_ns)),
         ("cipher", str(found["cipher"]) if reader.encrypted else "none: the archive is not encrypted"),
         ("fragments", f"{found['cutter']}, {_sizes(cutting.fragment)}"),
         ("chunks", _sizes(cutting.chunk)),
         ("signature", signature_text(reader.signature).removeprefix("signature ")),
-        ("snapshot", f"{snapshot.number} of {_moment(snapshot.time_ns)}"),
+        ("snapshot", f"{snapshot.number} of {moment(snapshot.time_ns)}"),
         ("commit", str(found["commit"])),
         ("content", _content(reader)),
         ("stored", f"{format_bytes(snapshot.stored_bytes)} in {count_of(snapshot.chunks, 'chunk')}"),
@@ -139,7 +134,8 @@ def _content(reader: "ArchiveReader") -> str:
     return f"{format_bytes(summary.bytes)} in {counts}{ratio}"
 
 
-def _moment(time_ns: int) -> str:
+def moment(time_ns: int) -> str:
+    """A time of an archive for people, with its zone."""
     return local_time(time_ns // 1_000_000_000, "%Y-%m-%d %H:%M:%S %z")
 
 
@@ -150,7 +146,7 @@ def _history(reader: "ArchiveReader") -> list[str]:
         growth = found.stored_bytes - before
         before = found.stored_bytes
         sizes = (f"{found.chunks:,}", format_bytes(found.stored_bytes), format_bytes(growth))
-        rows.append((str(found.number), _moment(found.time_ns), *sizes, "yes" if found.signed else "no"))
+        rows.append((str(found.number), moment(found.time_ns), *sizes, "yes" if found.signed else "no"))
     return columns(rows, right=(0, 2, 3, 4))
 
 
