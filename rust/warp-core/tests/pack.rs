@@ -12,7 +12,7 @@ use warp_core::codec::{Codec, Decoder, Policy, PolicyRow};
 use warp_core::cutter::{Algorithm, Cutter, Sizes};
 use warp_core::dedup::FragmentIndex;
 use warp_core::digest;
-use warp_core::entry::{Entry, FLAG_SPARSE, Kind};
+use warp_core::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE, Kind};
 use warp_core::keys::{ObjectKind, ScopeKeys, Suite};
 use warp_core::matcher::Matcher;
 use warp_core::pack::{ChunkColumns, Counters, Events, PackOptions, PackPipeline, Problem};
@@ -308,4 +308,25 @@ fn a_full_disk_is_an_error_and_stops_all_threads() {
     };
     assert!(error.to_string().contains("write archive"), "{error}");
     pipeline.abort();
+}
+
+#[test]
+fn a_file_that_outgrew_its_group_since_the_walk_is_kept_as_far_as_it_was_known() {
+    let scratch = Scratch::new("outgrown");
+    let (tree, archive) = (scratch.0.join("tree"), scratch.0.join("archive"));
+    fs::create_dir(&tree).unwrap();
+    let content = pseudo_random(1, 9 << 20);
+    fs::write(tree.join("log"), &content[..1000]).unwrap();
+    let batch = walker(&tree).next(10).unwrap().unwrap();
+    fs::write(tree.join("log"), &content).unwrap();
+    let pipeline = pipeline(1, &archive, &new_index());
+    assert!(pipeline.submit(batch).unwrap());
+    pipeline.finish();
+    let mut packed = Packed::default();
+    gather(&pipeline, &mut packed);
+    packed.archive = fs::read(&archive).unwrap();
+    let log = packed.entries.iter().find(|entry| entry.path == b"log").unwrap();
+    assert_eq!((log.size, log.flags & FLAG_CHANGED_WHILE_READ), (1000, FLAG_CHANGED_WHILE_READ));
+    assert_eq!(self::content(log, &fragments(&packed)), content[..1000]);
+    assert_eq!(packed.problems.len(), 1);
 }

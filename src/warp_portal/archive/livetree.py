@@ -10,16 +10,17 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from warp_portal._native import EntryTable, FragmentIndex, PackEvents, PackPipeline, Walker
+from warp_portal._native import EntryTable, FragmentIndex, PackEvents, PackPipeline
 from warp_portal.archive.base import Layer
 from warp_portal.archive.content import read_index_page
 from warp_portal.archive.difference import Change, compare, equal_streams
 from warp_portal.archive.filetable import Entry
 from warp_portal.archive.limits import KIND_FRAGMENT
 from warp_portal.archive.options import MIB, Problem, Source, thread_count
-from warp_portal.archive.packing import POLL_S, Feed
+from warp_portal.archive.packing import POLL_S, Feed, known_fragments, walker_over
 from warp_portal.archive.reader import ArchiveReader
 from warp_portal.archive.tablelog import Unchanged
 from warp_portal.errors import FormatError, NotFoundError, UsageError
@@ -120,14 +121,7 @@ class LiveTree:
 
     def _feed(self) -> Feed:
         reader, source = self.reader, self.source
-        status = os.fstat(reader.file.fd)
-        walker = Walker(
-            source.roots,
-            excludes=source.excludes,
-            exclude_caches=source.exclude_caches,
-            one_file_system=source.one_file_system,
-            skip=[(status.st_dev, status.st_ino)],
-        )
+        walker = walker_over(source, reader.file.fd)
         known = [Layer(reader.summary.scan_time_ns, reader.table_pages())]
         return Feed(walker, None if self.options.read_all else Unchanged(reader.file, reader.keys, known))
 
@@ -151,12 +145,10 @@ class LiveTree:
             os.close(nowhere)
 
     def _fragments(self, memory: int) -> FragmentIndex:
-        """The snapshot's fragments; what exceeds `memory` lies in a temporary file, for the archive's place may be read-only."""
-        index = FragmentIndex(memory, os.fsencode(tempfile.gettempdir()))
-        for page in self.reader.content.pages[KIND_FRAGMENT]:
-            records = read_index_page(self.reader.file, self.reader.keys, page)
-            index.load(records.first, records.columns[1])
-        return index
+        """The snapshot's fragments; the archive's own place may be read-only."""
+        read = partial(read_index_page, self.reader.file, self.reader.keys)
+        place = os.fsencode(tempfile.gettempdir())
+        return known_fragments(self.reader.content.pages[KIND_FRAGMENT], read, memory, place)
 
     def _note(self, feed: Feed, events: PackEvents) -> None:
         """Take in what could not be read, before the entries after it, and tell how far it is."""

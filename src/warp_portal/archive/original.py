@@ -12,12 +12,12 @@ from warp_portal.archive.limits import KIND_CHUNK, KIND_FRAGMENT, KIND_LOCATOR, 
 from warp_portal.archive.opening import Opened, history, open_earlier
 from warp_portal.archive.pages import IndexPage
 from warp_portal.archive.proofs import check_extends
-from warp_portal.archive.resuming import newest_for_writer, writable_header
+from warp_portal.archive.resuming import check_finished, newest_for_writer, writable_header
 from warp_portal.archive.state import StateStore
 from warp_portal.archive.storage import AnyPath, ArchiveFile
 from warp_portal.archive.trust import check_earlier_signature, check_signature, check_state
 from warp_portal.archive.unlock import Unlock, check_header_mac, find_archive_key
-from warp_portal.errors import DamagedTailError, FormatError, IntegrityError, SignerError, UsageError
+from warp_portal.errors import FormatError, IntegrityError, SignerError, UsageError
 from warp_portal.keys.signers import Signer
 
 # Columns of u32, by the kind of their pages and their place there (docs/format.md §6).
@@ -43,11 +43,7 @@ class Original:
     def _open(self, unlock: Unlock, state: StateStore | None) -> None:
         self.header: Header = writable_header(self.file)
         self.newest: Opened = newest_for_writer(self.file, self.header)
-        if not self.newest.commit.snapshot or self.file.size() > self.newest.commit.end:
-            raise DamagedTailError(
-                f"{self.file.name}: its last change was not finished, or its end is cut off: repeat that command or fetch "
-                "the archive again; `warp append --recover` goes on from the last whole state"
-            )
+        check_finished(self.file, self.newest)
         self.archive_key = self._find_key(unlock)
         self.keys = ScopeKeys(self.archive_key, self.header.suite if self.archive_key else SUITE_PLAIN)
         check_header_mac(self.header, self.keys)

@@ -9,7 +9,7 @@ entries happens in the threads of the pipeline.
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -131,6 +131,29 @@ class Feed:
         return bool(self.waiting) or not self.walk_done
 
 
+def walker_over(source: Source, archive_fd: int) -> Walker:
+    """A walk over a source that passes over the archive itself."""
+    status = os.fstat(archive_fd)
+    return Walker(
+        source.roots,
+        excludes=source.excludes,
+        exclude_caches=source.exclude_caches,
+        one_file_system=source.one_file_system,
+        skip=[(status.st_dev, status.st_ino)],
+    )
+
+
+def known_fragments(
+    index_pages: Iterable[Page], read: Callable[[Page], IndexPage], memory: int, directory: bytes
+) -> FragmentIndex:
+    """The fragments that an archive holds; what exceeds `memory` lies in a file in `directory`, without a name."""
+    index = FragmentIndex(memory, directory)
+    for page in index_pages:
+        records = read(page)
+        index.load(records.first, records.columns[1])
+    return index
+
+
 class Packing:
     """A run; `run` makes a snapshot or raises."""
 
@@ -174,11 +197,7 @@ class Packing:
         """The fragments that the archive holds already. What exceeds `memory` lies beside the archive, without a name."""
         file = self._target.file
         directory = os.path.dirname(os.path.abspath(file.path)) if file else os.fsencode(tempfile.gettempdir())
-        index = FragmentIndex(memory, directory)
-        for page in self._target.base.index[KIND_FRAGMENT]:
-            records = self._read_index(page)
-            index.load(records.first, records.columns[1])
-        return index
+        return known_fragments(self._target.base.index[KIND_FRAGMENT], self._read_index, memory, directory)
 
     def _read_index(self, page: Page) -> IndexPage:
         assert self._target.file is not None, "only a file has earlier pages"
@@ -188,14 +207,7 @@ class Packing:
         source, target = self._job.source, self._target
         if isinstance(source, Stream):
             return Feed(None, None)
-        status = os.fstat(target.fd)
-        walker = Walker(
-            source.roots,
-            excludes=source.excludes,
-            exclude_caches=source.exclude_caches,
-            one_file_system=source.one_file_system,
-            skip=[(status.st_dev, status.st_ino)],
-        )
+        walker = walker_over(source, target.fd)
         layers = target.base.layers
         unchanged = Unchanged(target.file, target.keys, layers, self._tables) if target.file and layers else None
         return Feed(walker, unchanged)

@@ -19,7 +19,7 @@ from warp_portal.archive.header import Header
 from warp_portal.archive.limits import MAX_PASSPHRASE_SLOTS
 from warp_portal.archive.opening import Opened, newest, open_commit, read_header, slot_copy_offset
 from warp_portal.archive.reader import SlotInfo, slot_infos
-from warp_portal.archive.resuming import newest_for_writer, remembered_as, tidy_slots, writable_header
+from warp_portal.archive.resuming import check_finished, newest_for_writer, remembered_as, tidy_slots, writable_header
 from warp_portal.archive.slots import (
     PASSPHRASE,
     Slot,
@@ -32,7 +32,7 @@ from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
 from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import Unlock, find_archive_key, open_keys
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import DamagedTailError, NotFoundError, UsageError
+from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.keys.password import DEFAULT_COST, Argon2Cost
 from warp_portal.keys.recipients import Recipient
 from warp_portal.keys.signers import SigningKey
@@ -133,11 +133,7 @@ class _Rekeying:
         self._opened: Opened = newest_for_writer(self.file, self.header)
         if self._opened.slots is None:
             raise UsageError(f"{self.file.name} is not encrypted: it has no key slots")
-        if not self._opened.commit.snapshot or self.file.size() > self._opened.commit.end:
-            raise DamagedTailError(
-                f"{self.file.name}: its last change was not finished, or its end is cut off: repeat that command or fetch "
-                "the archive again, then change the keys; `warp append --recover` goes on from the last whole state"
-            )
+        check_finished(self.file, self._opened)
         self.slots: SlotCopy = self._opened.slots
         self.archive_key = find_archive_key(self.header, self.slots, unlock)  # once: it takes a second
         self.keys: ScopeKeys = open_keys(self.header, self.slots, Unlock(archive_key=self.archive_key))

@@ -97,6 +97,15 @@ def check_signed_alike(file: ArchiveFile, opened: Opened, own: Signer | None) ->
     )
 
 
+def check_finished(file: ArchiveFile, newest: Opened) -> None:
+    """Raises DamagedTailError unless the file ends with its newest snapshot: what is no append may only start from there."""
+    if not newest.commit.snapshot or file.size() > newest.commit.end:
+        raise DamagedTailError(
+            f"{file.name}: its last change was not finished, or its end is cut off: repeat that command or fetch the archive "
+            "again, then run this one; `warp append --recover` goes on from the last whole state"
+        )
+
+
 def check_tail(file: ArchiveFile, newest: Commit, start: Commit, seen: Remembered | None) -> None:
     """Refuse to cut off what may be more than the rest of a stopped append.
 
