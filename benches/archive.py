@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from benches import datasets, lineup
 from benches.eta import Efficiency
-from benches.harness import CommandFailedError, write_json
+from benches.harness import CommandFailedError, own_peak_bytes, write_json
 from benches.lineup import Lineup
 from benches.places import can_drop_caches, place
 from benches.report import efficiency_lines, restored_lines, size_lines
@@ -33,12 +33,12 @@ DEFAULT_JSON: Final = Path("benches/results/archive.json")
 
 def bench(name: str, args: argparse.Namespace, chosen: Lineup, save: Callable[[dict[str, Any]], None]) -> bool:
     """One data set, all tools, all rounds; `save` is called after each. Whether ours did all that was asked."""
-    versions = datasets.SETS[name]()
+    versions = datasets.prepared(name)
     with place(versions, args.scratch) as made:
         files, size = datasets.measure(versions[0])
         tools = chosen.tools(made)
         rounds = Rounds(made, tools, cold=not args.no_cold and can_drop_caches())
-        about = {"files": files, "bytes": size, "versions": len(versions), "cold": rounds.cold}
+        about = {"files": files, "bytes": size, "tree_versions": len(versions), "cold": rounds.cold}
         key = ("--passphrase-file", str(made.secret))
         efficiency = None if args.no_eta else Efficiency(WARP, versions[0], made.scratch, key)
         try:
@@ -101,7 +101,7 @@ def main() -> int:
 def _save(file: Path, about: dict[str, Any], sets: dict[str, Any], name: str, result: dict[str, Any]) -> None:
     """Write the results so far."""
     sets[name] = result
-    write_json(file, {**about, "sets": sets})
+    write_json(file, {**about, "own_peak_bytes": own_peak_bytes(), "sets": sets})
 
 
 def arguments() -> argparse.Namespace:

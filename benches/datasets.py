@@ -1,5 +1,7 @@
 """Where the benches get their data: two versions of a source tree and of a big wheel from package registries, large binaries
 and a disk image from this machine's own packages, and generated files. Each is made once and stays in the cache directory.
+
+    ./dev bench datasets [SET …]        make them now, for example before a machine is to be quiet
 """
 
 import os
@@ -106,8 +108,11 @@ def _generated(name: str) -> Path:
 
 def measure(version: Path) -> tuple[int, int]:
     """Number and bytes of a version's files."""
-    sizes = [path.stat().st_size for path in (version / "tree").rglob("*") if path.is_file() and not path.is_symlink()]
-    return len(sizes), sum(sizes)
+    count = total = 0
+    for path in (version / "tree").rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            count, total = count + 1, total + path.stat().st_size
+    return count, total
 
 
 SETS: Final[Mapping[str, Callable[[], tuple[Path, ...]]]] = MappingProxyType(
@@ -120,3 +125,22 @@ SETS: Final[Mapping[str, Callable[[], tuple[Path, ...]]]] = MappingProxyType(
         "image": lambda: images.disk_images(_generated("image")),
     }
 )
+
+
+def prepared(name: str) -> tuple[Path, ...]:
+    """The versions of a set, made in another process: what this one holds would count as the memory of what it starts."""
+    subprocess.run([sys.executable, "-m", "benches.datasets", name], check=True)
+    return SETS[name]()
+
+
+def main() -> None:
+    """Make the sets named in argv, or all."""
+    names = sys.argv[1:] or list(SETS)
+    if unknown := set(names) - set(SETS):
+        raise SystemExit(f"unknown sets: {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
+    for name in names:
+        SETS[name]()
+
+
+if __name__ == "__main__":
+    main()

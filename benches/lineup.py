@@ -43,7 +43,7 @@ ENTRANTS: Final = (
     Entrant("restic", ("restic",), lambda place, binary: Restic(place, binary, "restic")),
     Entrant("rustic", ("rustic",), lambda place, binary: Restic(place, binary, "rustic")),
     Entrant("borg", ("borg",), lambda place, binary: Borg(place, binary, "borg", "lz4")),
-    Entrant("borg-zstd", ("borg",), lambda place, binary: Borg(place, binary, "borg, zstd 3", "zstd,3")),
+    Entrant("borg-zstd", ("borg",), lambda place, binary: Borg(place, binary, "borg zstd 3", "zstd,3")),
     _sealed("tar-zstd-age", ZSTD_FAST),
     _pipe("tar-zstd", f"tar|{ZSTD_DEFAULT.replace(' -q', '')}", ("zstd",), f" | {ZSTD_DEFAULT}", "zstd -q -dc | "),
     _pipe("tar-lz4", "tar|lz4", ("lz4",), " | lz4 -q", "lz4 -q -dc | "),

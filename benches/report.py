@@ -20,7 +20,7 @@ def markdown(name: str, result: Result) -> Iterator[str]:
     """One data set: every step of every tool, what failed, ratios, sizes, limits and eta."""
     yield f"## {name}"
     if "files" in result:
-        yield f"{result['files']:,} files, {result['bytes'] / 1e9:.2f} GB; {result['rounds']} rounds.\n"
+        yield f"{result['files']:,} files, {result['bytes'] / 1e9:.2f} GB; {result['rounds']} round{'s' * (result['rounds'] > 1)}.\n"
     yield "| tool | step | wall s: median (range) | CPU s | peak MB | stored MB |"
     yield "|-|-|-|-|-|-|"
     yield from map(_row, result["rows"])
@@ -127,6 +127,8 @@ def main() -> None:
     results = json.loads(parser.parse_args().file.read_text())
     print(f"Machine: {json.dumps(results['machine'])}")
     print(f"Versions: {json.dumps(results.get('versions', {}))}")
+    if "own_peak_bytes" in results:
+        print(f"Peaks up to {results['own_peak_bytes'] / 1e6:.0f} MB are the bench's own.")
     for key, why in results.get("absent", {}).items():
         print(f"Absent: {key}: {why}")
     for name, result in results["sets"].items():
