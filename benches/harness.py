@@ -5,6 +5,7 @@ its largest process, from `wait4`. Rounds interleave the tools, so that a noisy 
 is noted with the end of what it said, and the others go on.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -70,7 +71,9 @@ def measure(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str
             errors = process.stderr.read()
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
-            os.killpg(process.pid, signal.SIGTERM)
+            # In a group of its own it does not hear Ctrl-C.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             raise
         finally:
             limit.cancel()

@@ -35,10 +35,8 @@ OTHERS: Final = (
     (32 * KIB, MIB),
     (128 * KIB, MIB),
     (256 * KIB, MIB),
-    (64 * KIB, 256 * KIB),
     (64 * KIB, 512 * KIB),
     (64 * KIB, 2 * MIB),
-    (64 * KIB, 4 * MIB),
 )
 CODECS: Final = {"lz4": (LZ4, 0), "zstd 1": (ZSTD, 1), "zstd 2": (ZSTD, 2), "zstd 3": (ZSTD, 3)}
 DEFAULT_CODEC: Final = "zstd 2"
