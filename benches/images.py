@@ -76,20 +76,20 @@ def _make(content: Path, version: Path, size: int) -> None:
 
 
 def _upgrade(old: Path, new: Path, chosen: list[Path]) -> None:
-    """A copy of the image in which 3 % of the files have other content, 1 % are gone, and a few large ones are new."""
+    """A copy of the image in which 3 % of the files have other content, 1 % are gone, and a few of 1 MiB are new."""
     image = new / "tree" / "disk.img"
     image.parent.mkdir(parents=True)
     subprocess.run(["cp", "--sparse=never", old / "tree" / "disk.img", image], check=True)
     random, scratch = Random(3), new / "changed"
     scratch.mkdir()
-    picked = random.sample(chosen, len(chosen) // 25)
+    picked = _neighbours(chosen, random)
     commands = [f"rm /{path}" for path in picked]
     for number, path in enumerate(picked[: len(picked) * 3 // 4]):
         changed = _changed((old.parent / "content" / path).read_bytes(), random)
         commands.append(_written(scratch / str(number), changed, f"/{path}"))
     commands += [
         _written(scratch / f"new{number}", random.randbytes(NEW_FILE_BYTES), f"/new{number}.bin")
-        for number in range(len(chosen) // 1000 + 1)
+        for number in range(len(chosen) // 10_000 + 1)
     ]
     script = new / "commands"
     script.write_text("\n".join(commands) + "\n")
@@ -101,6 +101,13 @@ def _upgrade(old: Path, new: Path, chosen: list[Path]) -> None:
         raise SystemExit(f"debugfs could not change the image: {errors[0]}")
     shutil.rmtree(scratch)
     script.unlink()
+
+
+def _neighbours(chosen: list[Path], random: Random) -> list[Path]:
+    """4 % of the files, in runs of up to 40 that lie beside each other, as a package's do."""
+    run = min(40, len(chosen) // 25)
+    starts = random.sample(range(0, len(chosen) - run, run), len(chosen) // 25 // run)
+    return [path for start in starts for path in chosen[start : start + run]]
 
 
 def _changed(content: bytes, random: Random) -> bytes:
