@@ -11,7 +11,7 @@ from tests.model.machine import ArchiveMachine
 
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 SAMPLE = settings(
-    max_examples=10, stateful_step_count=30, derandomize=True, database=None, deadline=None, suppress_health_check=QUIET
+    max_examples=8, stateful_step_count=30, derandomize=True, database=None, deadline=None, suppress_health_check=QUIET
 )
 SOAK = settings(
     max_examples=400,
