@@ -28,7 +28,7 @@ from warp_portal.archive.slots import (
     seal_for_recipient,
 )
 from warp_portal.archive.state import Remembered, StateStore
-from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
+from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput, naming
 from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import Unlock, find_archive_key, open_keys
 from warp_portal.clock import SYSTEM_CLOCK, Clock
@@ -155,10 +155,11 @@ class _Rekeying:
         unused = 1 - self._opened.toc.clear.active_copy
         draft = SlotCopy(self.slots.generation + 1, slots)
         copy = replace(draft, mac=self.keys.slot_mac(draft.body())).serialize(self.header.slot_copy_bytes)
-        os.pwrite(self.file.fd, copy, slot_copy_offset(self.header, unused))
-        self.file.sync()
-        commit = self._commit(unused, blake3(copy), signing_key, clock)
-        tidy_slots(self.file, open_commit(self.file, self.header, commit))
+        with naming(self.file.path):
+            os.pwrite(self.file.fd, copy, slot_copy_offset(self.header, unused))
+            self.file.sync()
+            commit = self._commit(unused, blake3(copy), signing_key, clock)
+            tidy_slots(self.file, open_commit(self.file, self.header, commit))
         if self._state:
             signer = signing_key.public.raw if signing_key else b""
             self._state.remember(self.header.uuid, Remembered(commit.sequence, commit.digest(), signer))

@@ -170,9 +170,10 @@ class FileOutput:
 
 
 def sync_directory(path: bytes) -> None:
-    """Make the name of the file at `path` durable too."""
+    """Make the name of the file at `path` durable too. Raises OSError that names it."""
     fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        with naming(path):
+            os.fsync(fd)
     finally:
         os.close(fd)
