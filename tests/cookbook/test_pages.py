@@ -11,6 +11,7 @@ from tests.cookbook.sandbox import SCENES, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
+    "recovery": ROOT / "docs" / "recovery.md",
     "cookbook": ROOT / "docs" / "cookbook.md",
     "readme": ROOT / "README.md",
 }
@@ -24,12 +25,15 @@ SECTIONS = [
 
 
 @pytest.mark.parametrize(("page", "section"), SECTIONS)
-def test_a_page_says_what_its_commands_do(page: str, section: Section, tmp_path: Path) -> None:
+def test_a_page_says_what_its_commands_do(
+    page: str, section: Section, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Blocks of a section run in order, in one sandbox."""
     for tool in TOOLS:
         if any(re.search(rf"\b{tool}\b", block.commands) for block in section.blocks) and not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
     sandbox = Sandbox(tmp_path)
+    request.addfinalizer(sandbox.tear_down)
     sandbox.set_up(page, section.slug)
     for block in section.blocks:
         ran = sandbox.run(block.commands)

@@ -35,3 +35,15 @@ with open(sys.argv[1], "r+b") as file:
         file.write(bytes([byte ^ 0x55]))
 PY
 }
+
+# killed PATTERN BYTES COMMAND...: the command, killed (-9) as soon as a file that matches has so many bytes, which it must not survive.
+killed() {
+    local pattern=$1 bytes=$2
+    shift 2
+    "$@" > /dev/null 2>&1 &
+    local process=$!
+    while [ "$(stat -c %s $pattern 2> /dev/null || echo 0)" -lt "$bytes" ] && kill -0 "$process" 2> /dev/null; do :; done
+    kill -9 "$process" 2> /dev/null || true
+    wait "$process" 2> /dev/null && return 1
+    [ "$?" = 137 ]
+}
