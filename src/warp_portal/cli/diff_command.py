@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 from warp_portal.errors import EXIT_DIFFERENT, EXIT_OK, NotFoundError, PartialError, UsageError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from warp_portal.archive import ArchiveReader, LiveOptions, Tally
 
 
-@click.command("diff")
+@click.command("diff", epilog=epilog("diff"))
 @click.argument("archive")
 @click.argument("words", metavar="[SNAPSHOT [SNAPSHOT]] [PATTERN]…", nargs=-1)
 @click.option("--tree", is_flag=True, help="Compare a snapshot (default: the newest) with the files as they are.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import DAMAGED_PATHS, Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import count_of, path_fields, printable
@@ -21,7 +22,7 @@ SOURCE = "source"
 LEVELS = ("quick", "index", "data", "deep", SOURCE)
 
 
-@click.command("verify")
+@click.command("verify", epilog=epilog("verify"))
 @click.argument("archive")
 @click.option(
     "-l",
