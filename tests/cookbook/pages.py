@@ -1,6 +1,6 @@
 """From a Markdown page to what can be run of it: the fenced blocks of each section, with the outputs it claims.
 
-A block marked `sh` is run by bash. A block marked `text` that follows it is what it prints, on either stream; `…` in it stands
+A block marked `sh` is run by bash, one marked `python` by Python. A block marked `text` that follows it is what it prints, on either stream; `…` in it stands
 for anything within a line, and a line `…` alone for any number of lines. A last line `exit code N` says how it ends (else 0).
 """
 
@@ -15,6 +15,7 @@ _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING: Final = re.compile(r"^##+ (.+)$", re.MULTILINE)
 _CODE: Final = re.compile(r"\n?^exit code (\d+)\n?\Z", re.MULTILINE)
 _ANYTHING: Final = "…"
+_RUN: Final = {"sh": "{}", "python": "python3 - <<'PYTHON'\n{}PYTHON\n"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ def slug(title: str) -> str:
 
 def _blocks(body: str) -> Iterator[Block]:
     for (kind, commands), (follows, text) in pairwise([*_FENCE.findall(body), ("", "")]):
-        if kind == "sh":
-            yield _block(commands, text if follows == "text" else None)
+        if kind in _RUN:
+            yield _block(_RUN[kind].format(commands), text if follows == "text" else None)
 
 
 def _block(commands: str, text: str | None) -> Block:

@@ -1,6 +1,6 @@
 """Where a page's commands run: a home of their own, with `warp` on the PATH, disks under /mnt, and a machine to `ssh` to.
 
-In commands `/mnt/` means the sandbox's; in what they print it is `/mnt/` again. `ssh HOST COMMAND` runs the command in another
+In commands `/mnt/` and `/tmp/` mean the sandbox's; in what they print its `/mnt/` is `/mnt/` again. `ssh HOST COMMAND` runs the command in another
 home, without the settings and keys of the first, so that `rsync HOST:` works too.
 """
 
@@ -22,6 +22,9 @@ CANNOT: Final = 77
 _WARP: Final = """#!/bin/sh
 exec {python} -m warp_portal "$@"
 """
+_PYTHON: Final = """#!/bin/sh
+exec {python} "$@"
+"""
 _SSH: Final = """#!/bin/sh
 shift
 cd {box} && exec env -i HOME={box} PATH="$PATH" PYTHONPATH="$PYTHONPATH" TZ=UTC LANG=C.UTF-8 bash -c "$*"
@@ -42,9 +45,10 @@ class Sandbox:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.home = root / "home"
-        for name in ("home", "mnt", "bin", "box"):
+        for name in ("home", "mnt", "tmp", "bin", "box"):
             (root / name).mkdir()
         self._tool("warp", _WARP.format(python=sys.executable))
+        self._tool("python3", _PYTHON.format(python=sys.executable))
         self._tool("ssh", _SSH.format(box=root / "box"))
         # A session of a person knows these two; the runner of the tests may have other ones.
         self._environment = {
@@ -62,7 +66,7 @@ class Sandbox:
 
     def run(self, commands: str) -> Ran:
         """Run them in the home, as a careful script would."""
-        mnt = f"{self._root}/mnt/"
+        mnt, commands = f"{self._root}/mnt/", commands.replace("/tmp/", f"{self._root}/tmp/")
         ran = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands.replace("/mnt/", mnt)],
             cwd=self.home, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -74,7 +78,7 @@ class Sandbox:
         """What the section finds: what every section of its page does, then what it alone does."""
         for scene in (SCENES / f"{page}.sh", SCENES / page / f"{section}.sh"):
             if scene.exists():
-                ran = self.run(f". {SCENES / 'functions.sh'}\n{scene.read_text()}")
+                ran = self.run(f"{(SCENES / 'functions.sh').read_text()}\n{scene.read_text()}")
                 if ran.code == CANNOT:
                     pytest.skip(f"{scene.name}: this machine or user cannot set it up")
                 assert ran.code == 0, f"{scene.name}: {ran.output}"
