@@ -23,3 +23,13 @@ def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    """A claim that names a test is worth as much as that."""
+    named = set(re.findall(r"`((?:test_|an?_)\w+)`", (ROOT / "docs" / "security.md").read_text()))
+    named |= set(re.findall(r"`(setuid_\w+)`", (ROOT / "docs" / "security.md").read_text()))
+    sources = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("rust/**/*.rs")]
+    found = {name for path in sources for name in re.findall(r"\b(?:def|fn) (\w+)", path.read_text())}
+    assert len(named) > 30
+    assert named <= found
