@@ -212,4 +212,5 @@ def _account(archive: str, report: "VerifyReport") -> str:
         )
         if found
     ]
-    return f"{checked}: DAMAGED: {', '.join(parts)}: fetch the archive again, or restore the rest with extract"
+    named = "" if report.keyed or not report.damaged_chunks else " (with a key, their files are named)"
+    return f"{checked}: DAMAGED: {', '.join(parts)}{named}: fetch the archive again, or restore the rest with extract"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.runs import PASSPHRASE, Captured
 
-from warp_portal.cli.main import main
+from warp_portal.cli.main import OTHER_WORDS, SECTIONS, main
 
 FIRST_SEGMENT = 256 + 2 * 16384
 
@@ -112,3 +112,39 @@ def test_two_copies_that_were_appended_to_are_told_apart(
     assert "two copies were appended to" in text
     commit = text.rsplit(maxsplit=1)[1]
     assert main(["verify", plain, "--expect-commit", commit]) == 0
+
+
+@pytest.mark.parametrize(("word", "ours"), sorted(OTHER_WORDS.items()))
+def test_a_word_of_another_program_leads_to_ours(word: str, ours: str, capsys: Captured) -> None:
+    assert main([word, "home.warp"]) == 2
+    assert f"what comes nearest is `warp {ours}`" in said(capsys)
+    names = [name for _, commands in SECTIONS for name, _ in commands]
+    assert word not in names
+    assert ours in names
+
+
+def test_a_path_that_is_not_there_is_looked_for_in_the_list(plain: str, tree: Path, capsys: Captured) -> None:
+    """The snapshot is called by its number, whatever checkpoints lie between."""
+    assert main(["append", plain, "-C", str(tree.parent), "tree"]) == 0
+    assert main(["cat", plain, "a.txt", "--snapshot", "1"]) == 10
+    assert "no 'a.txt' in snapshot 1: give a whole path, as `warp list` shows it" in said(capsys)
+
+
+def test_an_archive_is_not_read_from_standard_input(capsys: Captured) -> None:
+    assert main(["list", "-"]) == 2
+    assert "save standard input to one first" in said(capsys)
+
+
+def test_a_key_given_in_the_wrong_place_is_told_its_own(plain: str, tmp_path: Path, capsys: Captured) -> None:
+    key = str(tmp_path / "key")
+    assert main(["key", "keygen", key]) == 0
+    assert main(["verify", plain, "--signer", key]) == 2
+    assert "not a warp-identity-xwing: that is for --identity" in said(capsys)
+
+
+def test_without_a_key_it_is_said_that_one_names_the_files(sealed: str, passphrase_file: str, capsys: Captured) -> None:
+    flip(sealed, FIRST_SEGMENT + 100_000)
+    assert main(["verify", sealed]) == 13
+    assert "DAMAGED: 1 chunk (with a key, their files are named)" in said(capsys)
+    assert main(["verify", sealed, "-p", passphrase_file]) == 13
+    assert "files are named" not in said(capsys)
