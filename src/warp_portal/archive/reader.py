@@ -344,7 +344,9 @@ class ArchiveReader:
         if entry is not None and entry.kind == Kind.HARDLINK:
             entry = self.find(entry.link)
         if entry is None:
-            raise NotFoundError(f"no {os.fsdecode(path)!r} in snapshot {self.commit.sequence}")
+            raise NotFoundError(
+                f"no {os.fsdecode(path)!r} in snapshot {self.snapshot.number}: give a whole path, as `warp list` shows it"
+            )
         if entry.kind != Kind.FILE:
             raise UsageError(f"{entry.name!r} is no file but a {entry.kind.name.lower()}")
         return io.BufferedReader(StoredFile(entry, self.index, self._cache), 256 * 1024)

@@ -59,7 +59,7 @@ class ArchiveFile:
             # Without O_NONBLOCK, a fifo would keep us waiting for its other end.
             self.fd = os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, mode)
         except FileNotFoundError:
-            raise NotFoundError(f"no archive {self.name}") from None
+            raise NotFoundError(f"no archive {self.name}: check its path") from None
         except IsADirectoryError:
             raise UsageError(f"{self.name} is a directory, no archive") from None
         if not stat.S_ISREG(os.fstat(self.fd).st_mode):

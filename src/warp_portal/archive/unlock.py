@@ -16,6 +16,7 @@ from warp_portal.archive.slots import (
     SlotCopy,
     open_with_identity,
     open_with_passphrase,
+    passphrase_cost,
     seal_for_passphrase,
     seal_for_recipient,
 )
@@ -88,7 +89,7 @@ def find_archive_key(header: Header, slots: SlotCopy, unlock: Unlock) -> bytes:
             return archive_key
         if archive_key != unlock.archive_key:
             raise IntegrityError("a key slot holds the key of another archive: the header or the slots were exchanged")
-    raise WrongKeyError("none of the given keys opens this archive")
+    raise WrongKeyError("none of the given keys opens this archive: `warp key list` shows what kinds of key do")
 
 
 def _candidates(header: Header, slots: SlotCopy, unlock: Unlock) -> Iterator[bytes]:
@@ -106,6 +107,13 @@ def _from_passphrase(slots: tuple[Slot, ...], uuid: bytes, passphrase: str) -> I
     for slot in slots:
         if slot.type == PASSPHRASE and (archive_key := open_with_passphrase(slot, uuid, passphrase)):
             yield archive_key
+
+
+def passphrase_slot(slots: tuple[Slot, ...], uuid: bytes, passphrase: str, cost: Argon2Cost) -> Slot | None:
+    """The slot that a passphrase opens already, among those of the same cost; each one asked costs a guess."""
+    text = unicodedata.normalize("NFC", passphrase)
+    alike = (slot for slot in slots if slot.type == PASSPHRASE and passphrase_cost(slot) == cost)
+    return next((slot for slot in alike if open_with_passphrase(slot, uuid, text)), None)
 
 
 def open_keys(header: Header, slots: SlotCopy | None, unlock: Unlock) -> ScopeKeys:
