@@ -79,7 +79,7 @@ def _parsed(raw: bytes, offset: int) -> Commit | None:
 def open_commit(file: ArchiveFile, header: Header, commit: Commit, *, recover: bool = False) -> Opened:
     """Read and check the TOC of a commit, and the header and slots by it; raises FormatError, IntegrityError.
 
-    With `recover`, the other slot copy will do: the one named was wiped when a later, lost commit changed the keys.
+    With `recover`, what is left of the slots will do: the header's commitment tells the right key.
     """
     toc = read_toc(file, commit)
     clear = toc.clear
@@ -91,13 +91,10 @@ def open_commit(file: ArchiveFile, header: Header, commit: Commit, *, recover: b
         raise FormatError(f"commit {commit.sequence} and its TOC contradict each other")
     try:
         return Opened(header, commit, toc, _slots(file, header, toc))
-    except IntegrityError as error:
+    except IntegrityError:
         if not recover or not header.encrypted:
             raise
-        try:
-            return Opened(header, commit, toc, SlotCopy.parse(_read_slots(file, header, 1 - clear.active_copy)))
-        except IntegrityError:
-            raise error from None
+        return Opened(header, commit, toc, _salvaged(file, header, clear.active_copy))
 
 
 def open_earlier(file: ArchiveFile, opened: Opened, commit: Commit) -> Opened:
@@ -124,8 +121,18 @@ def _slots(file: ArchiveFile, header: Header, toc: TOC) -> SlotCopy | None:
         return None
     raw = _read_slots(file, header, toc.clear.active_copy)
     if blake3(raw) != toc.clear.slots_digest:
-        raise BeginningError(f"{file.name}: the key slots are damaged or exchanged: {_beginning(header)}")
+        raise BeginningError(
+            f"{file.name}: the key slots are damaged or exchanged: {_beginning(header)}; --recover tries the slots that are left"
+        )
     return SlotCopy.parse(raw)
+
+
+def _salvaged(file: ArchiveFile, header: Header, named: int) -> SlotCopy:
+    """The other copy if it is whole: the one named was wiped when a later, lost commit changed the keys. Else what is left of it."""
+    try:
+        return SlotCopy.parse(_read_slots(file, header, 1 - named))
+    except IntegrityError:
+        return SlotCopy.salvage(_read_slots(file, header, named))
 
 
 def _beginning(header: Header) -> str:

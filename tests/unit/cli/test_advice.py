@@ -30,8 +30,8 @@ def test_a_damaged_beginning_names_the_bytes_to_put_back(
     flip(sealed, offset)
     assert main([words[0], sealed, *words[1:], "-p", passphrase_file]) == 13
     text = said(capsys)
-    assert f"{sealed}: {what}" in text
-    assert f"its first {FIRST_SEGMENT} bytes" in text
+    assert what in text
+    assert f" first {FIRST_SEGMENT} bytes" in text
 
 
 def test_the_bytes_named_mend_it(sealed: str, passphrase_file: str, capsys: Captured) -> None:
