@@ -38,7 +38,7 @@ pub struct FragmentIndex {
 }
 
 impl FragmentIndex {
-    /// An empty index that takes up to `memory` bytes (and never less than about half a megabyte); the rest lies in
+    /// An empty index that takes up to `memory` bytes (and never less than about a megabyte); the rest lies in
     /// files in `directory`, made when needed and already unlinked.
     pub fn new(memory: usize, directory: PathBuf) -> Self {
         let ids = Ids::default();

@@ -9,11 +9,14 @@ use crate::digest::FragmentId;
 use crate::{Error, Result};
 
 pub(super) const ID_LEN: usize = size_of::<FragmentId>();
-/// Ids of a page, the unit of reading: 12 KiB.
-pub(super) const PAGE_IDS: usize = 512;
+/// Ids of a page, the unit of writing: 96 KiB.
+pub(super) const PAGE_IDS: usize = 4096;
 const PAGE_LEN: usize = PAGE_IDS * ID_LEN;
-/// Spilled pages kept for reading: 192 KiB.
-const CACHED_PAGES: usize = 16;
+/// Ids of a part of a spilled page, the unit of reading: 12 KiB.
+const PART_IDS: usize = 512;
+const PART_LEN: usize = PART_IDS * ID_LEN;
+/// Parts kept for reading: 192 KiB.
+const CACHED_PARTS: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Ids {
@@ -24,7 +27,7 @@ pub(super) struct Ids {
     open: Vec<u8>,
     /// Closed pages, once they are not.
     spilled: Option<File>,
-    /// Spilled pages lately read, the last used first.
+    /// Parts of spilled pages lately read, the last used first.
     cache: Vec<(u64, Box<[u8]>)>,
 }
 
@@ -68,46 +71,44 @@ impl Ids {
     }
 
     pub fn get(&mut self, ordinal: u64) -> Result<FragmentId> {
-        let page = ordinal / PAGE_IDS as u64;
-        let index = (ordinal % PAGE_IDS as u64) as usize;
-        let (ids, _) = self.page(page)?.as_chunks::<ID_LEN>();
-        ids.get(index).copied().ok_or_else(|| Error::Parameter(format!("fragment ordinal {ordinal}")))
-    }
-
-    fn page(&mut self, page: u64) -> Result<&[u8]> {
-        if page >= self.closed_pages() {
-            return Ok(&self.open);
-        }
-        if self.spilled.is_none() {
-            return Ok(&self.resident[page as usize]);
-        }
-        match self.cache.iter().position(|(cached, _)| *cached == page) {
-            Some(position) => self.cache[..=position].rotate_right(1),
-            None => self.cache_page(page)?,
-        }
-        Ok(&self.cache[0].1)
+        let (page, at) = (ordinal / PAGE_IDS as u64, (ordinal % PAGE_IDS as u64) as usize);
+        let id = if page >= self.closed_pages() {
+            id_at(&self.open, at)
+        } else if self.spilled.is_none() {
+            id_at(&self.resident[page as usize], at)
+        } else {
+            id_at(self.part(ordinal / PART_IDS as u64)?, at % PART_IDS)
+        };
+        id.ok_or_else(|| Error::Parameter(format!("fragment ordinal {ordinal}")))
     }
 
     fn closed_pages(&self) -> u64 {
         (self.len - (self.open.len() / ID_LEN) as u64) / PAGE_IDS as u64
     }
 
-    fn cache_page(&mut self, page: u64) -> Result<()> {
+    fn part(&mut self, part: u64) -> Result<&[u8]> {
+        match self.cache.iter().position(|(cached, _)| *cached == part) {
+            Some(position) => self.cache[..=position].rotate_right(1),
+            None => self.cache_part(part)?,
+        }
+        Ok(&self.cache[0].1)
+    }
+
+    fn cache_part(&mut self, part: u64) -> Result<()> {
         let mut bytes = match self.cache.len() {
-            CACHED_PAGES => self.cache.pop().map(|(_, bytes)| bytes),
+            CACHED_PARTS => self.cache.pop().map(|(_, bytes)| bytes),
             _ => None,
         }
-        .unwrap_or_else(|| vec![0; PAGE_LEN].into_boxed_slice());
-        self.read(page, &mut bytes)?;
-        self.cache.insert(0, (page, bytes));
+        .unwrap_or_else(|| vec![0; PART_LEN].into_boxed_slice());
+        self.read(part * PART_LEN as u64, &mut bytes)?;
+        self.cache.insert(0, (part, bytes));
         Ok(())
     }
 
-    fn read(&self, page: u64, bytes: &mut [u8]) -> Result<()> {
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
         let file = self.spilled.as_ref();
         let file = file.ok_or_else(|| Error::Parameter("fragment ids: no page there".into()))?;
-        file.read_exact_at(bytes, page * PAGE_LEN as u64)
-            .map_err(|e| Error::io("read spilled fragment ids", e))
+        file.read_exact_at(bytes, offset).map_err(|e| Error::io("read spilled fragment ids", e))
     }
 
     /// Calls `visit` with every ordinal from `first` on and its id, in order.
@@ -118,7 +119,7 @@ impl Ids {
                 (Some(resident), _) => resident,
                 (None, false) => self.open.as_slice(),
                 (None, true) => {
-                    self.read(page, &mut bytes)?;
+                    self.read(page * PAGE_LEN as u64, &mut bytes)?;
                     bytes.as_slice()
                 }
             };
@@ -130,6 +131,10 @@ impl Ids {
         }
         Ok(())
     }
+}
+
+fn id_at(ids: &[u8], at: usize) -> Option<FragmentId> {
+    ids.as_chunks::<ID_LEN>().0.get(at).copied()
 }
 
 fn write(file: &File, page: u64, bytes: &[u8]) -> Result<()> {
