@@ -91,7 +91,7 @@ class _Builder:
         self._file = file
         self._shape = shape
         self._base = load_base(file, opened, self._keys)
-        self._random = random.Random(SEED)  # noqa: S311 - for tests
+        self._random = random.Random(SEED)
         self._real = set(shape.real())
         self._chain = CommitChain(header, self._keys, self._base, SYSTEM_CLOCK)
         self._start = opened.commit.end
@@ -100,7 +100,9 @@ class _Builder:
         """Chunks first, then all pages behind them."""
         end = self._start + self._shape.chunks * self._step
         output = FileOutput(self._file.fd, end, durable=True)
-        index = IndexLog(self._keys, output.emit, self._base, lambda page: read_index_page(self._file, self._keys, page))
+        index = IndexLog(
+            self._keys, output.emit, self._base, lambda page: read_index_page(self._file, self._keys, page)
+        )
         for first in range(0, self._shape.chunks, BATCH):
             index.add(self._records(first, min(first + BATCH, self._shape.chunks)))
         index.flush()

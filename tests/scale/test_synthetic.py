@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.scale.synthetic import FRAGMENTS, KEY, Shape, build, content
-from warp_portal.archive import Level, PackOptions, Source, Unlock, append, open_archive, verify
+from warp_portal.archive import ArchiveReader, Level, PackOptions, Source, Unlock, append, open_archive, verify
+from warp_portal.archive.limits import KIND_CHUNK
+from warp_portal.errors import FormatError
 
 UNLOCK = Unlock(archive_key=KEY)
 # 12,288 chunks, 256 MiB apart: the last one lies beyond 2^41.
@@ -29,9 +31,43 @@ def digest(data: bytes) -> str:
 def test_chunks_beyond_a_tebibyte_are_read_back(archive: Path) -> None:
     with open_archive(archive, UNLOCK) as reader:
         assert reader.commit.offset > 1 << 41
-        for number, chunk in enumerate(FAR.real()):
-            with reader.open_file(f"real/{number}") as file:
-                assert digest(file.read()) == digest(content(FAR, chunk))
+        read_real_files(reader)
+
+
+def test_files_are_read_by_the_parts_of_the_index_that_they_need(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of an archive so large that its whole index is never read."""
+    monkeypatch.setattr("warp_portal.archive.reader.WHOLE_PAGES", 0)
+    monkeypatch.setattr(ArchiveReader, "chunk_index", None)
+    with open_archive(archive, UNLOCK) as reader:
+        read_real_files(reader)
+
+
+def test_the_parts_of_an_index_locate_as_the_whole_does(archive: Path) -> None:
+    with open_archive(archive, UNLOCK) as reader:
+        parts, fragments = reader.index_parts(), reader.index.fragments
+        at_seams = [(4096 * FRAGMENTS - 3, 9), (2 * 4096 * FRAGMENTS, 1), (0, fragments), (fragments - 1, 1)]
+        for first, count in [*at_seams, (5, 0), (4095, 3), (4097 * FRAGMENTS, 4096 * FRAGMENTS)]:
+            assert parts.locate(first, count) == reader.index.locate(first, count)
+        with pytest.raises(FormatError):
+            parts.locate(fragments, 1)
+
+
+def test_parts_that_belong_to_other_chunks_are_found(archive: Path) -> None:
+    """Two chunk pages exchanged: each is whole, but lies where the other should."""
+    with open_archive(archive, UNLOCK) as reader:
+        listed = reader.content.pages[KIND_CHUNK]
+        listed[0], listed[1] = listed[1], listed[0]
+        with pytest.raises(FormatError):
+            reader.index_parts().check()
+
+
+def read_real_files(reader: ArchiveReader) -> None:
+    """Each must have the content that the builder gave it."""
+    for number, chunk in enumerate(FAR.real()):
+        with reader.open_file(f"real/{number}") as file:
+            assert digest(file.read()) == digest(content(FAR, chunk))
 
 
 def test_a_far_archive_takes_a_file_and_knows_its_fragments(archive: Path, tmp_path: Path) -> None:

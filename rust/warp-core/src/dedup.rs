@@ -33,16 +33,18 @@ pub struct FragmentIndex {
     ids: Ids,
     /// Of the fragments before `recent`, once not all fit into memory.
     runs: Option<Runs>,
-    /// The ordinal after the one found last: repeats come in the order of what they repeat.
-    next: Option<u64>,
+    /// The ordinal after the one found last, and whether that one was where it was expected: repeats come in the
+    /// order of what they repeat.
+    next: u64,
+    in_order: bool,
 }
 
 impl FragmentIndex {
     /// An empty index that takes up to `memory` bytes (and never less than about a megabyte); the rest lies in
     /// files in `directory`, made when needed and already unlinked.
     pub fn new(memory: usize, directory: PathBuf) -> Self {
-        let ids = Ids::default();
-        Self { memory, directory, slots: vec![0; FIRST_SLOTS], recent: 0, ids, runs: None, next: None }
+        let (slots, ids) = (vec![0; FIRST_SLOTS], Ids::default());
+        Self { memory, directory, slots, recent: 0, ids, runs: None, next: 0, in_order: false }
     }
 
     /// Number of fragments.
@@ -67,17 +69,19 @@ impl FragmentIndex {
         ids.iter().try_for_each(|id| self.insert(id).map(drop))
     }
 
-    /// The ordinal of `id`. If it was inserted more than once, as no writer does, the one after the ordinal found last
-    /// or else the first; that does not depend on the memory.
+    /// The ordinal of `id`. If it was inserted more than once, as no writer does: the one after that found last, if
+    /// that one too came after the one found before it, or else the first. That does not depend on the memory.
     ///
     /// # Errors
     /// [`Error::Io`] if what is on disk cannot be read.
     pub fn lookup(&mut self, id: &FragmentId) -> Result<Option<u64>> {
-        let found = match self.next {
-            Some(next) if next < self.len() && self.ids.get(next)? == *id => Some(next),
-            _ => self.search(id)?,
+        let guess = if self.in_order { self.next } else { self.len() };
+        let found = match guess < self.len() && self.ids.get(guess)? == *id {
+            true => Some(guess),
+            false => self.search(id)?,
         };
-        self.next = found.map(|ordinal| ordinal + 1);
+        self.in_order = found == Some(self.next);
+        self.next = found.map_or(self.len(), |ordinal| ordinal + 1);
         Ok(found)
     }
 
