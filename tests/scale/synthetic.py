@@ -34,10 +34,9 @@ from warp_portal.primitives.cutting import PROFILES
 
 KEY: Final = bytes(range(32))
 PASSPHRASE: Final = "scale"
-FRAGMENTS: Final = 4  # of a chunk
 FILE_CHUNKS: Final = 1024
 TABLE_ENTRIES: Final = 4096
-BATCH: Final = 16 * 4096
+BATCH: Final = 4 * 4096
 OVERHEAD: Final = 20 + 52  # of a payload, and of sealing it
 SEED: Final = 17
 
@@ -54,6 +53,11 @@ class Shape:
     def raw(self) -> int:
         """Raw bytes of a chunk."""
         return PROFILES[self.profile].chunk.mean
+
+    @property
+    def fragments(self) -> int:
+        """Fragments of a chunk, each of the mean size."""
+        return self.raw // PROFILES[self.profile].fragment.mean
 
     def real(self) -> list[int]:
         """Which chunks can be read: the first, those around the middle, and the last."""
@@ -122,36 +126,36 @@ class _Builder:
 
     def _records(self, first: int, end: int) -> Records:
         """Records of chunks; writes the payloads of real ones."""
-        count, fragment = end - first, self._shape.raw // FRAGMENTS
+        count, fragments, fragment = end - first, self._shape.fragments, PROFILES[self._shape.profile].fragment.mean
         offsets = array("Q", range(self._start + first * self._step, self._start + end * self._step, self._step))
         cids, dps = (bytearray(self._random.randbytes(32 * count)) for _ in range(2))
-        ids = bytearray(self._random.randbytes(ID_BYTES * FRAGMENTS * count))
+        ids = bytearray(self._random.randbytes(ID_BYTES * fragments * count))
         for chunk in (chunk for chunk in self._real if first <= chunk < end):
             at, raw = chunk - first, content(self._shape, chunk)
             stored, dps[32 * at : 32 * at + 32] = self._keys.seal(OBJECT_CHUNK, raw, STORE, 0)
             cids[32 * at : 32 * at + 32] = blake3(stored)
-            width = ID_BYTES * FRAGMENTS
+            width = ID_BYTES * fragments
             ids[width * at : width * at + width] = b"".join(
                 fragment_id(raw[cut : cut + fragment]) for cut in range(0, len(raw), fragment)
             )
             assert os.pwrite(self._file.fd, stored, offsets[at]) == len(stored) == self._stored
-        columns = (offsets, *(array("I", [number]) * count for number in (self._stored, self._shape.raw, FRAGMENTS)))
+        columns = (offsets, *(array("I", [number]) * count for number in (self._stored, self._shape.raw, fragments)))
         offset, stored_length, raw_length, counts = (column.tobytes() for column in columns)
-        lengths = (array("I", [fragment]) * (FRAGMENTS * count)).tobytes()
+        lengths = (array("I", [fragment]) * (fragments * count)).tobytes()
         return Records(
             (offset, stored_length, bytes(cids), raw_length, counts, bytes(count), bytes(dps)), (lengths, bytes(ids))
         )
 
     def _entries(self) -> Iterator[Entry]:
-        shape, base = self._shape, self._base.fragments
+        shape, base, fragments = self._shape, self._base.fragments, self._shape.fragments
         yield Entry(b"data", Kind.DIRECTORY, 0o755)
         for number, first in enumerate(range(0, shape.chunks, FILE_CHUNKS)):
             count = min(FILE_CHUNKS, shape.chunks - first)
-            run = (base + first * FRAGMENTS, count * FRAGMENTS)
+            run = (base + first * fragments, count * fragments)
             yield Entry(b"data/%08d" % number, Kind.FILE, 0o644, size=count * shape.raw, runs=(run,))
         yield Entry(b"real", Kind.DIRECTORY, 0o755)
         for number, chunk in enumerate(shape.real()):
-            run = (base + chunk * FRAGMENTS, FRAGMENTS)
+            run = (base + chunk * fragments, fragments)
             yield Entry(b"real/%d" % number, Kind.FILE, 0o644, size=shape.raw, runs=(run,))
 
     def _table(self, entries: list[Entry], output: FileOutput) -> Page:
