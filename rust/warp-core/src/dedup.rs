@@ -75,11 +75,11 @@ impl FragmentIndex {
     /// # Errors
     /// [`Error::Io`] if what is on disk cannot be read.
     pub fn lookup(&mut self, id: &FragmentId) -> Result<Option<u64>> {
-        let guess = if self.in_order { self.next } else { self.len() };
-        let found = match guess < self.len() && self.ids.get(guess)? == *id {
-            true => Some(guess),
-            false => self.search(id)?,
-        };
+        if self.in_order && self.next < self.len() && self.ids.get(self.next)? == *id {
+            self.next += 1;
+            return Ok(Some(self.next - 1));
+        }
+        let found = self.search(id)?;
         self.in_order = found == Some(self.next);
         self.next = found.map_or(self.len(), |ordinal| ordinal + 1);
         Ok(found)

@@ -72,10 +72,10 @@ impl Ids {
 
     pub fn get(&mut self, ordinal: u64) -> Result<FragmentId> {
         let (page, at) = (ordinal / PAGE_IDS as u64, (ordinal % PAGE_IDS as u64) as usize);
-        let id = if page >= self.closed_pages() {
+        let id = if let Some(resident) = self.resident.get(page as usize) {
+            id_at(resident, at)
+        } else if page >= self.closed_pages() {
             id_at(&self.open, at)
-        } else if self.spilled.is_none() {
-            id_at(&self.resident[page as usize], at)
         } else {
             id_at(self.part(ordinal / PART_IDS as u64)?, at % PART_IDS)
         };
