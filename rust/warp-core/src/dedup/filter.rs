@@ -32,7 +32,7 @@ impl Filter {
     }
 
     fn line(&self, home: u64) -> usize {
-        (u128::from(home) * self.lines.len() as u128 >> u64::BITS) as usize
+        ((u128::from(home) * self.lines.len() as u128) >> u64::BITS) as usize
     }
 }
 
