@@ -142,7 +142,7 @@ class Baseline:
 
 @final
 class FragmentIndex:
-    """Deduplication: fragment id → ordinal, 8 bytes a slot; ids beyond `memory` bytes lie in an unlinked temporary file."""
+    """Deduplication: fragment id → ordinal, in `memory` bytes; what exceeds them lies in unlinked files in `directory`."""
 
     def __new__(cls, memory: int, directory: bytes) -> FragmentIndex: ...
     def __len__(self) -> int: ...

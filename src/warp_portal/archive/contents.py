@@ -9,6 +9,7 @@ from typing_extensions import Buffer
 
 from warp_portal._native import ChunkIndex, ScopeKeys
 from warp_portal.archive.filetable import FLAG_SPARSE, Entry
+from warp_portal.archive.indexparts import IndexParts
 from warp_portal.errors import FormatError
 
 CACHED_BYTES: Final = 32 * 1024 * 1024
@@ -17,7 +18,7 @@ CACHED_BYTES: Final = 32 * 1024 * 1024
 class ChunkCache:
     """Decoded chunks of an archive, the least recently used of them dropped first."""
 
-    def __init__(self, fd: int, index: ChunkIndex, keys: ScopeKeys) -> None:
+    def __init__(self, fd: int, index: ChunkIndex | IndexParts, keys: ScopeKeys) -> None:
         self._fd = fd
         self._index = index
         self._keys = keys
@@ -43,7 +44,7 @@ class StoredFile(io.RawIOBase):
     The content is a list of pieces in order: (offset in the file, length, chunk or None for a hole, offset in the chunk).
     """
 
-    def __init__(self, entry: Entry, index: ChunkIndex, cache: ChunkCache) -> None:
+    def __init__(self, entry: Entry, index: ChunkIndex | IndexParts, cache: ChunkCache) -> None:
         self._cache = cache
         self._size = entry.size
         self._position = 0
@@ -86,7 +87,7 @@ class StoredFile(io.RawIOBase):
 Piece = tuple[int, int, int | None, int]
 
 
-def _pieces(entry: Entry, index: ChunkIndex) -> list[Piece]:
+def _pieces(entry: Entry, index: ChunkIndex | IndexParts) -> list[Piece]:
     """Data pieces of the recipe, laid into the file's extents with holes between them; raises FormatError."""
     located = [piece for first, count in entry.runs for piece in index.locate(first, count)]
     located.reverse()
