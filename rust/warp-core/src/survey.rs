@@ -118,6 +118,8 @@ pub struct Survey {
     finer: HashSet<u64>,
     packed: HashSet<u64>,
     open: Vec<u8>,
+    /// Buffers to be used again.
+    buffers: Vec<Vec<u8>>,
     probe: Probe,
     problems: Vec<Problem>,
 }
@@ -139,6 +141,7 @@ impl Survey {
             finer: HashSet::new(),
             packed: HashSet::new(),
             open: Vec::new(),
+            buffers: Vec::new(),
             probe: Probe::new(),
             problems: Vec::new(),
             options,
@@ -184,8 +187,12 @@ impl Survey {
 
     /// Reads and names the groups of a wave on all threads; in their order.
     fn look(&mut self, wave: &[Group]) -> Result<Vec<Named>> {
-        let Self { options, rates, xattrs, workers, .. } = self;
-        on_all(workers, wave.len(), |worker, number| Ok(worker.look(options, rates, xattrs, &wave[number])))
+        let Self { options, rates, xattrs, workers, buffers, .. } = self;
+        let spare = Mutex::new(std::mem::take(buffers));
+        on_all(workers, wave.len(), |worker, number| {
+            let buffer = spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            Ok(worker.look(options, rates, xattrs, (&wave[number], buffer)))
+        })
     }
 
     /// Finds duplicates and fills chunks, in walk order.
@@ -193,7 +200,7 @@ impl Survey {
         let start = cpu_ns();
         let mut probing = 0;
         self.problems.append(&mut named.problems);
-        self.totals.read += named.buffer.len() as u64;
+        self.totals.read += named.used as u64;
         for fragment in &named.fragments {
             let length = fragment.range.len() as u64;
             let mut new = true;
@@ -233,12 +240,13 @@ impl Survey {
         }
         if named.packed {
             self.totals.packed_planned += named.planned;
-            self.totals.packed += named.buffer.len() as u64;
+            self.totals.packed += named.used as u64;
             self.totals.read_ns += named.read_ns;
             self.totals.name_ns += named.name_ns;
             self.totals.wait_ns += named.wait_ns;
             self.totals.pack_ns += (cpu_ns() - start).saturating_sub(probing);
         }
+        self.buffers.push(named.buffer);
     }
 
     /// The rule of docs/format.md §2.

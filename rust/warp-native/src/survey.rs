@@ -41,9 +41,9 @@ impl Census {
     }
 
     #[getter]
-    fn totals(&self) -> (u64, u64, u64) {
+    fn totals(&self) -> (u64, u64, u64, u64) {
         let census = lock(&self.0);
-        (census.entries, census.files, census.bytes)
+        (census.entries, census.files, census.bytes, census.large_bytes)
     }
 
     fn types<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u64, u64)> {

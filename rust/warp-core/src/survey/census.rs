@@ -14,6 +14,9 @@ const PROBED_BYTES: u64 = 1 << 20;
 /// Sizes that are told apart; files of those found later never count as copies of each other.
 const MOST_SIZES: usize = 1 << 20;
 
+/// Files from this size on are large: pieces of a few megabytes are small beside them.
+const LARGE_FILE: u64 = 64 << 20;
+
 /// Files of one type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypeCount {
@@ -34,6 +37,8 @@ pub struct Census {
     pub files: u64,
     /// Their logical bytes.
     pub bytes: u64,
+    /// Bytes of the files of 64 MiB and more.
+    pub large_bytes: u64,
     /// Types in order of first appearance.
     pub types: Vec<TypeCount>,
     numbers: HashMap<Vec<u8>, u32>,
@@ -48,6 +53,9 @@ impl Census {
             let size = found.entry.size;
             self.files += 1;
             self.bytes = self.bytes.saturating_add(size);
+            if size >= LARGE_FILE {
+                self.large_bytes = self.large_bytes.saturating_add(size);
+            }
             let number = self.number(found) as usize;
             if let Some(count) = self.types.get_mut(number) {
                 count.files += 1;

@@ -26,7 +26,9 @@ pub(super) struct Fragment {
 /// A group that was read.
 #[derive(Default)]
 pub(super) struct Named {
+    /// Used again for another group, so that pages are touched and cleared once; the first `used` bytes are this group's.
     pub buffer: Vec<u8>,
+    pub used: usize,
     pub fragments: Vec<Fragment>,
     /// Shortened id and length of the fragments of the other cutter.
     pub finer: Vec<(u64, u32)>,
@@ -58,23 +60,33 @@ impl Worker {
         options: &SurveyOptions,
         rates: &[u64],
         xattrs: &XattrSupport,
-        group: &Group,
+        (group, buffer): (&Group, Vec<u8>),
     ) -> Named {
-        let mut named =
-            Named { packed: group.packed, ends: group.ends, planned: group.bytes, ..Named::default() };
-        named.buffer.reserve(group.bytes as usize);
+        let mut named = Named {
+            buffer,
+            packed: group.packed,
+            ends: group.ends,
+            planned: group.bytes,
+            ..Named::default()
+        };
+        if named.buffer.len() < group.bytes as usize {
+            named.buffer.resize(group.bytes as usize, 0);
+        }
         let (cpu, wall) = (cpu_ns(), std::time::Instant::now());
         let mut opener = Opener::default();
         let mut places = Vec::with_capacity(group.pieces.len());
         for piece in &group.pieces {
-            let start = named.buffer.len();
-            if let Err(error) = read(piece, &mut opener, xattrs, &mut named.buffer) {
-                named.buffer.truncate(start);
-                let errno = error.raw_os_error().unwrap_or(5);
-                let path = piece.item.entry.path.clone();
-                named.problems.push(Problem { path, what: "read".into(), errno });
+            let start = named.used;
+            let room = named.buffer.get_mut(start..).unwrap_or_default();
+            match read(piece, &mut opener, xattrs, room) {
+                Ok(read) => named.used += read,
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(5);
+                    let path = piece.item.entry.path.clone();
+                    named.problems.push(Problem { path, what: "read".into(), errno });
+                }
             }
-            places.push(start..named.buffer.len());
+            places.push(start..named.used);
         }
         named.read_ns = cpu_ns() - cpu;
         named.wait_ns = (wall.elapsed().as_nanos() as u64).saturating_sub(named.read_ns);
@@ -143,8 +155,9 @@ impl Worker {
     }
 }
 
-/// Appends a piece's data, with the calls that packing its file makes; nothing behind the end of the data.
-fn read(piece: &Piece, opener: &mut Opener, xattrs: &XattrSupport, buffer: &mut Vec<u8>) -> io::Result<()> {
+/// Reads a piece's data to the start of `room`, with the calls that packing its file makes; the bytes read, fewer where the
+/// data ends before the piece does.
+fn read(piece: &Piece, opener: &mut Opener, xattrs: &XattrSupport, room: &mut [u8]) -> io::Result<usize> {
     let file = Arc::new(piece.item.open(opener)?);
     let stat = rustix::fs::fstat(&*file)?;
     let mut item = (*piece.item).clone();
@@ -155,16 +168,12 @@ fn read(piece: &Piece, opener: &mut Opener, xattrs: &XattrSupport, buffer: &mut 
         false => item.entry.size,
     };
     let wanted = piece.length.min(length.saturating_sub(piece.offset)) as usize;
-    let start = buffer.len();
     let content = Content { file: Arc::clone(&file), extents: item.entry.extents.clone().into(), length };
-    // The group reserved room for all: this only clears what is about to be overwritten.
-    buffer.resize(start + wanted, 0);
-    let read = content.read(piece.offset, buffer.get_mut(start..).unwrap_or_default())?;
-    buffer.truncate(start + read);
+    let read = content.read(piece.offset, room.get_mut(..wanted).unwrap_or_default())?;
     if piece.offset == 0 {
         item.xattrs(xattrs, Some(file.as_fd()))?;
     }
-    Ok(())
+    Ok(read)
 }
 
 /// Enough of an id to tell fragments apart in an estimate.

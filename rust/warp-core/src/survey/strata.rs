@@ -13,7 +13,7 @@ use crate::{Error, Result, digest, seal};
 /// Half a bit of entropy each, and one for what looks compressed already.
 pub const STRATA: usize = 17;
 /// Chunks of a stratum that are kept for trials.
-const KEPT: u64 = 3;
+const KEPT: u64 = 2;
 
 /// What is known of the chunks of one stratum.
 #[derive(Clone, Copy, Debug, Default)]
