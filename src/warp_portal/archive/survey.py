@@ -31,7 +31,7 @@ CERTAIN_SHARE: Final = 256
 # About 300 bytes each.
 HELD_ENTRIES: Final = 131_072
 # Other compressions that are tried, from fast to small.
-TRIED: Final = ("lz4", "zstd:5", "zstd:9")
+TRIED: Final = ("none", "lz4", "auto", "zstd:5", "zstd:9")
 KEY_MEMORY_KIB: Final = 16 * 1024
 WRITTEN_BYTES: Final = 8 * MIB
 
@@ -251,7 +251,7 @@ def _types(census: Census, survey: Survey) -> tuple[TypeCount, ...]:
 
 
 def _trial(survey: Survey, name: str) -> tuple[Trial, ...]:
-    ((_, codec, level),) = policy(name).rows
+    _, codec, level = policy(name).rows[0]
     return tuple(Trial(*row) for row in survey.attempt((codec, level)))
 
 
