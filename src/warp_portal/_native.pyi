@@ -227,7 +227,7 @@ class Census:
         """Entries, regular files, their logical bytes, and those of files of 64 MiB and more."""
     def types(self) -> list[tuple[bytes, int, int]]:
         """(extension in lower case or empty, files, bytes), in order of first appearance."""
-    def shared_sizes(self, bytes: int) -> list[tuple[int, int]]:
+    def shared_sizes(self, least_bytes: int) -> list[tuple[int, int]]:
         """(size, files) of sizes up to 2 MiB that several files have, together of at least so many bytes."""
 
 @final
@@ -259,7 +259,8 @@ class Survey:
         """Work for some hundredths of a second; False if there is nothing more to do for now."""
     def totals(self) -> dict[str, int]:
         """Sums: packed_planned (logical), packed (data read to be compressed), fragments; bytes read and new of drawn and certain files
-        and with the finer cutter; read; CPU ns: read_ns, name_ns, pack_ns; and wait_ns, in which reading waited."""
+        and with the finer cutter; read; CPU ns: read_ns, name_ns, pack_ns; wait_ns, in which reading waited; busy_ns of what waits for
+        nothing but a core, and busy_wall_ns on the wall."""
     def strata(self) -> list[tuple[int, int, int, int, int, int]]:
         """Chunks by half bits of entropy, the last those compressed already: chunks, raw, raw of those encoded, stored, CPU ns to encode,
         CPU ns to decode, compare, seal and hash."""

@@ -102,6 +102,10 @@ pub struct Totals {
     pub pack_ns: u64,
     /// Nanoseconds in which reading waited.
     pub wait_ns: u64,
+    /// CPU nanoseconds of steps that never wait for anything but a core …
+    pub busy_ns: u64,
+    /// … and how long they took by the clock on the wall.
+    pub busy_wall_ns: u64,
 }
 
 /// A look at a tree under way.
@@ -238,6 +242,8 @@ impl Survey {
             self.totals.finer += u64::from(*length);
             self.totals.finer_new += if self.finer.insert(*id) { u64::from(*length) } else { 0 };
         }
+        self.totals.busy_ns += named.name_ns;
+        self.totals.busy_wall_ns += named.name_wall_ns;
         if named.packed {
             self.totals.packed_planned += named.planned;
             self.totals.packed += named.used as u64;
@@ -273,14 +279,19 @@ impl Survey {
     }
 
     fn encode(&mut self, chunks: Vec<(usize, Vec<u8>)>) -> Result<()> {
-        let Self { options, workers, strata, .. } = self;
+        let Self { options, workers, strata, totals, .. } = self;
         let chunks: Vec<_> = chunks.into_iter().map(Mutex::new).collect();
         let sampled = on_all(workers, chunks.len(), |worker, number| {
             let mut chunk = chunks[number].lock().unwrap_or_else(PoisonError::into_inner);
             let (stratum, raw) = std::mem::take(&mut *chunk);
             worker.encoding.encode(options, stratum, raw)
         })?;
-        sampled.into_iter().for_each(|one| strata.take(one));
+        for one in sampled {
+            let (cpu_ns, wall_ns) = one.spent_ns();
+            totals.busy_ns += cpu_ns;
+            totals.busy_wall_ns += wall_ns;
+            strata.take(one);
+        }
         Ok(())
     }
 

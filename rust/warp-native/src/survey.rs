@@ -51,8 +51,8 @@ impl Census {
         census.types.iter().map(|kind| (PyBytes::new(py, &kind.name), kind.files, kind.bytes)).collect()
     }
 
-    fn shared_sizes(&self, bytes: u64) -> Vec<(u64, u64)> {
-        lock(&self.0).shared_sizes(LARGEST_TWIN, bytes)
+    fn shared_sizes(&self, least_bytes: u64) -> Vec<(u64, u64)> {
+        lock(&self.0).shared_sizes(LARGEST_TWIN, least_bytes)
     }
 }
 
@@ -142,6 +142,8 @@ impl Survey {
             ("name_ns", totals.name_ns),
             ("pack_ns", totals.pack_ns),
             ("wait_ns", totals.wait_ns),
+            ("busy_ns", totals.busy_ns),
+            ("busy_wall_ns", totals.busy_wall_ns),
         ] {
             found.set_item(name, value)?;
         }

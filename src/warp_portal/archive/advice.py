@@ -4,7 +4,8 @@ compression  none       if the present one saves less than 2 %
              zstd:9, 5  if the archive gets 10 % smaller, and the create still takes less than a minute
              auto       else
 profile      fine       if the archive gets 7 % smaller by it
-             bulk       if nine tenths of the bytes are in files of 64 MiB and more, and less than 2 % are duplicates
+             bulk       if the index of fragments is beyond a quarter of the memory, nine tenths of the bytes are in files of
+                        64 MiB and more, and less than 2 % are duplicates
              general    else
 memory       four times the ids of the fragments, where these would not fit into a quarter of it
 """
@@ -29,7 +30,8 @@ FEW_DUPLICATES: Final = 0.02
 @dataclass(frozen=True, slots=True)
 class Advice:
     """Options for `warp create` and the reason for each; `memory_bytes` is what `--memory` should be at least,
-    `more_memory` whether that is more than it was to be."""
+    `more_memory` whether that is more than it was to be.
+    """
 
     profile: str
     profile_reason: str
@@ -70,7 +72,8 @@ def _profile(found: Findings, made: Estimate, pack: PackOptions) -> tuple[str, s
     if finer is not None and made.archive_bytes and finer < (1 - WORTH_FINER) * made.archive_bytes:
         return "fine", f"smaller fragments make the archive {_percent(1 - finer / made.archive_bytes)} smaller"
     large = found.large_bytes >= LARGE_SHARE * found.bytes and found.bytes > 0
-    if large and made.duplicate_bytes < FEW_DUPLICATES * made.data_bytes:
+    long = made.index_bytes > pack.memory // 4
+    if long and large and made.duplicate_bytes < FEW_DUPLICATES * made.data_bytes:
         return "bulk", "nearly all bytes are in large files without duplicates: a sixteenth of the index is enough"
     if finer is None:
         return "general", _not_compared(pack)

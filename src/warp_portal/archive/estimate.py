@@ -4,7 +4,8 @@ Bytes.  data = logical × (data read ÷ logical planned): holes are no data. Dup
 were drawn, those of certain sizes apart. New bytes are spread over the strata as the chunks were, and each stratum is stored at
 the ratio of its encoded chunks. The index and the file table come on top, at what a fragment, a chunk and an entry take there.
 Time.   CPU seconds of each step, from CPU time taken in the survey, scaled to the whole; the walk and the steps overlap, so that
-wall = start + key derivation + CPU ÷ cores.
+wall = (start + key derivation + CPU ÷ cores) × contention, the last how much longer than their CPU time steps took that wait for nothing
+but a core: on a busy machine a create finds no more cores than the survey did.
 """
 
 from collections.abc import Sequence
@@ -20,13 +21,17 @@ CHUNK_BYTES: Final = 84
 ENTRY_BYTES: Final = 24
 # Header, key slots, TOC and the commit's padding.
 LEAST_BYTES: Final = 8192
+# Mean size of chunks by the mean of their profile, over the same archives.
+USUAL_CHUNK: Final = 0.94
+# Less than this share of what was read comes from a disk by the way.
+FROM_DISK: Final = 0.05
 # Around the estimate lies what repeated runs on a quiet machine vary; reading that had to wait comes on top.
 FASTER: Final = 0.85
 SLOWER: Final = 1.2
 NS: Final = 1e-9
 
 # What a create holds (rust/warp-core, `pack::Limits`): interpreter and libraries; the window of segments; chunks in flight.
-BASE_BYTES: Final = 60 * MIB
+BASE_BYTES: Final = 70 * MIB
 SEGMENT_BYTES: Final = 4 * MIB
 WALKED_BYTES: Final = 300
 WALKED_ENTRIES: Final = 131_072
@@ -52,6 +57,7 @@ class Estimate:
     seconds_high: float
     memory_bytes: int
     index_bytes: int
+    contention: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,8 @@ def estimate(found: Findings, pack: PackOptions) -> Estimate:
     spread = _quotient(new, sum(row.raw for row in found.strata))
     stored = spread * sum(_stored(row) for row in found.strata)
     chunks = spread * sum(row.chunks for row in found.strata)
+    if found.read_one_in > 1:  # chunks of a sample end where its stretches end
+        chunks = new / (USUAL_CHUNK * pack.cutting.chunk.mean)
     fragments = totals["fragments"] * scale * _quotient(new, data)
     archive = stored + metadata_bytes(fragments, chunks, found.entries)
     cpu_s = {
@@ -85,7 +93,9 @@ def estimate(found: Findings, pack: PackOptions) -> Estimate:
         "write": archive * found.fixed.write_s_per_byte,
     }
     seconds = wall_s(found, cpu_s)
-    waited_s = totals["wait_ns"] * NS * scale / found.threads
+    # A thread that waits may also wait for a core: only what came from a disk tells of one.
+    from_disk = found.fetched_bytes > FROM_DISK * totals["read"]
+    waited_s = totals["wait_ns"] * NS * scale / found.threads if from_disk else 0.0
     index = round(fragments * (KNOWN_BYTES + SLOT_BYTES))
     return Estimate(
         data_bytes=round(data),
@@ -102,6 +112,7 @@ def estimate(found: Findings, pack: PackOptions) -> Estimate:
         seconds_high=SLOWER * seconds + waited_s,
         memory_bytes=memory_bytes(pack, found.entries, index, found.threads),
         index_bytes=index,
+        contention=contention(found),
     )
 
 
@@ -124,8 +135,8 @@ def finer_bytes(found: Findings, made: Estimate) -> float | None:
     fresh = _quotient(totals["drawn_new"] + totals["certain_new"], totals["drawn"] + totals["certain"])
     stored, _ = _retried(found, made, found.finer_chunks)
     # Four times as many fragments and chunks.
-    index = 4 * (FRAGMENT_BYTES * made.fragments + CHUNK_BYTES * made.chunks)
-    return stored * _quotient(totals["finer_new"] / totals["finer"], fresh) + index + ENTRY_BYTES * found.entries
+    index = metadata_bytes(4 * made.fragments, 4 * made.chunks, found.entries)
+    return stored * _quotient(totals["finer_new"] / totals["finer"], fresh) + index
 
 
 def metadata_bytes(fragments: float, chunks: float, entries: float) -> float:
@@ -141,12 +152,20 @@ def memory_bytes(pack: PackOptions, entries: int, index_bytes: int, threads: int
     ahead = WALKED_BYTES * min(entries, WALKED_ENTRIES)
     ids = min(index_bytes * KNOWN_BYTES // (KNOWN_BYTES + SLOT_BYTES), pack.memory // 4)
     slots = index_bytes * SLOT_BYTES // (KNOWN_BYTES + SLOT_BYTES)
+    window += SEGMENT_BYTES * max(2, min(pipeline // SEGMENT_BYTES, 2 * threads + 2))
     return BASE_BYTES + window + chunks * pack.cutting.chunk.mean * 3 // 2 + threads * 8 * MIB + ahead + ids + slots
 
 
 def wall_s(found: Findings, cpu_s: dict[str, float]) -> float:
     """Seconds from start to end on the threads that would work, if they find as many cores."""
-    return found.fixed.start_s + found.fixed.key_s + sum(cpu_s.values()) / max(1, min(found.threads, cores()))
+    alone_s = found.fixed.start_s + found.fixed.key_s + sum(cpu_s.values()) / max(1, min(found.threads, cores()))
+    return alone_s * contention(found)
+
+
+def contention(found: Findings) -> float:
+    """1 on a machine without other work; 2 where every core is shared with as much of that."""
+    threads = max(1.0, found.threads / cores())  # of the survey's own that shared a core
+    return max(1.0, _quotient(found.totals["busy_wall_ns"], found.totals["busy_ns"]) / threads)
 
 
 def _duplicate_bytes(found: Findings, data: float) -> float:

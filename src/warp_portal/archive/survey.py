@@ -7,6 +7,7 @@ from sizes alone; the work itself is native (rust/warp-core, `survey`).
 """
 
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +21,10 @@ from warp_portal.archive.packing import BATCH_ENTRIES
 from warp_portal.primitives.compression import policy
 from warp_portal.primitives.cutting import PROFILES
 
-# Trees up to this size are read whole; of larger ones so much is read to see how they compress, and as much for duplicates.
-READ_BYTES: Final = 160 * MIB
+# Trees up to this size are read whole; of larger ones so much is read to see how they compress, and half as much for duplicates.
+READ_BYTES: Final = 128 * MIB
 # Chunks are encoded up to about so many bytes: two tenths of a second on one core.
-ENCODED_BYTES: Final = 64 * MIB
+ENCODED_BYTES: Final = 48 * MIB
 # Both of larger trees rise by one in so many: a thousandth of a terabyte is read.
 LEAST_SHARE: Final = 1024
 # Sizes of files that hold more than one in so many of all bytes are read in whole when duplicates are looked for.
@@ -52,7 +53,8 @@ ProgressCallback = Callable[[AnalyzeProgress], None]
 class AnalyzeOptions:
     """How to look. `pack`: how would be packed; `full`: read everything; `suite` as in `SUITES`; `passphrase`: a key would be derived.
 
-    `start_s`: CPU seconds that starting the command takes before it packs."""
+    `start_s`: CPU seconds that starting the command takes before it packs.
+    """
 
     pack: PackOptions = PACK_DEFAULTS
     full: bool = False
@@ -108,13 +110,14 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that was counted and measured. Bytes are logical but for `totals` and `strata`, which count data."""
+    """All that was counted and measured. Bytes are logical but for `totals` and `strata`, which count data; `fetched_bytes` came from a disk."""
 
     entries: int
     files: int
     bytes: int
     large_bytes: int
     certain_bytes: int
+    fetched_bytes: int
     read_one_in: int
     threads: int
     types: tuple[TypeCount, ...]
@@ -178,13 +181,13 @@ class _Walk:
 def look(source: Source, options: AnalyzeOptions) -> Findings:
     """Count and measure."""
     report = options.progress or (lambda _: None)
-    walk = _Walk(source)
+    walk, fetched = _Walk(source), _fetched_bytes()
     walk.count(lambda entries: report(AnalyzeProgress(entries, 0, None)))
     entries, files, size, large = walk.census.totals
     one_in = 1 if options.full or size <= READ_BYTES else read_one_in(size)
     certain = walk.census.shared_sizes(max(1, size // CERTAIN_SHARE)) if one_in > 1 else []
     survey = _new_survey(walk.census, options, (one_in, [shared for shared, _ in certain]))
-    expected = size // one_in * (1 if one_in == 1 else 2)
+    expected = size // one_in if one_in == 1 else size * 3 // (2 * one_in)
     problems = _run(survey, walk, lambda read: report(AnalyzeProgress(entries, min(read, expected), expected)))
     return Findings(
         entries,
@@ -192,6 +195,7 @@ def look(source: Source, options: AnalyzeOptions) -> Findings:
         size,
         large,
         sum(shared * number for shared, number in certain),
+        _fetched_bytes() - fetched,
         one_in,
         thread_count(options.pack.threads),
         _types(walk.census, survey),
@@ -253,6 +257,11 @@ def _types(census: Census, survey: Survey) -> tuple[TypeCount, ...]:
 def _trial(survey: Survey, name: str) -> tuple[Trial, ...]:
     _, codec, level = policy(name).rows[0]
     return tuple(Trial(*row) for row in survey.attempt((codec, level)))
+
+
+def _fetched_bytes() -> int:
+    """Bytes that this process has had read from disks (getrusage(2) counts blocks of 512)."""
+    return 512 * resource.getrusage(resource.RUSAGE_SELF).ru_inblock
 
 
 def _key_s() -> float:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # People see the types that hold most bytes; programs see all.
 SHOWN_TYPES: Final = 12
+# Above, other work on the machine is worth a word.
+BUSY: Final = 1.2
 
 
 @click.command("analyze")
@@ -42,7 +44,6 @@ def command(
 
     Trees above some hundred megabytes are read in part. Nothing is written.
     """
-    start_s = time.process_time()
     settings = begin(output, "analyze", **flags)
     from warp_portal.archive import AnalyzeOptions, Stream, analyze
     from warp_portal.cli import packing
@@ -59,7 +60,7 @@ def command(
                 full=full,
                 suite="plain" if plain else settings.cipher,
                 passphrase=not plain,
-                start_s=start_s,
+                start_s=time.process_time(),  # a create starts alike, and loads as much
                 progress=reporter.following(step_of),
             ),
         )
@@ -112,6 +113,7 @@ def _record(output: Output, found: "Analysis") -> None:
         cpu_seconds={name.replace(" ", "_"): round(seconds, 4) for name, seconds in made.cpu_s.items()},
         memory_bytes=made.memory_bytes,
         index_bytes=made.index_bytes,
+        contention=round(made.contention, 3),
     )
     advice = found.advice
     output.record(
@@ -128,11 +130,12 @@ def _lines(found: "Analysis") -> list[str]:
     made, advice = found.estimate, found.advice
     size = f"{format_bytes(made.archive_bytes)}, {100 * made.ratio:.1f} % of {format_bytes(found.bytes)}"
     low, high = format_duration(made.seconds_low), format_duration(made.seconds_high)
+    busy = "" if made.contention < BUSY else f", on which other work runs ({made.contention:.1f} times as slow as alone)"
     duplicates = f"{'' if found.complete else 'at least '}{format_bytes(made.duplicate_bytes)}"
     facts = [
         ("archive", size),
         ("duplicates", f"{duplicates}; new: {format_bytes(made.new_bytes)} in {count_of(made.chunks, 'chunk')}"),
-        ("time", f"{format_duration(made.seconds)} ({low} to {high}) on this machine, from the page cache"),
+        ("time", f"{format_duration(made.seconds)} ({low} to {high}) from the page cache on this machine{busy}"),
         ("memory", f"about {format_bytes(made.memory_bytes)}"),
         ("profile", f"--profile {advice.profile}: {advice.profile_reason}"),
         ("compression", f"--compression {advice.compression}: {advice.compression_reason}"),

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -39,6 +40,8 @@ pub(super) struct Named {
     /// CPU nanoseconds to read, and to cut and name.
     pub read_ns: u64,
     pub name_ns: u64,
+    /// Nanoseconds that cutting and naming took by the clock on the wall.
+    pub name_wall_ns: u64,
     /// Nanoseconds in which reading waited for something else than the CPU.
     pub wait_ns: u64,
 }
@@ -72,7 +75,7 @@ impl Worker {
         if named.buffer.len() < group.bytes as usize {
             named.buffer.resize(group.bytes as usize, 0);
         }
-        let (cpu, wall) = (cpu_ns(), std::time::Instant::now());
+        let (cpu, wall) = (cpu_ns(), Instant::now());
         let mut opener = Opener::default();
         let mut places = Vec::with_capacity(group.pieces.len());
         for piece in &group.pieces {
@@ -97,7 +100,7 @@ impl Worker {
     }
 
     fn name(&self, options: &SurveyOptions, group: &Group, places: &[Range<usize>], named: &mut Named) {
-        let cpu = cpu_ns();
+        let (cpu, wall) = (cpu_ns(), Instant::now());
         let mut ends = Vec::new();
         for (piece, place) in group.pieces.iter().zip(places) {
             let data = named.buffer.get(place.clone()).unwrap_or_default();
@@ -112,6 +115,7 @@ impl Worker {
             }
         }
         named.name_ns = cpu_ns() - cpu;
+        named.name_wall_ns = wall.elapsed().as_nanos() as u64;
     }
 
     /// Cuts and names once more with the other cutter.

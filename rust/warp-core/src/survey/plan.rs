@@ -16,6 +16,8 @@ use crate::walk::{WalkBatch, WalkEntry};
 pub(super) const SAMPLED_PIECE: u64 = 2 << 20;
 /// … and of a piece if everything is read: few, because files are also cut where pieces end.
 pub(super) const WHOLE_PIECE: u64 = 8 << 20;
+/// So many times as many stretches are read as twins.
+const RARER: u64 = 2;
 const GROUP_BYTES: u64 = 1 << 20;
 const GROUP_PIECES: usize = 256;
 
@@ -114,7 +116,7 @@ impl Plan {
         if size <= self.piece && self.certain.contains(&size) {
             return Twin::Certain;
         }
-        if mix(size ^ index << 44).is_multiple_of(self.one_in) { Twin::Drawn } else { Twin::No }
+        if mix(size ^ index << 44).is_multiple_of(RARER * self.one_in) { Twin::Drawn } else { Twin::No }
     }
 
     /// Of each `one_in` stretches in a row one is taken, at a place that changes from row to row.

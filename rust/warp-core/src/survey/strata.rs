@@ -2,6 +2,8 @@
 //!
 //! Stratified sampling: within a stratum chunks compress alike, so few of each say much about all.
 
+use std::time::Instant;
+
 use super::SurveyOptions;
 use super::look::{Worker, cpu_ns};
 use super::plan::mix;
@@ -14,6 +16,8 @@ use crate::{Error, Result, digest, seal};
 pub const STRATA: usize = 17;
 /// Chunks of a stratum that are kept for trials.
 const KEPT: u64 = 2;
+/// A stratum is worth a trial if it holds one in so many bytes.
+const LEAST_SHARE: u64 = 40;
 
 /// What is known of the chunks of one stratum.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +58,14 @@ pub(super) struct Sampled {
     encode_ns: u64,
     check_ns: u64,
     seal_ns: u64,
+    wall_ns: u64,
+}
+
+impl Sampled {
+    /// CPU nanoseconds that it took, and by the clock on the wall.
+    pub fn spent_ns(&self) -> (u64, u64) {
+        (self.encode_ns + self.check_ns + self.seal_ns, self.wall_ns)
+    }
 }
 
 pub(super) fn stratum_of(bits: f64) -> usize {
@@ -105,7 +117,8 @@ impl Strata {
         }
     }
 
-    /// Encodes the kept chunks in another way, in so many parts each; `None` is the policy's own way.
+    /// Encodes the kept chunks in another way, in so many parts each; `None` is the policy's own way. Strata that hold little
+    /// are passed over.
     pub fn attempt(
         &self,
         workers: &mut [Worker],
@@ -113,8 +126,11 @@ impl Strata {
         codec: Option<(Codec, i32)>,
         parts: usize,
     ) -> Result<[Trial; STRATA]> {
-        let trials = on_all(workers, self.kept.len(), |worker, number| {
-            let kept = &self.kept[number];
+        let all: u64 = self.rows.iter().map(|row| row.raw).sum();
+        let counts = |kept: &&Sampled| self.rows[kept.stratum].raw * LEAST_SHARE >= all;
+        let tried: Vec<&Sampled> = self.kept.iter().filter(counts).collect();
+        let trials = on_all(workers, tried.len(), |worker, number| {
+            let kept = tried[number];
             Ok((kept.stratum, worker.encoding.attempt(options, kept, codec, parts)?))
         })?;
         let mut rows = [Trial::default(); STRATA];
@@ -148,7 +164,7 @@ impl Encoding {
         let prefix = seal::prefix_len(options.keys.suite());
         self.stored.clear();
         self.stored.resize(prefix, 0);
-        let start = cpu_ns();
+        let (start, wall) = (cpu_ns(), Instant::now());
         self.encoder.encode(&raw, &options.policy, &mut self.stored)?;
         let encoded = cpu_ns();
         if options.verify {
@@ -171,6 +187,7 @@ impl Encoding {
             encode_ns: encoded - start,
             check_ns: checked - encoded,
             seal_ns: cpu_ns() - checked,
+            wall_ns: wall.elapsed().as_nanos() as u64,
         })
     }
 
