@@ -130,7 +130,9 @@ def _lines(found: "Analysis") -> list[str]:
     made, advice = found.estimate, found.advice
     size = f"{format_bytes(made.archive_bytes)}, {100 * made.ratio:.1f} % of {format_bytes(found.bytes)}"
     low, high = format_duration(made.seconds_low), format_duration(made.seconds_high)
-    busy = "" if made.contention < BUSY else f", on which other work runs ({made.contention:.1f} times as slow as alone)"
+    busy = (
+        "" if made.contention < BUSY else f", on which other work runs ({made.contention:.1f} times as slow as alone)"
+    )
     duplicates = f"{'' if found.complete else 'at least '}{format_bytes(made.duplicate_bytes)}"
     facts = [
         ("archive", size),
