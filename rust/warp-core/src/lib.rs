@@ -24,6 +24,7 @@ pub mod pages;
 mod parse;
 pub mod paths;
 pub mod seal;
+pub mod survey;
 pub mod table;
 pub mod unpack;
 pub mod verify;

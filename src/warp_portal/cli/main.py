@@ -21,6 +21,7 @@ SECTIONS: Final = (
     (
         "Archives",
         (
+            ("analyze", "Tell what a create would give, before it is done."),
             ("create", "Pack paths into a new archive, or resume one."),
             ("append", "Add a snapshot to an archive."),
             ("extract", "Restore files from an archive."),

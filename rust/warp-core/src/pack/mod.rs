@@ -10,14 +10,14 @@
 //! recipes do not depend on the number of threads. Workers prefer encoding to hashing to reading: what is
 //! furthest along frees memory first.
 
-mod batch;
+pub(crate) mod batch;
 mod encode;
 mod events;
 mod guard;
 mod large;
 mod output;
 mod pool;
-mod segment;
+pub(crate) mod segment;
 mod sequence;
 mod shared;
 mod stream;
