@@ -99,6 +99,16 @@ def test_copies_are_seen_in_a_sample(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("sampling")
+def test_copies_of_one_large_file_are_seen_in_a_sample(tmp_path: Path) -> None:
+    tree, content = tmp_path / "tree", random.Random(4).randbytes(24 << 20)
+    tree.mkdir()
+    for name in ("one", "two"):
+        (tree / name).write_bytes(content)
+    found, _ = compared(tree, tmp_path)
+    assert found.estimate.duplicate_bytes == pytest.approx(found.bytes / 2, rel=0.02)
+
+
+@pytest.mark.usefixtures("sampling")
 def test_many_copies_of_one_small_file_are_never_missed(tmp_path: Path) -> None:
     rng, tree = random.Random(5), tmp_path / "tree"
     tree.mkdir()

@@ -2,8 +2,7 @@
 //!
 //! *Stretches* are neighbours in walk order, so that what is compressed together in an archive is compressed together
 //! here; one in `one_in` is taken, evenly spread. *Twins* are for deduplication: a file is taken if the hash of its size is,
-//! so that equal files are taken together or not at all, and of a large file the pieces for which the hash of size and
-//! place is. Sizes that many bytes share are always taken.
+//! so that equal files are taken together or not at all, and of a large file windows at places that its size decides. Sizes that many bytes share are always taken.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +15,8 @@ use crate::walk::{WalkBatch, WalkEntry};
 pub(super) const SAMPLED_PIECE: u64 = 2 << 20;
 /// … and of a piece if everything is read: few, because files are also cut where pieces end.
 pub(super) const WHOLE_PIECE: u64 = 8 << 20;
+/// Least bytes of a large file that are drawn at a place: some fragments.
+const LEAST_WINDOW: u64 = 256 << 10;
 /// So many times as many stretches are read as twins.
 const RARER: u64 = 2;
 const GROUP_BYTES: u64 = 1 << 20;
@@ -87,17 +88,25 @@ impl Plan {
 
     fn choose(&mut self, item: &Arc<WalkEntry>, kind: u32) {
         let size = item.entry.size;
+        let twin = self.twin(size);
         for index in 0..size.div_ceil(self.piece) {
             let offset = index * self.piece;
             let length = self.piece.min(size - offset);
-            let twin = self.twin(size, index);
             let piece = |twin| Piece { item: Arc::clone(item), offset, length, kind, twin };
             if self.one_in == 1 {
                 self.packed.push(piece(twin));
                 self.group_full(true);
                 continue;
             }
-            if twin != Twin::No {
+            if size > self.piece {
+                let drawn = self.window(size, index);
+                self.twins.extend(drawn.map(|(offset, length)| Piece {
+                    offset,
+                    length,
+                    ..piece(Twin::Drawn)
+                }));
+                self.group_full(false);
+            } else if twin != Twin::No {
                 self.twins.push(piece(twin));
                 self.group_full(false);
             }
@@ -109,14 +118,22 @@ impl Plan {
         }
     }
 
-    fn twin(&self, size: u64, index: u64) -> Twin {
-        if self.one_in == 1 {
-            return Twin::Drawn;
+    fn twin(&self, size: u64) -> Twin {
+        if self.one_in == 1 || (size <= self.piece && mix(size).is_multiple_of(RARER * self.one_in)) {
+            return if self.certain.contains(&size) { Twin::Certain } else { Twin::Drawn };
         }
-        if size <= self.piece && self.certain.contains(&size) {
-            return Twin::Certain;
-        }
-        if mix(size ^ index << 44).is_multiple_of(RARER * self.one_in) { Twin::Drawn } else { Twin::No }
+        if self.certain.contains(&size) { Twin::Certain } else { Twin::No }
+    }
+
+    /// The part of a large file's piece that is drawn: of so many pieces in a row a window in one, both chosen by size and place.
+    fn window(&self, size: u64, index: u64) -> Option<(u64, u64)> {
+        let rate = RARER * self.one_in;
+        let row = (rate * LEAST_WINDOW / self.piece).max(1);
+        let chosen = mix(size ^ (index / row) << 44);
+        let length = self.piece * row / rate;
+        let start = (chosen >> 32) % (self.piece / length).max(1) * length;
+        let offset = index * self.piece + start;
+        (index % row == chosen % row && offset < size).then(|| (offset, length.min(size - offset)))
     }
 
     /// Of each `one_in` stretches in a row one is taken, at a place that changes from row to row.
