@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 from blake3 import blake3
 
@@ -60,7 +60,7 @@ class StreamRun:
         """The digest of what `warp cat` gives."""
         digest = blake3(max_threads=blake3.AUTO)
 
-        def drain(pipe: BinaryIO) -> None:
+        def drain(pipe: IO[bytes]) -> None:
             _widen(pipe)
             buffer = memoryview(bytearray(READ_BYTES))
             while count := _fill(pipe, buffer):
@@ -85,10 +85,10 @@ class StreamRun:
         self,
         step: str,
         arguments: list[str | Path],
-        source: BinaryIO | int = subprocess.DEVNULL,
-        drain: Callable[[BinaryIO], None] | None = None,
+        source: IO[bytes] | int = subprocess.DEVNULL,
+        drain: Callable[[IO[bytes]], None] | None = None,
     ) -> None:
-        command = [sys.executable, "-m", "warp_portal", step.split()[0], "-q", *map(str, arguments)]
+        command = [sys.executable, "-m", "warp_portal", step.split(maxsplit=1)[0], "-q", *map(str, arguments)]
         sink = subprocess.PIPE if drain else subprocess.DEVNULL
         start_s = time.monotonic()
         with subprocess.Popen([*command, "-p", str(self._secret)], stdin=source, stdout=sink) as process:
@@ -112,7 +112,7 @@ def far_offsets(size: int, number: int, seed: int = 1) -> list[int]:
     return [0, size - 1, size - 4096, *beside, *(rng.randrange(size) for _ in range(number))]
 
 
-def _widen(pipe: BinaryIO) -> None:
+def _widen(pipe: IO[bytes]) -> None:
     if sys.platform == "linux":
         import fcntl
 
@@ -120,7 +120,7 @@ def _widen(pipe: BinaryIO) -> None:
             fcntl.fcntl(pipe.fileno(), F_SETPIPE_SZ, PIPE_BYTES)
 
 
-def _fill(pipe: BinaryIO, buffer: memoryview) -> int:
+def _fill(pipe: IO[bytes], buffer: memoryview) -> int:
     """Read until the buffer is full or the pipe ends; how much."""
     count = 0
     while count < len(buffer) and (got := os.readv(pipe.fileno(), [buffer[count:]])):
