@@ -26,7 +26,7 @@ LIST_BYTES = 300 * MIB
         pytest.param(1_000, marks=pytest.mark.soak),
         pytest.param(10_000, marks=pytest.mark.soak),
     ],
-    ids=["12 thousand", "1 million", "10 million"],
+    ids=["12thousand", "1million", "10million"],
 )
 def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """So many directories of a thousand files."""

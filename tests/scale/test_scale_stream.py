@@ -18,7 +18,7 @@ BESIDE_THE_BUDGET = 192 * MIB  # the interpreter, Argon2id's 64 MiB, and what al
 @pytest.mark.parametrize(
     ("shape", "memory"),
     [(SMALL, 64), pytest.param(TIB, 512, marks=pytest.mark.soak)],
-    ids=["256 MiB", "1 TiB"],
+    ids=["256MiB", "1TiB"],
 )
 def test_a_long_stream_of_repeats_comes_back_as_it_was_sent(tmp_path: Path, shape: Shape, memory: int) -> None:
     run = StreamRun(tmp_path / "a.warp", LogicalStream(shape), f"{memory}M")
