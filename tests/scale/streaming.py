@@ -1,7 +1,6 @@
 """Pack a logical stream with the command line, check it, read it back, and tell the digests and the peaks of memory.
 
-Each command is a process of its own, and so is the generator: a child's peak counts what its parent held when it began, so
-that this process must stay small.
+Each command is a process of its own, and so is the generator.
 """
 
 import os
@@ -17,6 +16,7 @@ from typing import IO, Final
 
 from blake3 import blake3
 
+from tests.scale.commands import run_warp
 from tests.scale.logical_stream import MIB, LogicalStream
 from warp_portal.archive import open_archive
 from warp_portal.archive.unlock import Unlock
@@ -85,23 +85,14 @@ class StreamRun:
         self,
         step: str,
         arguments: list[str | Path],
-        source: IO[bytes] | int = subprocess.DEVNULL,
+        source: IO[bytes] | None = None,
         drain: Callable[[IO[bytes]], None] | None = None,
     ) -> None:
-        command = [sys.executable, "-m", "warp_portal", step.split(maxsplit=1)[0], "-q", *map(str, arguments)]
-        sink = subprocess.PIPE if drain else subprocess.DEVNULL
         start_s = time.monotonic()
-        with subprocess.Popen([*command, "-p", str(self._secret)], stdin=source, stdout=sink) as process:
-            if not isinstance(source, int):
-                source.close()  # so that the generator notices if the command ends early
-            if drain and process.stdout:
-                drain(process.stdout)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        self.peaks[step] = usage.ru_maxrss * 1024
-        seconds, cpu_s = time.monotonic() - start_s, usage.ru_utime + usage.ru_stime
-        print(f"{step}: {seconds:.1f} s, {cpu_s:.1f} CPU s, peak {self.peaks[step] / 1e6:.0f} MB", flush=True)
-        assert process.returncode == 0, step
+        command = step.split(maxsplit=1)[0]
+        peak, cpu_s = run_warp([command, "-q", *arguments, "-p", self._secret], source, drain)
+        self.peaks[step] = peak
+        print(f"{step}: {time.monotonic() - start_s:.1f} s, {cpu_s:.1f} CPU s, peak {peak / 1e6:.0f} MB", flush=True)
 
 
 def far_offsets(size: int, number: int, seed: int = 1) -> list[int]:
