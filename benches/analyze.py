@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benches import datasets
-from benches.archive import WARP
+from benches.tools import WARP
 from benches.harness import CommandFailedError, Run, shell, write_json
 
 RANDOM_BYTES = 256 << 20

@@ -1,8 +1,10 @@
 """One stored file as a file object: random access through its recipe, with the chunks last used kept decoded."""
 
 import io
+from array import array
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final
 
 from typing_extensions import Buffer
@@ -13,6 +15,9 @@ from warp_portal.archive.indexparts import IndexParts
 from warp_portal.errors import FormatError
 
 CACHED_BYTES: Final = 32 * 1024 * 1024
+LOCATED_FRAGMENTS: Final = 1 << 14
+_HOLE: Final = -1
+_NOTHING: Final = (_HOLE, 0, 0)
 
 
 class ChunkCache:
@@ -39,17 +44,13 @@ class ChunkCache:
 
 
 class StoredFile(io.RawIOBase):
-    """A file's content, read-only and seekable.
-
-    The content is a list of pieces in order: (offset in the file, length, chunk or None for a hole, offset in the chunk).
-    """
+    """A file's content, read-only and seekable."""
 
     def __init__(self, entry: Entry, index: ChunkIndex | IndexParts, cache: ChunkCache) -> None:
         self._cache = cache
         self._size = entry.size
         self._position = 0
-        self._pieces = _pieces(entry, index)
-        self._starts = [piece[0] for piece in self._pieces]
+        self._layout = _laid_out(entry, index)
 
     def readable(self) -> bool:
         """Yes."""
@@ -71,50 +72,67 @@ class StoredFile(io.RawIOBase):
         """Fill `buffer` from one piece; 0 at the end."""
         if self._position >= self._size:
             return 0
-        start, length, chunk, chunk_offset = self._pieces[bisect_right(self._starts, self._position) - 1]
-        inside = self._position - start
+        start, end, chunk, chunk_offset = self._layout.piece_at(self._position, self._size)
         target = memoryview(buffer).cast("B")
-        count = min(len(target), length - inside)
-        if chunk is None:
+        count = min(len(target), end - self._position)
+        if chunk == _HOLE:
             target[:count] = bytes(count)
         else:
-            first = chunk_offset + inside
+            first = chunk_offset + self._position - start
             target[:count] = memoryview(self._cache.chunk(chunk))[first : first + count]
         self._position += count
         return count
 
 
-Piece = tuple[int, int, int | None, int]
+class _Layout:
+    """The pieces of a file in order, each from where it starts to where the next one does.
+
+    Columns, for a stream of 1 TiB has a million pieces and more: as tuples they would be 300 MB.
+    """
+
+    def __init__(self) -> None:
+        self.starts = array("Q")
+        self.chunks = array("q")
+        self.offsets = array("Q")
+
+    def add(self, start: int, chunk: int, offset: int) -> None:
+        """The next piece: where it starts in the file, its chunk (or _HOLE), and where it starts there."""
+        self.starts.append(start)
+        self.chunks.append(chunk)
+        self.offsets.append(offset)
+
+    def piece_at(self, position: int, size: int) -> tuple[int, int, int, int]:
+        """The piece that holds a position within the file: start, end, chunk, offset in the chunk."""
+        number = bisect_right(self.starts, position) - 1
+        end = self.starts[number + 1] if number + 1 < len(self.starts) else size
+        return self.starts[number], end, self.chunks[number], self.offsets[number]
 
 
-def _pieces(entry: Entry, index: ChunkIndex | IndexParts) -> list[Piece]:
+def _laid_out(entry: Entry, index: ChunkIndex | IndexParts) -> _Layout:
     """Data pieces of the recipe, laid into the file's extents with holes between them; raises FormatError."""
-    located = [piece for first, count in entry.runs for piece in index.locate(first, count)]
-    located.reverse()
-    pieces: list[Piece] = []
-    end = 0
-    for offset, length in entry.extents if entry.flags & FLAG_SPARSE else ((0, entry.size),):
-        if offset > end:
-            pieces.append((end, offset - end, None, 0))
-        end = offset + length
-        pieces += _take(located, offset, length)
+    located, layout = _located(entry, index), _Layout()
+    chunk = offset = left = end = 0
+    for start, length in entry.extents if entry.flags & FLAG_SPARSE else ((0, entry.size),):
+        if start > end:
+            layout.add(end, _HOLE, 0)
+        end = start + length
+        while start < end:
+            if not left:
+                chunk, offset, left = next(located, _NOTHING)
+            if not left:
+                raise FormatError("a file's recipe is shorter than the file")
+            layout.add(start, chunk, offset)
+            taken = min(left, end - start)
+            start, offset, left = start + taken, offset + taken, left - taken
     if entry.size > end:
-        pieces.append((end, entry.size - end, None, 0))
-    if located or end > entry.size:
+        layout.add(end, _HOLE, 0)
+    if left or next(located, None) or end > entry.size:
         raise FormatError("a file's recipe is longer than the file")
-    return pieces
+    return layout
 
 
-def _take(located: list[tuple[int, int, int]], offset: int, length: int) -> list[Piece]:
-    """Pieces for `length` bytes of data at `offset`, taken from the end of the reversed list."""
-    pieces: list[Piece] = []
-    while length:
-        if not located:
-            raise FormatError("a file's recipe is shorter than the file")
-        chunk, chunk_offset, available = located.pop()
-        taken = min(available, length)
-        if available > taken:
-            located.append((chunk, chunk_offset + taken, available - taken))
-        pieces.append((offset, taken, chunk, chunk_offset))
-        offset, length = offset + taken, length - taken
-    return pieces
+def _located(entry: Entry, index: ChunkIndex | IndexParts) -> Iterator[tuple[int, int, int]]:
+    """The data as (chunk, offset in it, length), looked up in runs of bounded length."""
+    for first, count in entry.runs:
+        for start in range(first, first + count, LOCATED_FRAGMENTS):
+            yield from index.locate(start, min(LOCATED_FRAGMENTS, first + count - start))
