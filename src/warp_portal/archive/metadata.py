@@ -31,6 +31,7 @@ class MetadataCheck:
         self.refs: dict[int, PageRef] = {}
         self.locators: list[pages.IndexPage] = []
         self._locators_whole = True
+        self._placed: tuple[PageRef, tuple[bytes, ...]] | None = None  # the page that `place` looked at last
         self._seen: set[int] = set()
         self._table_bytes: dict[int, int] = {}  # logical bytes by offset of the file-table page
 
@@ -198,8 +199,13 @@ class MetadataCheck:
 
     def place(self, chunk: int) -> tuple[int, int]:
         """Offset and stored length of a chunk."""
-        page, inside = divmod(chunk, PAGE_RECORDS)
-        columns = self.locators[page].columns
+        number, inside = divmod(chunk, PAGE_RECORDS)
+        # Read again: what stopped the check of a commit's pages may have come before its locators.
+        ref = self._reader.opened.toc.clear.of_kind(KIND_LOCATOR)[number]
+        if self._placed is None or self._placed[0] != ref:
+            raw = pages.open_store_payload(read_stored(self._reader.file, ref))
+            self._placed = ref, pages.IndexPage.parse(raw, pages.LOCATOR_WIDTHS).columns
+        columns = self._placed[1]
         (offset,) = struct.unpack_from("<Q", columns[0], inside * 8)
         (stored_bytes,) = struct.unpack_from("<I", columns[1], inside * 4)
         return offset, stored_bytes
