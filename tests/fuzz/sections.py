@@ -3,6 +3,9 @@
 Any bytes are some list of parts. A corpus (`corpus/NAME`) is one file of parts, an input each.
 """
 
+import atexit
+import shutil
+import tempfile
 from pathlib import Path
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
@@ -38,3 +41,10 @@ def keep(name: str, inputs: list[bytes]) -> None:
     """Replace the kept inputs of a target; the shortest first, none twice."""
     CORPUS.mkdir(exist_ok=True)
     (CORPUS / name).write_bytes(join(sorted(set(inputs), key=lambda one: (len(one), one))))
+
+
+def scratch() -> Path:
+    """A new directory for a target's files, gone when the process ends."""
+    place = Path(tempfile.mkdtemp(prefix="warp-fuzz-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place

@@ -1,10 +1,10 @@
 """Targets: the structures of an archive and the records of the state directory, each by itself."""
 
 import hmac
-import tempfile
 from functools import cache
 from pathlib import Path
 
+from tests.fuzz import sections
 from warp_portal._native import ScopeKeys, blake3
 from warp_portal.archive import filetable, packed, pages
 from warp_portal.archive.commit import COMMIT_BYTES, Commit
@@ -177,9 +177,8 @@ def state_record(data: bytes) -> None:
 
 @cache
 def _store() -> tuple[StateStore, Path, Path]:
-    """A store in memory, and the files of its two records."""
-    parent = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
-    home = Path(tempfile.mkdtemp(prefix="warp-fuzz-", dir=parent))
+    """A store in a scratch directory, and the files of its two records."""
+    home = sections.scratch()
     store = StateStore(home)
     store.begin(b"/nowhere/a.warp", Unfinished(UUID, b"k" * 32, {}, (), b""))
     store.remember(UUID, Remembered(1, bytes(32), b""))

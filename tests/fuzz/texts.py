@@ -1,7 +1,6 @@
 """Targets: what people write, and names that come from archives: keys, settings, sizes, patterns."""
 
 import contextlib
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -169,6 +168,5 @@ def _steers(one: str) -> bool:
 
 @cache
 def _scratch() -> Path:
-    """A directory in memory for the files that are read."""
-    parent = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
-    return Path(tempfile.mkdtemp(prefix="warp-fuzz-", dir=parent))
+    """A directory for the files that are read."""
+    return sections.scratch()

@@ -125,9 +125,8 @@ def _verify(path: Path, unlock: Unlock) -> None:
 
 @cache
 def home() -> Path:
-    """A directory in memory, with a file that must stay as it is."""
-    parent = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
-    place = Path(tempfile.mkdtemp(prefix="warp-fuzz-", dir=parent))
+    """A directory with a file that must stay as it is."""
+    place = sections.scratch()
     (place / "outside").write_bytes(OUTSIDE)
     return place
 

@@ -108,9 +108,7 @@ struct Place(PathBuf);
 
 impl Place {
     fn new() -> Self {
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
-        let place = Self(parent.join(format!("warp-fuzz-{}", std::process::id())));
+        let place = Self(std::env::temp_dir().join(format!("warp-fuzz-{}", std::process::id())));
         // What an earlier process of this number left.
         let _ = fs::remove_dir_all(&place.0);
         fs::create_dir_all(place.target()).expect("a place for a directory");
