@@ -2,6 +2,7 @@
 
     sections   inputs made of parts, and corpora, which are such a list too
     targets    the list of the Python targets, which live in structures, texts, proofs and whole
+    forging    an archive with anything in it, and sums that fit
     engine     builds and runs libFuzzer and Atheris over a target (`./dev soak fuzz`)
     seeds      valid inputs to begin with (`python -m tests.fuzz seeds`)
 

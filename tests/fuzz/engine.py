@@ -56,8 +56,8 @@ class Outcome:
 
 
 def home(name: str) -> Path:
-    """Where a target keeps what it finds; WARP_FUZZ_CACHE names another place."""
-    base = os.environ.get("WARP_FUZZ_CACHE") or os.path.join(platformdirs.user_cache_dir("warp-portal"), "fuzz")
+    """Where a target keeps what it finds; FUZZ_CACHE names another place."""
+    base = os.environ.get("FUZZ_CACHE") or os.path.join(platformdirs.user_cache_dir("warp-portal"), "fuzz")
     return Path(base) / name
 
 

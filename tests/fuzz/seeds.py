@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.fuzz import sections, whole
+from tests.fuzz import forging, sections
 from tests.vectors import ARCHIVE_KEY, HERE, IDENTITY_SEED, SIGNING_SEED
 from warp_portal._native import OBJECT_PAGE, ScopeKeys, blake3
 from warp_portal.archive import filetable, packed, pages
@@ -207,7 +207,7 @@ def whole_archive(choice: int) -> bytes:
     listed = entries(50, 100)
     heads = [bytes(24), bytes(12), bytes(96)]
     lengths = words(*map(len, chunks))
-    dps = [bytes(96)] if choice & whole.ENCRYPTED else []
+    dps = [bytes(96)] if choice & forging.ENCRYPTED else []
     table = filetable.encode(filetable.table_of(listed))
     given = [
         (KIND_LOCATOR, pages.IndexPage(0, tuple(heads)).serialize(pages.LOCATOR_WIDTHS)),
@@ -217,13 +217,13 @@ def whole_archive(choice: int) -> bytes:
     ]
     size = sum(entry.size for entry in listed if entry.kind == Kind.FILE)
     sealed = SealedTOC(3, len(listed), size, (), (0,), (b"",), b"", 1, {"roots": [["", "."]], "policy": 1}).serialize()
-    return whole.Parts(choice, b"", b"", b"", b"", sealed, chunks, given).join()
+    return forging.Parts(choice, b"", b"", b"", b"", sealed, chunks, given).join()
 
 
 def _ids(chunks: list[bytes], choice: int) -> bytes:
     """Ids of fragments, by docs/format.md §4 and §6."""
     context = "warp-portal 2026-11 {} v1"
-    scope = blake3(whole.KEY, context=context.format("archive scope")) if choice & whole.ENCRYPTED else bytes(32)
+    scope = blake3(forging.KEY, context=context.format("archive scope")) if choice & forging.ENCRYPTED else bytes(32)
     key = blake3(scope, context=context.format("fragment id"))
     return b"".join(blake3(chunk, key=key)[:24] for chunk in chunks)
 

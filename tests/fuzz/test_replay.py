@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import sections, seeds
+from tests.fuzz import forging, sections, seeds
 from tests.fuzz.targets import PYTHON, RUST
+from warp_portal.archive.unlock import Unlock
+from warp_portal.archive.verification import Level, verify
 
 CHANGES = 100
 LARGEST_CORPUS = 1 << 20
@@ -50,6 +52,15 @@ def test_the_corpora_stay_small() -> None:
 
 def test_every_target_has_seeds() -> None:
     assert set(seeds.everything()) == {*PYTHON, *RUST}
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_an_archive_seed_is_a_whole_archive(tmp_path: Path, encrypted: bool) -> None:
+    path = tmp_path / "a.warp"
+    path.write_bytes(forging.forged(seeds.whole_archive(int(encrypted))))
+    report = verify(path, Level.DEEP, unlock=Unlock(archive_key=forging.KEY) if encrypted else Unlock())
+    assert report.ok, report.metadata_damage
+    assert report.chunks == 3
 
 
 def test_the_rust_targets_are_those_of_the_crate() -> None:
