@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.fuzz import forging, sections
+from tests.fuzz.whole import COMPACT
 from tests.vectors import ARCHIVE_KEY, HERE, IDENTITY_SEED, SIGNING_SEED
 from warp_portal._native import OBJECT_PAGE, ScopeKeys, blake3
 from warp_portal.archive import filetable, packed, pages
@@ -144,7 +145,7 @@ def python() -> dict[str, list[bytes]]:
     keys = [str(one.recipient) for one in identities] + [str(key.public)]
     files = [f"# a comment\n{line}\n" for line in keys]
     return found | {
-        "archive": [whole_archive(choice) for choice in (0, 1, 4, 5, 8, 9, 3)],
+        "archive": [whole_archive(choice) for choice in (0, 1, 4, 5, 8, 9, 3, 16, 17, 32, 33)],
         "compression": [b"auto", b"none", b"lz4", b"zstd", b"zstd:-7", b"zstd:22"],
         "config": [b'threads = 4\nmemory = "1G"\nexclude = ["*.o"]\n', b'recipient = ["a"]\nsign = "k"\nlog_level = "info"\n'],
         "key-file": [text.encode() for text in files],
@@ -204,7 +205,8 @@ def whole_archive(choice: int) -> bytes:
         return b"".join(number.to_bytes(4, "little") for number in numbers)
 
     chunks = [b"abc", b"x" * 50, bytes(range(100))]
-    listed = entries(50, 100)
+    # Without the one user of the third chunk there is something to compact.
+    listed = [entry for entry in entries(50, 100) if not choice & COMPACT or entry.path != b"d/b"]
     heads = [bytes(24), bytes(12), bytes(96)]
     lengths = words(*map(len, chunks))
     dps = [bytes(96)] if choice & forging.ENCRYPTED else []
