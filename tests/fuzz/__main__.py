@@ -1,4 +1,4 @@
-"""The kept corpora: `seeds` adds valid inputs, `keep` replaces them by the smallest set that reaches what all found inputs reach."""
+"""The kept corpora: `seeds` adds valid inputs, `keep` puts the best of what was found in place of what is kept."""
 
 import sys
 
@@ -15,7 +15,7 @@ def main() -> int:
                 sections.keep(name, sections.corpus(name) + inputs)
     elif command == ["keep"]:
         for name in names:
-            sections.keep(name, engine.smallest(name))
+            sections.keep(name, engine.worth_keeping(name))
             print(f"{name}: {len(sections.corpus(name))} inputs, {(sections.CORPUS / name).stat().st_size:,} bytes")
     else:
         print("usage: python -m tests.fuzz seeds | keep [NAME …]")

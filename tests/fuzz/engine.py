@@ -6,6 +6,7 @@ user's cache directory, `fuzz/NAME/corpus`, findings beside it in `fuzz/NAME/fin
 
 import importlib.util
 import os
+import random
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Final
 
 import platformdirs
 
-from tests.fuzz import sections
+from tests.fuzz import sections, seeds
 from tests.fuzz.targets import RUST
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -37,6 +38,8 @@ MEMORY_MIB: Final = 2048
 # Inputs as long as what they describe needs: a longer one is slower and finds nothing else.
 LONGEST: Final = {"rust-matcher": 512, "patterns": 512, "rust-cutter": 65_536, "archive": 131_072, "units": 64}
 LONGEST_ELSE: Final = 8192
+KEPT_BYTES: Final = {"archive": 131_072, "rust-unpack": 65_536, "rust-columns": 65_536, "rust-baseline": 32_768}
+KEPT_BYTES_ELSE: Final = 16_384
 
 
 class EngineMissingError(Exception):
@@ -98,13 +101,21 @@ def unpacked(name: str) -> Path:
     return corpus
 
 
-def smallest(name: str) -> list[bytes]:
-    """Of the inputs kept and found so far, few that reach what all reach."""
-    corpus = unpacked(name)
+def worth_keeping(name: str) -> list[bytes]:
+    """The seeds, and as many as there is room for of the inputs found: of a Rust target, those that are needed to reach all."""
+    corpus, kept = unpacked(name), seeds.everything()[name]
     with tempfile.TemporaryDirectory() as target:
-        _run(name, ["-merge=1", target, str(corpus)])
-        chosen = [path.read_bytes() for path in sorted(Path(target).iterdir())]
-    return chosen or sections.corpus(name)
+        # Atheris cannot merge, for libFuzzer would have to start it again; its corpora are smaller.
+        if name in RUST:
+            _run(name, ["-set_cover_merge=1", target, str(corpus)])
+        chosen = [path.read_bytes() for path in (Path(target) if name in RUST else corpus).iterdir()]
+    found, room = sorted(set(chosen) - set(kept)), KEPT_BYTES.get(name, KEPT_BYTES_ELSE)
+    random.Random(name).shuffle(found)
+    for data in found:
+        if len(data) <= room:
+            room -= len(data)
+            kept.append(data)
+    return kept
 
 
 def _run(name: str, options: list[str]) -> str:
