@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| (CHOSEN.run)(data));
 
 // Changes of the bytes between parts would mostly shift what follows; three of four changes keep within one part.
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    let chosen = CHOSEN.in_sections && seed % 4 > 0;
+    let chosen = CHOSEN.in_sections && !seed.is_multiple_of(4);
     let mutated = if chosen { mutate_part(&data[..size], seed / 4) } else { None };
     match mutated.filter(|mutated| mutated.len() <= max_size) {
         Some(mutated) => {

@@ -228,7 +228,7 @@ fn what_the_format_forbids_is_refused() {
             && refused(vec![link("m")])
             && refused(vec![link("")])
     );
-    let symlink = |target: &str| Entry { kind: Kind::Symlink, ..link(target) };
+    let symlink = |target: &str| Entry { kind: Kind::Symlink, size: 0, ..link(target) };
     assert!(!refused(vec![symlink("n")]) && refused(vec![symlink("")]) && refused(vec![symlink("a\0")]));
 }
 
