@@ -4,6 +4,7 @@ Any bytes are some list of parts. A corpus (`corpus/NAME`) is one file of parts,
 """
 
 import atexit
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -44,7 +45,8 @@ def keep(name: str, inputs: list[bytes]) -> None:
 
 
 def scratch() -> Path:
-    """A new directory for a target's files, gone when the process ends."""
-    place = Path(tempfile.mkdtemp(prefix="warp-fuzz-"))
+    """A new directory for a target's files, gone when the process ends; in memory if it can be, as appends wait for the disk."""
+    memory = "/dev/shm" if "TMPDIR" not in os.environ and os.access("/dev/shm", os.W_OK) else None
+    place = Path(tempfile.mkdtemp(prefix="warp-fuzz-", dir=memory))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     return place
