@@ -12,6 +12,11 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("warp create out.warp work -r their.pub --sign my.key", "for others, signed"),
         ("pg_dump shop | warp create a.warp --stdin-name shop.sql", "from a pipe"),
     ),
+    "analyze": (
+        ("warp analyze work -x node_modules", "size, time, options"),
+        ("warp analyze work --full", "reads all: every duplicate"),
+        ("warp analyze work --compression zstd:9 --json", "for programs"),
+    ),
     "append": (
         ("warp append home.warp work -x '*.tmp'", "excludes again"),
         ("warp append home.warp work --recover", "cuts a damaged end off first"),

@@ -2,7 +2,8 @@
 //!
 //! *Stretches* are neighbours in walk order, so that what is compressed together in an archive is compressed together
 //! here; one in `one_in` is taken, evenly spread. *Twins* are for deduplication: a file is taken if the hash of its size is,
-//! so that equal files are taken together or not at all, and of a large file windows at places that its size decides. Sizes that many bytes share are always taken.
+//! so that equal files are taken together or not at all. Sizes that many bytes share are always taken. Of a large file windows are
+//! taken, at the same places in all of them, so that one that has grown, or begins a little later, still meets its copy.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -125,11 +126,13 @@ impl Plan {
         if self.certain.contains(&size) { Twin::Certain } else { Twin::No }
     }
 
-    /// The part of a large file's piece that is drawn: of so many pieces in a row a window in one, both chosen by size and place.
+    /// The part of a large file's piece that is drawn: of so many pieces in a row a window in one, both chosen by place. Of files
+    /// shorter than a row some have none: there the size chooses, too.
     fn window(&self, size: u64, index: u64) -> Option<(u64, u64)> {
         let rate = RARER * self.one_in;
         let row = (rate * LEAST_WINDOW / self.piece).max(1);
-        let chosen = mix(size ^ (index / row) << 44);
+        let seed = if size <= row * self.piece { size } else { 0 };
+        let chosen = mix(seed ^ (index / row) << 44);
         let length = self.piece * row / rate;
         let start = (chosen >> 32) % (self.piece / length).max(1) * length;
         let offset = index * self.piece + start;
