@@ -1,6 +1,7 @@
 """Which profile, compression and memory suit a tree, and why: rules over an estimate.
 
-compression  none       if auto saves less than 2 %
+compression  auto       if there are not even 64 KiB to compress
+             none       if auto saves less than 2 %
              zstd:9, 5  if the archive gets 15 % smaller than with auto, for at most a quarter more time, or for three seconds more
              auto       else; what would be smaller is told with the time that it takes
 profile      fine       if the archive gets 7 % smaller by it
@@ -20,6 +21,7 @@ from warp_portal.archive.survey import Findings
 from warp_portal.primitives.cutting import PROFILES
 from warp_portal.units import format_duration
 
+WORTH_A_LOOK: Final = 64 * 1024
 WORTH_COMPRESSING: Final = 0.02
 WORTH_TIME: Final = 0.15
 MORE_TIME: Final = 1.25
@@ -55,8 +57,8 @@ def advise(found: Findings, made: Estimate, offers: Sequence[Alternative], pack:
 def _compression(made: Estimate, offers: Sequence[Alternative]) -> tuple[str, str]:
     named = {offer.compression: offer for offer in offers}
     auto, none = named["auto"], named["none"]
-    if not made.new_bytes:
-        return "auto", "there is nothing to compress"
+    if made.new_bytes < WORTH_A_LOOK:
+        return "auto", f"there is {'little' if made.new_bytes else 'nothing'} to compress"
     saved = _saved(auto, none)
     if saved < WORTH_COMPRESSING:
         return "none", f"compressing would save {_percent(saved)} only"

@@ -35,8 +35,9 @@ SHARED: Final = 0.4
 NS: Final = 1e-9
 
 # What a create holds (rust/warp-core, `pack::Limits`): interpreter and libraries; the window of segments; chunks in flight. With nothing
-# to pack it takes 34 MiB; the base is chosen larger, so that the peaks of the same archives are hardly above what is told (0.98 to 1.3).
-BASE_BYTES: Final = 70 * MIB
+# to pack it takes 34 MiB. What allocators keep is chosen so, that the peaks of the same archives are hardly above what is told.
+BASE_BYTES: Final = 34 * MIB
+KEPT_BYTES: Final = 36 * MIB
 SEGMENT_BYTES: Final = 4 * MIB
 WALKED_BYTES: Final = 300
 WALKED_ENTRIES: Final = 131_072
@@ -122,7 +123,7 @@ def estimate(found: Findings, pack: PackOptions) -> Estimate:
         seconds_low=FASTER * seconds,
         seconds_high=SLOWER * seconds * contention(found) / slowdown(found) + waited_s,
         quiet_seconds=seconds / slowdown(found),
-        memory_bytes=memory_bytes(pack, found.entries, index, found.threads),
+        memory_bytes=memory_bytes(pack, found, (round(data), index)),
         index_bytes=index,
         contention=contention(found),
     )
@@ -156,16 +157,18 @@ def metadata_bytes(found: Findings, fragments: float, chunks: float) -> float:
     return FRAGMENT_BYTES * fragments + CHUNK_BYTES * chunks + ENTRY_BYTES * found.entries + found.fixed.least_bytes
 
 
-def memory_bytes(pack: PackOptions, entries: int, index_bytes: int, threads: int) -> int:
-    """About the peak of a create's memory, at its `--memory`."""
+def memory_bytes(pack: PackOptions, found: Findings, sizes: tuple[int, int]) -> int:
+    """About the peak of a create's memory, at its `--memory`, for so many bytes of data and of their index."""
+    threads, (data_bytes, index_bytes) = found.threads, sizes
     pipeline = pack.memory * 3 // 4 // 2
     window = max(2 * SEGMENT_BYTES, min(pipeline, 16 * max(SEGMENT_BYTES, threads * MIB)))
     chunks = max(threads + 1, min(pipeline // (2 * pack.cutting.chunk.maximum), 6 * threads + 4))
-    ahead = WALKED_BYTES * min(entries, WALKED_ENTRIES)
+    ahead = WALKED_BYTES * min(found.entries, WALKED_ENTRIES)
     ids = min(index_bytes * KNOWN_BYTES // (KNOWN_BYTES + SLOT_BYTES), pack.memory // 4)
     slots = index_bytes * SLOT_BYTES // (KNOWN_BYTES + SLOT_BYTES)
     window += SEGMENT_BYTES * max(2, min(pipeline // SEGMENT_BYTES, 2 * threads + 2))
-    return BASE_BYTES + window + chunks * pack.cutting.chunk.mean * 3 // 2 + threads * 8 * MIB + ahead + ids + slots
+    buffers = KEPT_BYTES + window + chunks * pack.cutting.chunk.mean * 3 // 2 + threads * 8 * MIB
+    return BASE_BYTES + min(buffers, 3 * data_bytes) + ahead + ids + slots
 
 
 def wall_s(found: Findings, cpu_s: dict[str, float]) -> float:

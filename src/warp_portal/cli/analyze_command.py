@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SHOWN_TYPES: Final = 12
 # Above, other work on the machine is worth a word.
 BUSY: Final = 1.2
+# Above, a share says nothing: hardly anything is packed.
+MOST_SHARE: Final = 2
 
 
 @click.command("analyze", epilog=epilog("analyze"))
@@ -130,7 +132,8 @@ def _record(output: Output, found: "Analysis") -> None:
 
 def _lines(found: "Analysis") -> list[str]:
     made, advice = found.estimate, found.advice
-    size = f"{format_bytes(made.archive_bytes)}, {100 * made.ratio:.1f} % of {format_bytes(found.bytes)}"
+    share = f", {100 * made.ratio:.1f} % of" if 0 < made.ratio <= MOST_SHARE else " for"
+    size = f"{format_bytes(made.archive_bytes)}{share} {format_bytes(found.bytes)}"
     low, high = format_duration(made.seconds_low), format_duration(made.seconds_high)
     busy = (
         ""

@@ -120,7 +120,7 @@ def test_most_of_a_large_copy_that_begins_later_or_has_grown_is_seen_in_a_sample
     (tree / "two").write_bytes(rng.randbytes(before) + content + rng.randbytes(after))
     found, _ = compared(tree, tmp_path)
     assert not found.complete
-    assert 0.6 * len(content) < found.estimate.duplicate_bytes < 1.05 * len(content)
+    assert 0.7 * len(content) < found.estimate.duplicate_bytes < 1.1 * len(content)
 
 
 @pytest.mark.usefixtures("sampling")

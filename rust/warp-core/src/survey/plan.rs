@@ -17,7 +17,7 @@ pub(super) const SAMPLED_PIECE: u64 = 2 << 20;
 /// … and of a piece if everything is read: few, because files are also cut where pieces end.
 pub(super) const WHOLE_PIECE: u64 = 8 << 20;
 /// Least bytes of a large file that are drawn at a place: some fragments.
-const LEAST_WINDOW: u64 = 256 << 10;
+const LEAST_WINDOW: u64 = 512 << 10;
 /// So many times as many stretches are read as twins.
 const RARER: u64 = 2;
 const GROUP_BYTES: u64 = 1 << 20;
@@ -63,6 +63,16 @@ pub(super) struct Plan {
     /// Number of the present stretch, and its bytes so far.
     stretch: (u64, u64),
     pub ready: VecDeque<Group>,
+}
+
+impl Piece {
+    /// What a fragment counts as that is the first, or the last, of the piece. Those that end where a window does are no fragments
+    /// of the file: they would hide that a copy which is a little shifted is one.
+    pub fn twin_of(&self, first: bool, last: bool) -> Twin {
+        let begins_inside = first && self.offset > 0;
+        let ends_inside = last && self.offset + self.length < self.item.entry.size;
+        if begins_inside || ends_inside { Twin::No } else { self.twin }
+    }
 }
 
 impl Plan {

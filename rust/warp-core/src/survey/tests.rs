@@ -150,7 +150,7 @@ fn plan_draws_some_of_files_that_are_shorter_than_a_row() {
     let files: Vec<_> = names.iter().map(|(name, size)| (name.as_str(), *size)).collect();
     let groups = Scratch::with("short", &files).planned(64, &[]);
     let taken = files.iter().filter(|(name, _)| !drawn(&groups, name.as_bytes()).is_empty()).count();
-    assert!((16..64).contains(&taken), "{taken}"); // two pieces of sixteen: 32
+    assert!((6..32).contains(&taken), "{taken}"); // two pieces of 32: 16
 }
 
 #[test]
