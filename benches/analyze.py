@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from benches import datasets
-from benches.archive import WARP
 from benches.harness import CommandFailedError, Run, shell, write_json
+from benches.tools import WARP
 
 RANDOM_BYTES = 256 << 20
 SIZE_BAR, TIME_BAR = 0.10, 0.30

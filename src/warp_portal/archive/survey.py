@@ -23,6 +23,8 @@ from warp_portal.primitives.cutting import PROFILES
 
 # Trees up to this size are read whole; of larger ones so much is read to see how they compress, and half as much for duplicates.
 READ_BYTES: Final = 128 * MIB
+# If so many are less than a tenth, up to twice as many are: many kinds of files need many stretches.
+TENTH: Final = 10
 # Chunks are encoded up to about so many bytes: two tenths of a second on one core.
 ENCODED_BYTES: Final = 48 * MIB
 # Both of larger trees rise by one in so many: a thousandth of a terabyte is read.
@@ -223,7 +225,8 @@ def _fixed(options: AnalyzeOptions, walk_s: float) -> Fixed:
 
 def read_one_in(size: int) -> int:
     """Of so many bytes one is read, for trees that are not read whole."""
-    return max(2, min(LEAST_SHARE, -(-size // READ_BYTES)))
+    read = min(max(READ_BYTES, size // TENTH), 2 * READ_BYTES)
+    return max(2, min(LEAST_SHARE, -(-size // read)))
 
 
 def _new_survey(census: Census, options: AnalyzeOptions, sample: tuple[int, list[int]]) -> Survey:
