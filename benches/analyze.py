@@ -121,7 +121,7 @@ def report(name: str, rounds: list[Round]) -> dict[str, object]:
     quotients: dict[str, Callable[[Round], float]] = {
         "size, predicted ÷ real": lambda r: r.predicted_bytes / r.archive_bytes,
         "time, predicted ÷ real": lambda r: r.predicted_s / r.create_s,
-        "CPU, predicted ÷ real (without start and key)": lambda r: r.predicted_cpu_s / r.create_cpu_s,
+        "CPU, predicted ÷ real": lambda r: r.predicted_cpu_s / r.create_cpu_s,
         "memory, predicted ÷ real": lambda r: r.predicted_memory / r.create_memory,
         "create ÷ analyze, wall": lambda r: r.create_s / r.analyze_s,
         "create ÷ analyze, CPU": lambda r: r.create_cpu_s / r.analyze_cpu_s,

@@ -247,7 +247,7 @@ class Survey:
         read_one_in: int,
         encode_one_in: int,
         finer: tuple[int, int, int, int] | None = None,
-        certain: Sequence[int] = (),
+        certain: Sequence[int] = ...,
     ) -> Survey:
         """cutter, chunk, policy and verify as for PackPipeline. `read_one_in` 1 reads all bytes; `encode_one_in` is of the chunks read;
         `finer` is a second cutter to compare; files of a size in `certain` are all read to find duplicates."""

@@ -8,6 +8,8 @@ mod census;
 mod look;
 mod plan;
 mod strata;
+#[cfg(test)]
+mod tests;
 mod waves;
 
 use std::collections::HashSet;

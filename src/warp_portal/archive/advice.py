@@ -1,8 +1,9 @@
 """Which profile, compression and memory suit a tree, and why: rules over an estimate.
 
-compression  none       if the present one saves less than 2 %
-             zstd:9, 5  if the archive gets 10 % smaller, and the create still takes less than a minute
-             auto       else
+compression  auto       if there are not even 64 KiB to compress
+             none       if auto saves less than 2 %
+             zstd:9, 5  if the archive gets 15 % smaller than with auto, for at most a quarter more time, or for three seconds more
+             auto       else; what would be smaller is told with the time that it takes
 profile      fine       if the archive gets 7 % smaller by it
              bulk       if the index of fragments is beyond a quarter of the memory, nine tenths of the bytes are in files of
                         64 MiB and more, and less than 2 % are duplicates
@@ -18,11 +19,14 @@ from warp_portal.archive.estimate import KNOWN_BYTES, SLOT_BYTES, Alternative, E
 from warp_portal.archive.options import MIB, PackOptions
 from warp_portal.archive.survey import Findings
 from warp_portal.primitives.cutting import PROFILES
+from warp_portal.units import format_duration
 
+WORTH_A_LOOK: Final = 64 * 1024
 WORTH_COMPRESSING: Final = 0.02
-WORTH_TIME: Final = 0.10
+WORTH_TIME: Final = 0.15
+MORE_TIME: Final = 1.25
+MOMENT_S: Final = 3.0
 WORTH_FINER: Final = 0.07
-QUICK_S: Final = 60.0
 LARGE_SHARE: Final = 0.9
 FEW_DUPLICATES: Final = 0.02
 
@@ -51,20 +55,39 @@ def advise(found: Findings, made: Estimate, offers: Sequence[Alternative], pack:
 
 
 def _compression(made: Estimate, offers: Sequence[Alternative]) -> tuple[str, str]:
-    sizes = {offer.compression: offer.archive_bytes for offer in offers}
-    auto, none = sizes["auto"], sizes["none"]
-    if not made.new_bytes:
-        return "auto", "there is nothing to compress"
-    if none - min(auto, none) < WORTH_COMPRESSING * none:
-        return "none", f"compressing would save {_percent(1 - auto / none)} only"
-    for offer in sorted(offers, key=lambda offer: offer.archive_bytes):
-        saved = 1 - offer.archive_bytes / auto
-        if offer.compression.startswith("zstd:") and saved >= WORTH_TIME and offer.seconds < QUICK_S:
-            return offer.compression, f"{_percent(saved)} smaller than auto, and it still takes less than a minute"
-    best = min(offers, key=lambda offer: offer.archive_bytes)
-    if best.archive_bytes < auto and best.compression != "auto":
-        return "auto", f"{best.compression} would save {_percent(1 - best.archive_bytes / auto)} more, for more time"
+    named = {offer.compression: offer for offer in offers}
+    auto, none = named["auto"], named["none"]
+    if made.new_bytes < WORTH_A_LOOK:
+        return "auto", f"there is {'little' if made.new_bytes else 'nothing'} to compress"
+    saved = _saved(auto, none)
+    if saved < WORTH_COMPRESSING:
+        return "none", f"compressing would save {_percent(saved)} only"
+    smaller = [offer for offer in sorted(offers, key=_size) if _saved(offer, auto) > 0]
+    for offer in smaller:
+        if offer.compression.startswith("zstd:") and _is_worth_its_time(offer, auto):
+            return offer.compression, f"{_percent(_saved(offer, auto))} smaller than auto, in {_times(offer, auto)}"
+    if smaller:
+        best = smaller[0]
+        return "auto", f"{best.compression} would be {_percent(_saved(best, auto))} smaller, in {_times(best, auto)}"
     return "auto", "nothing that was tried makes it smaller"
+
+
+def _is_worth_its_time(offer: Alternative, auto: Alternative) -> bool:
+    longest_s = max(MORE_TIME * auto.seconds, auto.seconds + MOMENT_S)
+    return _saved(offer, auto) >= WORTH_TIME and offer.seconds <= longest_s
+
+
+def _saved(offer: Alternative, other: Alternative) -> float:
+    """What share of the other archive is saved; negative if none is."""
+    return 1 - offer.archive_bytes / other.archive_bytes
+
+
+def _times(offer: Alternative, other: Alternative) -> str:
+    return f"{format_duration(offer.seconds)} instead of {format_duration(other.seconds)}"
+
+
+def _size(offer: Alternative) -> int:
+    return offer.archive_bytes
 
 
 def _profile(found: Findings, made: Estimate, pack: PackOptions) -> tuple[str, str]:

@@ -3,9 +3,10 @@
 Bytes.  data = logical × (data read ÷ logical planned): holes are no data. Duplicates are a ratio estimate over the files that
 were drawn, those of certain sizes apart. New bytes are spread over the strata as the chunks were, and each stratum is stored at
 the ratio of its encoded chunks. The index and the file table come on top, at what a fragment, a chunk and an entry take there.
-Time.   CPU seconds of each step, from CPU time taken in the survey, scaled to the whole; the walk and the steps overlap, so that
-wall = (start + key derivation + CPU ÷ cores) × contention, the last how much longer than their CPU time steps took that wait for nothing
-but a core: on a busy machine a create finds no more cores than the survey did.
+Time.   CPU seconds of each step, from CPU time taken in the survey, scaled to the whole; after the start all steps overlap, so that
+wall = (start + CPU of the rest ÷ cores) × slowdown. The slowdown is 1 on a quiet machine. On a busy one it comes from contention: how
+much longer than their CPU time those steps of the survey took that wait for nothing but a core. A create loses less than the survey
+did, because more of its threads are ready to run and because other work comes and goes.
 """
 
 from collections.abc import Sequence
@@ -15,23 +16,28 @@ from typing import Final
 from warp_portal.archive.options import MIB, PackOptions, cores
 from warp_portal.archive.survey import Findings, Stratum, Trial
 
-# A fragment's id (24) and length, a chunk's record and locator, an entry; measured on the archives of docs/performance.md.
+# A fragment's id (24) and length, a chunk's record and locator, an entry. In plain archives of a kernel's source, a wheel and large
+# binaries the first two took 27 and 52 bytes or so, and an entry 10 to 30.
 FRAGMENT_BYTES: Final = 28
-CHUNK_BYTES: Final = 84
-ENTRY_BYTES: Final = 24
-# Header, key slots, TOC and the commit's padding.
-LEAST_BYTES: Final = 8192
-# Mean size of chunks by the mean of their profile, over the same archives.
+CHUNK_BYTES: Final = 52
+ENTRY_BYTES: Final = 16
+# Mean size of chunks by the mean of their profile: 0.93 to 0.95 in the same archives.
 USUAL_CHUNK: Final = 0.94
 # Less than this share of what was read comes from a disk by the way.
 FROM_DISK: Final = 0.05
-# Around the estimate lies what repeated runs on a quiet machine vary; reading that had to wait comes on top.
+# Ends of the range around the estimate, chosen wider than the CPU time of a create varies. All contention, and reading that had to
+# wait, come on top.
 FASTER: Final = 0.85
 SLOWER: Final = 1.2
+# Of the time that contention added to the survey so much is added to a create: the mean of 16 pairs with contention of 1.8 to 5.2 was
+# 0.42, with a spread from 0.1 to 0.8.
+SHARED: Final = 0.4
 NS: Final = 1e-9
 
-# What a create holds (rust/warp-core, `pack::Limits`): interpreter and libraries; the window of segments; chunks in flight.
-BASE_BYTES: Final = 70 * MIB
+# What a create holds (rust/warp-core, `pack::Limits`): interpreter and libraries; the window of segments; chunks in flight. With nothing
+# to pack it takes 34 MiB. What allocators keep is chosen so, that the peaks of the same archives are hardly above what is told.
+BASE_BYTES: Final = 34 * MIB
+KEPT_BYTES: Final = 36 * MIB
 SEGMENT_BYTES: Final = 4 * MIB
 WALKED_BYTES: Final = 300
 WALKED_ENTRIES: Final = 131_072
@@ -41,7 +47,10 @@ SLOT_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a create would give. Bytes and seconds; `cpu_s` by step; `ratio` = archive ÷ logical bytes (0 for no bytes)."""
+    """What a create would give. Bytes and seconds; `cpu_s` by step; `ratio` = archive ÷ logical bytes (0 for no bytes).
+
+    `seconds` beside what else runs now, from `seconds_low` to `seconds_high`; `quiet_seconds` without it.
+    """
 
     data_bytes: int
     duplicate_bytes: int
@@ -55,6 +64,7 @@ class Estimate:
     seconds: float
     seconds_low: float
     seconds_high: float
+    quiet_seconds: float
     memory_bytes: int
     index_bytes: int
     contention: float
@@ -82,8 +92,10 @@ def estimate(found: Findings, pack: PackOptions) -> Estimate:
     if found.read_one_in > 1:  # chunks of a sample end where its stretches end
         chunks = new / (USUAL_CHUNK * pack.cutting.chunk.mean)
     fragments = totals["fragments"] * scale * _quotient(new, data)
-    archive = stored + metadata_bytes(fragments, chunks, found.entries)
+    archive = stored + metadata_bytes(found, fragments, chunks)
     cpu_s = {
+        "start": found.fixed.start_s,
+        "derive the key": found.fixed.key_s,
         "walk": found.fixed.walk_s,
         "read": totals["read_ns"] * NS * scale,
         "cut and name": totals["name_ns"] * NS * scale,
@@ -109,8 +121,9 @@ def estimate(found: Findings, pack: PackOptions) -> Estimate:
         cpu_s=cpu_s,
         seconds=seconds,
         seconds_low=FASTER * seconds,
-        seconds_high=SLOWER * seconds + waited_s,
-        memory_bytes=memory_bytes(pack, found.entries, index, found.threads),
+        seconds_high=SLOWER * seconds * contention(found) / slowdown(found) + waited_s,
+        quiet_seconds=seconds / slowdown(found),
+        memory_bytes=memory_bytes(pack, found, (round(data), index)),
         index_bytes=index,
         contention=contention(found),
     )
@@ -135,35 +148,43 @@ def finer_bytes(found: Findings, made: Estimate) -> float | None:
     fresh = _quotient(totals["drawn_new"] + totals["certain_new"], totals["drawn"] + totals["certain"])
     stored, _ = _retried(found, made, found.finer_chunks)
     # Four times as many fragments and chunks.
-    index = metadata_bytes(4 * made.fragments, 4 * made.chunks, found.entries)
+    index = metadata_bytes(found, 4 * made.fragments, 4 * made.chunks)
     return stored * _quotient(totals["finer_new"] / totals["finer"], fresh) + index
 
 
-def metadata_bytes(fragments: float, chunks: float, entries: float) -> float:
+def metadata_bytes(found: Findings, fragments: float, chunks: float) -> float:
     """Index, file table and the fixed parts of an archive."""
-    return FRAGMENT_BYTES * fragments + CHUNK_BYTES * chunks + ENTRY_BYTES * entries + LEAST_BYTES
+    return FRAGMENT_BYTES * fragments + CHUNK_BYTES * chunks + ENTRY_BYTES * found.entries + found.fixed.least_bytes
 
 
-def memory_bytes(pack: PackOptions, entries: int, index_bytes: int, threads: int) -> int:
-    """About the peak of a create's memory, at its `--memory`."""
+def memory_bytes(pack: PackOptions, found: Findings, sizes: tuple[int, int]) -> int:
+    """About the peak of a create's memory, at its `--memory`, for so many bytes of data and of their index."""
+    threads, (data_bytes, index_bytes) = found.threads, sizes
     pipeline = pack.memory * 3 // 4 // 2
     window = max(2 * SEGMENT_BYTES, min(pipeline, 16 * max(SEGMENT_BYTES, threads * MIB)))
     chunks = max(threads + 1, min(pipeline // (2 * pack.cutting.chunk.maximum), 6 * threads + 4))
-    ahead = WALKED_BYTES * min(entries, WALKED_ENTRIES)
+    ahead = WALKED_BYTES * min(found.entries, WALKED_ENTRIES)
     ids = min(index_bytes * KNOWN_BYTES // (KNOWN_BYTES + SLOT_BYTES), pack.memory // 4)
     slots = index_bytes * SLOT_BYTES // (KNOWN_BYTES + SLOT_BYTES)
     window += SEGMENT_BYTES * max(2, min(pipeline // SEGMENT_BYTES, 2 * threads + 2))
-    return BASE_BYTES + window + chunks * pack.cutting.chunk.mean * 3 // 2 + threads * 8 * MIB + ahead + ids + slots
+    buffers = KEPT_BYTES + window + chunks * pack.cutting.chunk.mean * 3 // 2 + threads * 8 * MIB
+    return BASE_BYTES + min(buffers, 3 * data_bytes) + ahead + ids + slots
 
 
 def wall_s(found: Findings, cpu_s: dict[str, float]) -> float:
     """Seconds from start to end on the threads that would work, if they find as many cores."""
-    alone_s = found.fixed.start_s + found.fixed.key_s + sum(cpu_s.values()) / max(1, min(found.threads, cores()))
-    return alone_s * contention(found)
+    start_s = found.fixed.start_s
+    shared_s = (sum(cpu_s.values()) - start_s) / max(1, min(found.threads, cores()))
+    return (start_s + shared_s) * slowdown(found)
+
+
+def slowdown(found: Findings) -> float:
+    """How much longer than alone a create would take beside the other work on this machine."""
+    return 1 + SHARED * (contention(found) - 1)
 
 
 def contention(found: Findings) -> float:
-    """1 on a machine without other work; 2 where every core is shared with as much of that."""
+    """Wall time ÷ CPU time of the survey's computing: 1 on a machine without other work, 2 where it got half of each core."""
     threads = max(1.0, found.threads / cores())  # of the survey's own that shared a core
     return max(1.0, _quotient(found.totals["busy_wall_ns"], found.totals["busy_ns"]) / threads)
 

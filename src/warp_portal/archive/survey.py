@@ -23,6 +23,8 @@ from warp_portal.primitives.cutting import PROFILES
 
 # Trees up to this size are read whole; of larger ones so much is read to see how they compress, and half as much for duplicates.
 READ_BYTES: Final = 128 * MIB
+# If so many are less than a tenth, up to twice as many are: many kinds of files need many stretches.
+TENTH: Final = 10
 # Chunks are encoded up to about so many bytes: two tenths of a second on one core.
 ENCODED_BYTES: Final = 48 * MIB
 # Both of larger trees rise by one in so many: a thousandth of a terabyte is read.
@@ -33,8 +35,11 @@ CERTAIN_SHARE: Final = 256
 HELD_ENTRIES: Final = 131_072
 # Other compressions that are tried, from fast to small.
 TRIED: Final = ("none", "lz4", "auto", "zstd:5", "zstd:9")
-KEY_MEMORY_KIB: Final = 16 * 1024
+KEY_MEMORY_KIB: Final = 32 * 1024
 WRITTEN_BYTES: Final = 8 * MIB
+# Archives of an empty directory, the second with one passphrase.
+LEAST_PLAIN: Final = 4352
+LEAST_SEALED: Final = 37_120
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +105,16 @@ class TypeCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What a create costs whatever it packs, in seconds: start, key derivation, the walk; and to write a byte."""
+    """What a create costs whatever it packs, in CPU seconds: start, key derivation, the walk; and to write a byte.
+
+    `least_bytes`: header, key slots, TOC and padding.
+    """
 
     start_s: float
     key_s: float
     walk_s: float
     write_s_per_byte: float
+    least_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +212,21 @@ def look(source: Source, options: AnalyzeOptions) -> Findings:
         tuple(Stratum(*row) for row in survey.strata()),
         {name: _trial(survey, name) for name in TRIED if name != options.pack.policy.name},
         tuple(Trial(*row) for row in survey.attempt(None, 4)) if survey.totals()["finer"] else None,
-        Fixed(options.start_s, _key_s() if options.passphrase else 0.0, walk.cpu_s, _write_s_per_byte()),
+        _fixed(options, walk.cpu_s),
         (*walk.problems, *problems),
     )
 
 
+def _fixed(options: AnalyzeOptions, walk_s: float) -> Fixed:
+    least = LEAST_PLAIN if SUITES[options.suite] == SUITE_PLAIN else LEAST_SEALED
+    key_s = _key_s() if options.passphrase else 0.0
+    return Fixed(options.start_s, key_s, walk_s, _write_s_per_byte(), least)
+
+
 def read_one_in(size: int) -> int:
     """Of so many bytes one is read, for trees that are not read whole."""
-    return max(2, min(LEAST_SHARE, -(-size // READ_BYTES)))
+    read = min(max(READ_BYTES, size // TENTH), 2 * READ_BYTES)
+    return max(2, min(LEAST_SHARE, -(-size // read)))
 
 
 def _new_survey(census: Census, options: AnalyzeOptions, sample: tuple[int, list[int]]) -> Survey:
@@ -265,21 +281,23 @@ def _fetched_bytes() -> int:
 
 
 def _key_s() -> float:
-    """Seconds to derive the key of a passphrase: measured with a quarter of its memory."""
-    start = time.perf_counter()
+    """CPU seconds to derive the key of a passphrase, on all threads: measured with half of its memory."""
+    start = time.process_time()
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     from warp_portal.keys.password import DEFAULT_COST, KEY_BYTES
 
-    loaded = time.perf_counter()
+    loaded = time.process_time()
     cost = DEFAULT_COST
     Argon2id(
         salt=bytes(32), length=KEY_BYTES, iterations=cost.passes, lanes=cost.lanes, memory_cost=KEY_MEMORY_KIB
     ).derive(b"a passphrase")
-    return loaded - start + (time.perf_counter() - loaded) * cost.memory_kib / KEY_MEMORY_KIB
+    return loaded - start + (time.process_time() - loaded) * cost.memory_kib / KEY_MEMORY_KIB
 
 
 def _write_s_per_byte() -> float:
-    """Seconds to write a byte to a new file, in the temporary directory; what the system writes later is not counted."""
+    """CPU seconds to write a byte to a new file, in the temporary directory; what the system writes later is not counted."""
     with tempfile.TemporaryDirectory() as directory:
-        return measure_creation(os.fsencode(directory), [WRITTEN_BYTES]) / WRITTEN_BYTES
+        start = time.thread_time()
+        measure_creation(os.fsencode(directory), [WRITTEN_BYTES])
+        return (time.thread_time() - start) / WRITTEN_BYTES

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import columns, count_of, printable
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 SHOWN_TYPES: Final = 12
 # Above, other work on the machine is worth a word.
 BUSY: Final = 1.2
+# Above, a share says nothing: hardly anything is packed.
+MOST_SHARE: Final = 2
 
 
-@click.command("analyze")
+@click.command("analyze", epilog=epilog("analyze"))
 @click.argument("paths", metavar="PATH…", nargs=-1)
 @options.selecting
 @click.option("-z", "--compression", metavar="POLICY", help="As of create (default: auto); others are shown beside it.")
@@ -110,6 +113,7 @@ def _record(output: Output, found: "Analysis") -> None:
         seconds=round(made.seconds, 3),
         seconds_low=round(made.seconds_low, 3),
         seconds_high=round(made.seconds_high, 3),
+        quiet_seconds=round(made.quiet_seconds, 3),
         cpu_seconds={name.replace(" ", "_"): round(seconds, 4) for name, seconds in made.cpu_s.items()},
         memory_bytes=made.memory_bytes,
         index_bytes=made.index_bytes,
@@ -128,10 +132,13 @@ def _record(output: Output, found: "Analysis") -> None:
 
 def _lines(found: "Analysis") -> list[str]:
     made, advice = found.estimate, found.advice
-    size = f"{format_bytes(made.archive_bytes)}, {100 * made.ratio:.1f} % of {format_bytes(found.bytes)}"
+    share = f", {100 * made.ratio:.1f} % of" if 0 < made.ratio <= MOST_SHARE else " for"
+    size = f"{format_bytes(made.archive_bytes)}{share} {format_bytes(found.bytes)}"
     low, high = format_duration(made.seconds_low), format_duration(made.seconds_high)
     busy = (
-        "" if made.contention < BUSY else f", on which other work runs ({made.contention:.1f} times as slow as alone)"
+        ""
+        if made.contention < BUSY
+        else f", on which other work runs: {format_duration(made.quiet_seconds)} without it"
     )
     duplicates = f"{'' if found.complete else 'at least '}{format_bytes(made.duplicate_bytes)}"
     facts = [

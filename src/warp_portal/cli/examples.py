@@ -13,8 +13,9 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("pg_dump shop | warp create a.warp --stdin-name shop.sql", "from a pipe"),
     ),
     "analyze": (
-        ("warp analyze work", "what a create would give"),
-        ("warp analyze work -x '*.iso' --full", "read all of it"),
+        ("warp analyze work -x node_modules", "size, time, options"),
+        ("warp analyze work --full", "reads all: every duplicate"),
+        ("warp analyze work --compression zstd:9 --json", "for programs"),
     ),
     "append": (
         ("warp append home.warp work -x '*.tmp'", "excludes again"),

@@ -109,6 +109,36 @@ def test_copies_of_one_large_file_are_seen_in_a_sample(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("sampling")
+@pytest.mark.parametrize(("before", "after"), [(1000, 0), (0, 3 << 20)])
+def test_most_of_a_large_copy_that_begins_later_or_has_grown_is_seen_in_a_sample(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    rng, tree = random.Random(41), tmp_path / "tree"
+    tree.mkdir()
+    content = rng.randbytes(24 << 20)
+    (tree / "one").write_bytes(content)
+    (tree / "two").write_bytes(rng.randbytes(before) + content + rng.randbytes(after))
+    found, _ = compared(tree, tmp_path)
+    assert not found.complete
+    assert 0.7 * len(content) < found.estimate.duplicate_bytes < 1.1 * len(content)
+
+
+@pytest.mark.usefixtures("sampling")
+def test_a_copy_far_from_its_place_is_seen_only_if_all_is_read(tmp_path: Path) -> None:
+    rng, tree = random.Random(42), tmp_path / "tree"
+    tree.mkdir()
+    content = rng.randbytes(12 << 20)
+    (tree / "one").write_bytes(content)
+    (tree / "two").write_bytes(rng.randbytes(5 << 20) + content)
+    told = [
+        analyze(Source.of([tree]), AnalyzeOptions(suite="plain", passphrase=False, full=full)).estimate
+        for full in (False, True)
+    ]
+    assert told[0].duplicate_bytes < 0.1 * len(content)
+    assert told[1].duplicate_bytes > 0.9 * len(content)
+
+
+@pytest.mark.usefixtures("sampling")
 def test_many_copies_of_one_small_file_are_never_missed(tmp_path: Path) -> None:
     rng, tree = random.Random(5), tmp_path / "tree"
     tree.mkdir()
@@ -233,6 +263,7 @@ def test_the_time_has_a_range_and_every_step(tmp_path: Path) -> None:
     assert made.seconds > 0.5 + sum(made.cpu_s.values()) / 1024
     assert min(made.cpu_s[step] for step in ("walk", "read", "cut and name", "compress", "check and seal", "write")) > 0
     assert made.contention >= 1
+    assert made.quiet_seconds <= made.seconds
 
 
 def test_less_of_larger_trees_is_read() -> None:

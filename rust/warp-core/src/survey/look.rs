@@ -110,7 +110,11 @@ impl Worker {
             for &end in &ends {
                 let id = options.keys.fragment_id(data.get(from..end).unwrap_or_default());
                 let range = place.start + from..place.start + end;
-                named.fragments.push(Fragment { id, range, twin: piece.twin });
+                let twin = match group.packed {
+                    true => piece.twin,
+                    false => piece.twin_of(from == 0, end == data.len()),
+                };
+                named.fragments.push(Fragment { id, range, twin });
                 from = end;
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! *Stretches* are neighbours in walk order, so that what is compressed together in an archive is compressed together
 //! here; one in `one_in` is taken, evenly spread. *Twins* are for deduplication: a file is taken if the hash of its size is,
-//! so that equal files are taken together or not at all, and of a large file windows at places that its size decides. Sizes that many bytes share are always taken.
+//! so that equal files are taken together or not at all. Sizes that many bytes share are always taken. Of a large file windows are
+//! taken, at the same places in all of them, so that one that has grown, or begins a little later, still meets its copy.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ pub(super) const SAMPLED_PIECE: u64 = 2 << 20;
 /// … and of a piece if everything is read: few, because files are also cut where pieces end.
 pub(super) const WHOLE_PIECE: u64 = 8 << 20;
 /// Least bytes of a large file that are drawn at a place: some fragments.
-const LEAST_WINDOW: u64 = 256 << 10;
+const LEAST_WINDOW: u64 = 512 << 10;
 /// So many times as many stretches are read as twins.
 const RARER: u64 = 2;
 const GROUP_BYTES: u64 = 1 << 20;
@@ -62,6 +63,16 @@ pub(super) struct Plan {
     /// Number of the present stretch, and its bytes so far.
     stretch: (u64, u64),
     pub ready: VecDeque<Group>,
+}
+
+impl Piece {
+    /// What a fragment counts as that is the first, or the last, of the piece. Those that end where a window does are no fragments
+    /// of the file: they would hide that a copy which is a little shifted is one.
+    pub fn twin_of(&self, first: bool, last: bool) -> Twin {
+        let begins_inside = first && self.offset > 0;
+        let ends_inside = last && self.offset + self.length < self.item.entry.size;
+        if begins_inside || ends_inside { Twin::No } else { self.twin }
+    }
 }
 
 impl Plan {
@@ -125,11 +136,13 @@ impl Plan {
         if self.certain.contains(&size) { Twin::Certain } else { Twin::No }
     }
 
-    /// The part of a large file's piece that is drawn: of so many pieces in a row a window in one, both chosen by size and place.
+    /// The part of a large file's piece that is drawn: of so many pieces in a row a window in one, both chosen by place. Of files
+    /// shorter than a row some have none: there the size chooses, too.
     fn window(&self, size: u64, index: u64) -> Option<(u64, u64)> {
         let rate = RARER * self.one_in;
         let row = (rate * LEAST_WINDOW / self.piece).max(1);
-        let chosen = mix(size ^ (index / row) << 44);
+        let seed = if size <= row * self.piece { size } else { 0 };
+        let chosen = mix(seed ^ (index / row) << 44);
         let length = self.piece * row / rate;
         let start = (chosen >> 32) % (self.piece / length).max(1) * length;
         let offset = index * self.piece + start;
