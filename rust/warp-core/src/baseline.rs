@@ -127,7 +127,7 @@ mod tests {
             let mut entry = found.entry.clone();
             entry.xattrs = [(b"user.k".to_vec(), b"v".to_vec())].into();
             match entry.kind {
-                Kind::File => entry.runs = vec![Run { first: entry.inode, count: 1 }],
+                Kind::File => entry.runs.refer(entry.inode),
                 Kind::Symlink => entry.link = found.read_link().unwrap(),
                 _ => {}
             }

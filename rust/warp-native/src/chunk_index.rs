@@ -103,6 +103,12 @@ impl ChunkIndex {
         Ok(pieces.into_iter().map(|piece| (piece.chunk, piece.offset, piece.length)).collect())
     }
 
+    fn marks(&self, py: Python<'_>, recipe: Bytes, every: usize) -> PyResult<(Vec<(usize, u64, u64)>, u64)> {
+        let (index, recipe) = (self.ready()?, recipe.as_slice());
+        let (marks, bytes) = py.detach(|| index.marks(recipe, every)).map_err(raise)?;
+        Ok((marks.into_iter().map(|mark| (mark.at, mark.end, mark.position)).collect(), bytes))
+    }
+
     fn read<'py>(
         &self,
         py: Python<'py>,
@@ -111,9 +117,13 @@ impl ChunkIndex {
         chunk: usize,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (index, keys, file) = (self.ready()?, Arc::clone(&keys.inner), duplicate(fd)?);
-        let mut reader = ChunkReader::new();
-        let raw = py.detach(|| reader.read(file.as_fd(), &index, &keys, chunk)).map_err(raise)?;
-        Ok(PyBytes::new(py, raw))
+        let read = || {
+            let mut reader = ChunkReader::new();
+            reader.read(file.as_fd(), &index, &keys, chunk).map(|_| ())?;
+            Ok(reader.into_raw())
+        };
+        let raw = py.detach(read).map_err(raise)?;
+        Ok(PyBytes::new(py, &raw))
     }
 
     fn leaves<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {

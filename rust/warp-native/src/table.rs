@@ -116,7 +116,7 @@ impl EntryTable {
         let entry = self.at(index)?;
         let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
         let xattrs: Vec<_> = entry.xattrs.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
-        let runs: Vec<_> = entry.runs.iter().map(|run| (run.first, run.count)).collect();
+        let runs = bytes(&entry.runs.to_bytes());
         let head = (
             bytes(&entry.path),
             entry.kind as u8,

@@ -3,15 +3,25 @@
 import io
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final
 
 from typing_extensions import Buffer
 
 from warp_portal._native import ChunkIndex, ScopeKeys
-from warp_portal.archive.filetable import FLAG_SPARSE, Entry
+from warp_portal.archive.filetable import FLAG_SPARSE, Entry, decode_runs
 from warp_portal.errors import FormatError
 
 CACHED_BYTES: Final = 32 * 1024 * 1024
+MARKED_RUNS: Final = 1024
+# Fragments of a long run that are looked up at a time.
+LOCATED_FRAGMENTS: Final = 1024
+# A step forward that is not worth a look for the mark.
+NEAR_BYTES: Final = 1024 * 1024
+
+# Position in the file's data, length, chunk, offset in the chunk.
+Piece = tuple[int, int, int, int]
 
 
 class ChunkCache:
@@ -29,26 +39,40 @@ class ChunkCache:
         if ordinal in self._chunks:
             self._chunks.move_to_end(ordinal)
             return self._chunks[ordinal]
+        self._shrink()  # before the next is decoded: a chunk may have 64 MiB
         raw = self._index.read(self._fd, self._keys, ordinal)
         self._chunks[ordinal] = raw
         self._bytes += len(raw)
-        while self._bytes > CACHED_BYTES and len(self._chunks) > 1:
-            self._bytes -= len(self._chunks.popitem(last=False)[1])
         return raw
+
+    def _shrink(self) -> None:
+        while self._bytes > CACHED_BYTES:
+            self._bytes -= len(self._chunks.popitem(last=False)[1])
 
 
 class StoredFile(io.RawIOBase):
     """A file's content, read-only and seekable.
 
-    The content is a list of pieces in order: (offset in the file, length, chunk or None for a hole, offset in the chunk).
+    Its data is found by marks: one in so many runs, with the bytes of data before it. Only the pieces from there to the
+    position are made, as a recipe may have millions.
     """
 
     def __init__(self, entry: Entry, index: ChunkIndex, cache: ChunkCache) -> None:
+        """Raises FormatError if the recipe does not fit the file."""
+        self._index = index
         self._cache = cache
         self._size = entry.size
         self._position = 0
-        self._pieces = _pieces(entry, index)
-        self._starts = [piece[0] for piece in self._pieces]
+        extents = entry.extents if entry.flags & FLAG_SPARSE else ((0, entry.size),) if entry.size else ()
+        self._starts = [offset for offset, _ in extents]
+        self._data_starts = list(accumulate((length for _, length in extents), initial=0))
+        self._recipe = entry.runs.encoded
+        self._marks, data_bytes = index.marks(self._recipe, MARKED_RUNS)
+        if data_bytes != self._data_starts[-1] or any(offset + length > entry.size for offset, length in extents):
+            length = "longer" if data_bytes > self._data_starts[-1] else "shorter"
+            raise FormatError(f"a file's recipe is {length} than the file")
+        self._pieces: Iterator[Piece] = iter(())
+        self._piece: Piece = (0, 0, 0, 0)
 
     def readable(self) -> bool:
         """Yes."""
@@ -67,53 +91,44 @@ class StoredFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Fill `buffer` from one piece; 0 at the end."""
+        """Fill `buffer` from one piece or hole; 0 at the end."""
         if self._position >= self._size:
             return 0
-        start, length, chunk, chunk_offset = self._pieces[bisect_right(self._starts, self._position) - 1]
-        inside = self._position - start
         target = memoryview(buffer).cast("B")
-        count = min(len(target), length - inside)
-        if chunk is None:
-            target[:count] = bytes(count)
+        extent = bisect_right(self._starts, self._position) - 1
+        data = self._data_starts[extent] + self._position - self._starts[extent] if extent >= 0 else 0
+        if extent >= 0 and data < self._data_starts[extent + 1]:
+            count = self._copy(data, target[: self._data_starts[extent + 1] - data])
         else:
-            first = chunk_offset + inside
-            target[:count] = memoryview(self._cache.chunk(chunk))[first : first + count]
+            end = self._starts[extent + 1] if extent + 1 < len(self._starts) else self._size
+            count = min(len(target), end - self._position)
+            target[:count] = bytes(count)
         self._position += count
         return count
 
+    def _copy(self, data: int, target: memoryview) -> int:
+        """Copy what one piece has from the byte `data` of the file's data on."""
+        start, length, chunk, chunk_offset = self._find(data)
+        count = min(len(target), start + length - data)
+        first = chunk_offset + data - start
+        target[:count] = memoryview(self._cache.chunk(chunk))[first : first + count]
+        return count
 
-Piece = tuple[int, int, int | None, int]
+    def _find(self, data: int) -> Piece:
+        """The piece that holds the byte `data` of the file's data: mostly the one at hand or the next."""
+        start, length, _, _ = self._piece
+        if not start <= data < start + length + NEAR_BYTES:
+            mark = bisect_right(self._marks, data, key=lambda mark: mark[2]) - 1
+            self._pieces = self._pieces_from(*self._marks[mark])
+            self._piece = next(self._pieces)
+        while data >= self._piece[0] + self._piece[1]:
+            self._piece = next(self._pieces)
+        return self._piece
 
-
-def _pieces(entry: Entry, index: ChunkIndex) -> list[Piece]:
-    """Data pieces of the recipe, laid into the file's extents with holes between them; raises FormatError."""
-    located = [piece for first, count in entry.runs for piece in index.locate(first, count)]
-    located.reverse()
-    pieces: list[Piece] = []
-    end = 0
-    for offset, length in entry.extents if entry.flags & FLAG_SPARSE else ((0, entry.size),):
-        if offset > end:
-            pieces.append((end, offset - end, None, 0))
-        end = offset + length
-        pieces += _take(located, offset, length)
-    if entry.size > end:
-        pieces.append((end, entry.size - end, None, 0))
-    if located or end > entry.size:
-        raise FormatError("a file's recipe is longer than the file")
-    return pieces
-
-
-def _take(located: list[tuple[int, int, int]], offset: int, length: int) -> list[Piece]:
-    """Pieces for `length` bytes of data at `offset`, taken from the end of the reversed list."""
-    pieces: list[Piece] = []
-    while length:
-        if not located:
-            raise FormatError("a file's recipe is shorter than the file")
-        chunk, chunk_offset, available = located.pop()
-        taken = min(available, length)
-        if available > taken:
-            located.append((chunk, chunk_offset + taken, available - taken))
-        pieces.append((offset, taken, chunk, chunk_offset))
-        offset, length = offset + taken, length - taken
-    return pieces
+    def _pieces_from(self, start: int, end: int, position: int) -> Iterator[Piece]:
+        for first, count in decode_runs(self._recipe, start, end):
+            for lower in range(first, first + count, LOCATED_FRAGMENTS):
+                part = min(LOCATED_FRAGMENTS, first + count - lower)
+                for chunk, chunk_offset, length in self._index.locate(lower, part):
+                    yield position, length, chunk, chunk_offset
+                    position += length

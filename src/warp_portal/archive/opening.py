@@ -102,7 +102,7 @@ def read_toc(file: ArchiveFile, commit: Commit) -> TOC:
     raw = file.read(commit.toc_offset, commit.toc_bytes, "a TOC")
     if blake3(raw) != commit.toc_digest:
         raise IntegrityError(f"{file.name}: the TOC of commit {commit.sequence} is damaged")
-    return TOC.parse(raw)
+    return TOC.parse(raw, commit.toc_offset)
 
 
 def _slots(file: ArchiveFile, header: Header, toc: TOC) -> SlotCopy | None:

@@ -173,7 +173,7 @@ class Rewriting:
         keys = self._original.keys
         columns = read_table(self._original.file, keys, page).to_columns()
         runs = filetable.decode_runs(recipes_column(columns))
-        columns["rr"] = filetable.encode_runs([self._live.renumbered(run) for run in runs])
+        columns["rr"] = filetable.encode_runs(self._live.renumbered(run) for run in runs)
         raw = filetable.encode(EntryTable.from_columns(columns))
         stored, dp = keys.seal(OBJECT_PAGE, raw, ZSTD, TABLE_LEVEL)
         ref = PageRef(KIND_TABLE, page.ref.records, self._output.emit(stored), len(stored), blake3(stored), b"")
