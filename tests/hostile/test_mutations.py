@@ -17,6 +17,8 @@ from typing import Final
 import pytest
 
 from warp_portal.archive import Level, Lock, Source, Unlock, append, create, open_archive, verify
+from warp_portal.archive.content import read_index_page
+from warp_portal.archive.limits import KIND_LOCATOR
 from warp_portal.archive.options import PackOptions
 from warp_portal.errors import WarpPortalError
 from warp_portal.keys import Identity
@@ -57,10 +59,10 @@ def build(home: Path, key: bytes | None, seed: int) -> Sample:
         write(tree, second)
         append(archive, Source.of(["."]), PackOptions(threads=1), unlock=unlock)
     with open_archive(archive, unlock) as reader:
-        refs = [ref for ref in reader.opened.toc.clear.pages]
-        chunks = [reader.index.records(1, n, n + 1)[0] for n in range(reader.index.chunks)]
-        cuts = {int.from_bytes(offset, "little") for offset in chunks}
-        cuts |= {ref.offset for ref in refs} | {snapshot.offset for snapshot in reader.snapshots()}
+        located = [read_index_page(reader.file, reader.keys, page) for page in reader.content.pages[KIND_LOCATOR]]
+        cuts = {offset for page in located for offset in memoryview(page.columns[0]).cast("Q")}
+        cuts |= {ref.offset for ref in reader.opened.toc.clear.pages}
+        cuts |= {snapshot.offset for snapshot in reader.snapshots()}
         cuts |= {reader.commit.toc_offset, reader.header.first_segment, 256}
     every = {path: tuple(c[path] for c in (first, second) if path in c) for path in first | second}
     return Sample(archive.read_bytes(), key, every, tuple(sorted(cuts)))

@@ -117,7 +117,7 @@ class StoredFile(io.RawIOBase):
     def _find(self, data: int) -> Piece:
         """The piece that holds the byte `data` of the file's data: mostly the one at hand or the next."""
         start, length, _, _ = self._piece
-        if not start <= data < start + length + NEAR_BYTES:
+        if not length or not start <= data < start + length + NEAR_BYTES:
             mark = bisect_right(self._marks, data, key=lambda mark: mark[2]) - 1
             self._pieces = self._pieces_from(*self._marks[mark])
             self._piece = next(self._pieces)
