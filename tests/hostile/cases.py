@@ -141,7 +141,11 @@ def paths_of_64_kib(path: Path) -> None:
     """4,096 paths that share all but their ends: 40 KiB of columns, 268 MB of paths."""
     base(path)
     shared = b"/".join([b"x" * 200] * 325)
-    forge(path, [table([file(shared + b"%04d" % number) for number in range(4096)])])
+    few = filetable.columns_of([file(shared + b"%04d" % number) for number in range(2)])
+    rows = {"pb": shared + b"".join(b"%04d" % number for number in range(4096)), "k": bytes(4096), "n": 4096}
+    rows["ps"] = b"\0\x87\xfe\x03" + b"".join(b"\x83\xfe\x03\x04" for _ in range(4095))
+    same = {key: few[key] + few[key][-1:] * 4094 for key in ("mn", "cn", "f", "x", "rn") if isinstance(few[key], bytes)}
+    forge(path, [RawTable(packed.pack(few | rows | same), 4096, shared + b"0000")])
 
 
 @case
