@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from tests.hostile.forging import RawTable, base, forge, table, tables
-
 from warp_portal.archive import filetable, packed
 from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind, Recipe
 from warp_portal.archive.options import PackOptions
@@ -77,7 +76,11 @@ of_entries("capability", file(b"a", xattrs=((b"security.capability", b"\1" * 20)
 of_entries("attribute_of_a_megabyte", file(b"a", xattrs=((b"user.x", bytes(1 << 20)),)))
 of_entries("attribute_without_a_name", file(b"a", xattrs=((b"", b"x"),)))
 of_entries("setuid", Entry(b"a", Kind.FILE, 0o6777, size=SIZE, runs=ONE))
-of_entries("device", Entry(b"a", Kind.BLOCK_DEVICE, 0o666, rdev=(0xFFFF_FFFF << 32) | 0xFFFF_FFFF), Entry(b"b", Kind.FIFO, 0o666))
+of_entries(
+    "device",
+    Entry(b"a", Kind.BLOCK_DEVICE, 0o666, rdev=(0xFFFF_FFFF << 32) | 0xFFFF_FFFF),
+    Entry(b"b", Kind.FIFO, 0o666),
+)
 
 
 def bomb(name: str, raw_bytes: int, codec: int) -> None:
@@ -153,7 +156,11 @@ def two_million_runs(path: Path) -> None:
     """In less than 4 MiB of columns, all of them the one fragment."""
     base(path)
     count = 2_000_000
-    columns = {"rn": b"\x80\x89\x7a", "rr": b"\0\1" + b"\1\1" * (count - 1), "s": filetable.columns_of([file(b"a", size=count * SIZE)])["s"]}
+    columns = {
+        "rn": b"\x80\x89\x7a",
+        "rr": b"\0\1" + b"\1\1" * (count - 1),
+        "s": filetable.columns_of([file(b"a", size=count * SIZE)])["s"],
+    }
     forge(path, [table([file(b"a")], **columns)])
 
 

@@ -53,7 +53,9 @@ def base(path: Path, options: PackOptions | None = None, content: bytes = b"cont
     create(path, Source.of([seed]), options or PackOptions(threads=1))
 
 
-def forge(path: Path, pages: Sequence[RawTable], *, sealed_raw: bytes = b"", refs: Any = None, **commit: object) -> None:
+def forge(
+    path: Path, pages: Sequence[RawTable], *, sealed_raw: bytes = b"", refs: Any = None, **commit: object
+) -> None:
     """Replace the file table of `base` by `pages`, or the TOC's page list by what `refs` makes of it."""
     with open_archive(path) as reader:
         opened, content = reader.opened, reader.content
@@ -75,7 +77,9 @@ def forge(path: Path, pages: Sequence[RawTable], *, sealed_raw: bytes = b"", ref
     end(path, data, (opened, listed), sealed, sealed_raw, commit)
 
 
-def end(path: Path, data: bytearray, clear: Any, sealed: SealedTOC, sealed_raw: bytes, fields: dict[str, object]) -> None:
+def end(
+    path: Path, data: bytearray, clear: Any, sealed: SealedTOC, sealed_raw: bytes, fields: dict[str, object]
+) -> None:
     """Append TOC and commit."""
     opened, listed = clear
     stored, dp = PLAIN.seal(OBJECT_CHUNK if sealed_raw else OBJECT_TOC, sealed_raw or sealed.serialize(), ZSTD, 3)

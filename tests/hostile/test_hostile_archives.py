@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
 from tests.hostile.cases import CASES
 from tests.hostile.forging import base
 from tests.unit.archive.common import in_child
@@ -39,7 +40,11 @@ OTHERS: Final = (
 
 def run(home: Path, arguments: Sequence[str]) -> tuple[int, int, str]:
     """Exit code, peak memory in bytes and messages of one command."""
-    environment = os.environ | {"PYTHONPATH": str(SOURCES), "XDG_STATE_HOME": str(home / "state"), "XDG_CONFIG_HOME": str(home / "config")}
+    environment = os.environ | {
+        "PYTHONPATH": str(SOURCES),
+        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+    }
     command = [sys.executable, "-m", "warp_portal", *("a.warp" if word == "A" else word for word in arguments)]
     with (home / "stderr").open("wb") as errors:
         process = subprocess.Popen(
@@ -59,10 +64,19 @@ def prepare(home: Path) -> None:
 
 def surroundings(home: Path) -> list[tuple[str, int, str]]:
     """All that lies around the target."""
-    found = [*(home / "out" / "canary").rglob("*"), *(home / "canary").rglob("*"), *home.glob("*"), *(home / "out").glob("*")]
+    found = [
+        *(home / "out" / "canary").rglob("*"),
+        *(home / "canary").rglob("*"),
+        *home.glob("*"),
+        *(home / "out").glob("*"),
+    ]
     state = {"state", "config", "stderr", "a.warp", "target", "out"}
     kept = [path for path in found if path.name not in state]
-    return sorted((str(path), path.lstat().st_mode, path.read_text() if path.is_file() else "") for path in kept if path.name != "seed")
+    return sorted(
+        (str(path), path.lstat().st_mode, path.read_text() if path.is_file() else "")
+        for path in kept
+        if path.name != "seed"
+    )
 
 
 def check(home: Path, name: str, commands: Sequence[Sequence[str]]) -> None:

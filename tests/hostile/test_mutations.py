@@ -55,7 +55,7 @@ def build(home: Path, key: bytes | None, seed: int) -> Sample:
     options = PackOptions(threads=1, cutting=SMALL)
     with inside(tree):
         write(tree, first)
-        create(archive, Source.of(["."]), options, **({"lock": lock, "archive_key": key} if lock else {}))
+        create(archive, Source.of(["."]), options, lock=lock, archive_key=key)
         write(tree, second)
         append(archive, Source.of(["."]), PackOptions(threads=1), unlock=unlock)
     with open_archive(archive, unlock) as reader:
@@ -175,7 +175,9 @@ def in_child(work: Callable[[], str]) -> str:
     return said if status == 0 else f"ended by {status}: {said}"
 
 
-def try_all(home: Path, samples: tuple[Sample, ...], tries: range, make: Callable[[random.Random, int], bytes]) -> list[str]:
+def try_all(
+    home: Path, samples: tuple[Sample, ...], tries: range, make: Callable[[random.Random, int], bytes]
+) -> list[str]:
     """What went wrong, with the seed to repeat it."""
     wrong = []
 
@@ -241,7 +243,7 @@ def test_soak_mutations_by_a_thousand_splices(tmp_path: Path) -> None:
 
 def test_the_survey_sees_wrong_data(tmp_path: Path) -> None:
     sample = build(tmp_path, KEYS[0], 1)
-    lie = Sample(sample.data, sample.key, {path: (b"other",) for path in sample.contents}, sample.boundaries)
+    lie = Sample(sample.data, sample.key, dict.fromkeys(sample.contents, (b"other",)), sample.boundaries)
     (tmp_path / "it.warp").write_bytes(sample.data)
     assert "never had" in survey(tmp_path / "it.warp", (lie,))
     assert survey(tmp_path / "it.warp", (sample,)) == ""

@@ -69,7 +69,9 @@ class CommitChain:
         try:
             check_pages(toc.clear.pages, output.offset)
         except FormatError as error:
-            raise UsageError(f"the archive would be one that no reader takes: {error}: pack fewer entries into it") from error
+            raise UsageError(
+                f"the archive would be one that no reader takes: {error}: pack fewer entries into it"
+            ) from error
         if len(raw) > MAX_TOC:
             raise UsageError("the table of contents would be longer than any reader takes: pack fewer entries into it")
         offset = output.emit(raw)
