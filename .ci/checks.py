@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("src", "tests", "benches", "demo", "rust", ".ci")
+FOLDERS = ("src", "tests", "benches", "demo", "docs", "rust", ".ci")
 CODE = {".py", ".pyi", ".rs", ".cu"}
 LINES_NOTED, LINES_MAX = 400, 500
 

@@ -1,257 +1,129 @@
-"""create, append, extract and verify beside restic and `tar | zstd | age`, on the same trees in one run.
+"""create, append, extract and verify beside restic, rustic, borg and pipes around tar, on the same trees in one run.
 
-    ./dev bench archive [--restic PATH] [--runs 5] [--sets tree,wheel,binaries] [--scratch DIR] [--json FILE]
+    ./dev bench archive [--sets tree,wheel,…] [--tools warp,restic,…] [--rounds 5] [--restic PATH] [--rustic PATH] [--borg PATH]
+                        [--scratch DIR] [--json FILE] [--add] [--no-cold] [--no-eta]
 
-Each round: pack version 1, add version 2 in its place, add it again unchanged, check everything, restore. Output goes to memory
-(--scratch, default /dev/shm), input comes from the page cache (each tree is read once before). Encryption and deduplication are
-on; both tools get a passphrase. `eta` is the share of the host's own limit (design: how speed is judged).
+Output goes to memory (--scratch, default /dev/shm); input comes from the page cache (each tree is read once before), but for
+the row "create, cold", before which the caches are dropped (root only). Encryption and deduplication are on, where a tool has
+them. `eta` is the share of the host's own limit (docs/decisions/0005). A step that fails is reported and the run goes on; the
+exit status is 1 if a step of ours failed or restored something else. Results are written after every round: then
+`./dev bench report FILE` prints them as Markdown, and `./dev bench plot FILE` draws them.
 """
 
 import argparse
-import shutil
-import subprocess
+import json
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
-from benches import datasets
+from benches import datasets, lineup
 from benches.eta import Efficiency
-from benches.harness import Run, Table, measure, shell, tree_bytes, write_json
+from benches.harness import CommandFailedError, own_peak_bytes, write_json
+from benches.lineup import Lineup
+from benches.places import can_drop_caches, place
+from benches.report import efficiency_lines, restored_lines, size_lines
+from benches.rounds import Rounds
+from benches.tools import WARP
 
-WARP = str(Path(sys.executable).parent / "warp")
+DEFAULT_JSON: Final = Path("benches/results/archive.json")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a bench works: `current/tree` is swapped between versions under an unchanged path."""
-
-    scratch: Path
-    current: Path
-    versions: tuple[Path, ...]
-
-    @property
-    def secret(self) -> Path:
-        """A file with the passphrase that all tools use."""
-        return self.scratch / "passphrase"
-
-    @contextmanager
-    def version(self, number: int) -> Iterator[None]:
-        """Put a version's tree at the common path."""
-        tree = self.versions[number] / "tree"
-        tree.rename(self.current / "tree")
+def bench(name: str, args: argparse.Namespace, chosen: Lineup, save: Callable[[dict[str, Any]], None]) -> bool:
+    """One data set, all tools, all rounds; `save` is called after each. Whether ours did all that was asked."""
+    versions = datasets.prepared(name)
+    with place(versions, args.scratch) as made:
+        files, size = datasets.measure(versions[0])
+        tools = chosen.tools(made)
+        rounds = Rounds(made, tools, cold=not args.no_cold and can_drop_caches())
+        about = {"files": files, "bytes": size, "tree_versions": len(versions), "cold": rounds.cold}
+        key = ("--passphrase-file", str(made.secret))
+        efficiency = None if args.no_eta else Efficiency(WARP, versions[0], made.scratch, key)
         try:
-            yield
+            for number in range(args.rounds):
+                print(f"{name}: round {number + 1} of {args.rounds}", file=sys.stderr)
+                rounds.run(number)
+                if efficiency:
+                    efficiency.round(rounds.table)
+                result = {**about, "rounds": number + 1, **outcome(rounds, efficiency)}
+                save(result)
         finally:
-            (self.current / "tree").rename(tree)
+            if efficiency:
+                efficiency.close()
+    print(f"\n## {name}: {files:,} files, {size / 1e9:.2f} GB")
+    print("\n".join([*rounds.table.lines(), *size_lines(result), *restored_lines(result), *efficiency_lines(result)]))
+    return not any(_is_ours(each.tool) for each in rounds.table.failures) and not any(
+        count and _is_ours(tool) for tool, (count, _) in rounds.restored.items()
+    )
 
 
-class Warp:
-    """Our own command."""
-
-    def __init__(self, place: Place, name: str, *options: str) -> None:
-        self.place, self.name, self.options = place, name, options
-        self.archive = place.scratch / f"{name}.warp"
-        self.key = ("--passphrase-file", str(place.secret))
-
-    def round(self, table: Table) -> None:
-        """All steps once."""
-        self.archive.unlink(missing_ok=True)
-        with self.place.version(0):
-            table.time(self.name, "create", self._pack("create", self.options), self._size)
-        if len(self.place.versions) > 1:
-            with self.place.version(1):
-                table.time(self.name, "second version", self._pack("append", ()), self._size)
-                table.time(self.name, "unchanged", self._pack("append", ()), self._size)
-        table.time(
-            self.name, "verify deep", lambda: measure([WARP, "verify", "--level", "deep", str(self.archive), *self.key])
-        )
-        with empty(self.place.scratch / "restored") as target:
-            table.time(
-                self.name,
-                "extract",
-                lambda: measure([WARP, "extract", str(self.archive), "-C", str(target), *self.key]),
-            )
-            same(self.place.versions[-1] / "tree", target / "tree")
-
-    def _pack(self, verb: str, options: tuple[str, ...]) -> "Step":
-        return Step([WARP, verb, str(self.archive), "-C", str(self.place.current), "tree", *self.key, *options])
-
-    def _size(self) -> int:
-        return self.archive.stat().st_size
+def _is_ours(tool: str) -> bool:
+    return tool.startswith("warp")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A command to be measured."""
-
-    command: list[str]
-
-    def __call__(self) -> Run:
-        return measure(self.command)
-
-
-class Restic:
-    """restic with its defaults, on a local repository."""
-
-    name = "restic"
-
-    def __init__(self, place: Place, binary: str) -> None:
-        self.place, self.binary = place, binary
-        self.repository = place.scratch / "restic"
-        self.env = {"RESTIC_REPOSITORY": str(self.repository), "RESTIC_PASSWORD_FILE": str(place.secret)}
-        self.env["RESTIC_CACHE_DIR"] = str(place.scratch / "restic-cache")
-
-    def round(self, table: Table) -> None:
-        """All steps once."""
-        for directory in (self.repository, self.place.scratch / "restic-cache"):
-            shutil.rmtree(directory, ignore_errors=True)
-        self._run("init")
-        with self.place.version(0):
-            table.time(self.name, "create", self._backup, self._size)
-        if len(self.place.versions) > 1:
-            with self.place.version(1):
-                table.time(self.name, "second version", self._backup, self._size)
-                table.time(self.name, "unchanged", self._backup, self._size)
-        table.time(self.name, "verify deep", lambda: self._run("check", "--read-data"))
-        with empty(self.place.scratch / "restored") as target:
-            table.time(self.name, "extract", lambda: self._run("restore", "latest", "--target", str(target)))
-
-    def _run(self, *arguments: str) -> Run:
-        return measure([self.binary, *arguments], env=self.env, cwd=self.place.current)
-
-    def _backup(self) -> Run:
-        return self._run("backup", "tree")
-
-    def _size(self) -> int:
-        return tree_bytes(self.repository)
-
-
-class TarZstdAge:
-    """`tar | zstd -1 -T2 | age`: no deduplication, no index, no random access; the floor of a rival."""
-
-    name = "tar|zstd -1 -T2|age"
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.file = place.scratch / "tar.zst.age"
-        self.identity = place.scratch / "age-key"
-        self.identity.unlink(missing_ok=True)
-        made = subprocess.run(["age-keygen", "-o", self.identity], check=True, capture_output=True, text=True).stderr
-        self.recipient = made.split()[-1]
-
-    def round(self, table: Table) -> None:
-        """All steps once."""
-        with self.place.version(0):
-            line = f"tar -C {self.place.current} -c tree | zstd -q -1 -T2 | age -r {self.recipient} > {self.file}"
-            table.time(self.name, "create", lambda: shell(line), lambda: self.file.stat().st_size)
-        with empty(self.place.scratch / "restored") as target:
-            line = f"age -d -i {self.identity} {self.file} | zstd -q -dc -T2 | tar -C {target} -x"
-            table.time(self.name, "extract", lambda: shell(line))
-
-
-@contextmanager
-def empty(directory: Path) -> Iterator[Path]:
-    """A fresh directory that is gone afterwards."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir()
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory)
-
-
-def same(expected: Path, restored: Path) -> None:
-    """A restore that is quick and wrong is worth nothing."""
-    compare = ["rsync", "-aHAXn", "--checksum", "--itemize-changes", "--delete", f"{expected}/", f"{restored}/"]
-    changes = subprocess.run(compare, check=True, capture_output=True, text=True).stdout
-    if changes:
-        raise SystemExit(f"the restored tree differs:\n{changes[:2000]}")
-
-
-def bench(name: str, versions: tuple[Path, ...], args: argparse.Namespace) -> dict[str, object]:
-    """One data set, all tools, all rounds."""
-    scratch = Path(tempfile.mkdtemp(prefix="warp-bench-", dir=args.scratch))
-    current = versions[0].parent / "current"
-    shutil.rmtree(current, ignore_errors=True)
-    current.mkdir()
-    place = Place(scratch, current, versions)
-    place.secret.write_text("correct horse battery staple\n")
-    place.secret.chmod(0o600)
-    tools: list[Warp | Restic | TarZstdAge] = [Warp(place, "warp"), Warp(place, "warp-no-verify", "--no-verify")]
-    if args.restic:
-        tools.append(Restic(place, args.restic))
-    else:
-        print("restic: absent (give --restic PATH)")
-    tools.append(TarZstdAge(place))
-    table = Table()
-    key = ("--passphrase-file", str(place.secret))
-    try:
-        for version in versions:
-            shell(
-                f"tar -C {version} -cf /dev/null --checkpoint=1000000 tree && find {version} -type f -print0 | xargs -0 cat > /dev/null"
-            )
-        efficiency = Efficiency(WARP, versions[0], scratch, key)
-        for number in range(args.runs):
-            print(f"{name}: round {number + 1} of {args.runs}", file=sys.stderr)
-            for tool in tools:
-                tool.round(table)
-            efficiency.round(table)
-        efficiency.close()
-        return {"rows": table.as_json(), **report(name, table, efficiency)}
-    finally:
-        shutil.rmtree(scratch)
-        current.rmdir()
-
-
-def report(name: str, table: Table, efficiency: Efficiency) -> dict[str, object]:
-    """Print the table, the ratios and eta; what was printed, as data."""
-    print(f"\n## {name}")
-    print("\n".join(table.lines()))
-    ratios = {}
-    for step in ("create", "second version", "unchanged", "verify deep", "extract"):
-        for theirs in (Restic.name, TarZstdAge.name):
-            for ours in ("warp", "warp-no-verify"):
-                ratio = table.ratio((ours, step), (theirs, step))
-                if ratio is not None:
-                    ratios[f"{ours} {step} : {theirs}"] = ratio
-                    print(f"{ours + ' ' + step:32} {ratio:5.2f} × {theirs}")
-    sizes = {tool: growth(table, tool) for tool, step in table.series if step == "create"}
-    for tool, (first, more) in sizes.items():
-        print(
-            f"{tool:24} size {first / 1e6:8.1f} MB"
-            + ("" if more is None else f", second version + {more / 1e6:.1f} MB")
-        )
-    print("\n".join(efficiency.lines()))
-    return {"ratios": ratios, "sizes": sizes, "efficiency": efficiency.as_json()}
-
-
-def growth(table: Table, tool: str) -> tuple[int, int | None]:
-    """Stored bytes after the first version, and what the second added."""
-    first = table.series[(tool, "create")].sizes["stored_bytes"]
-    second = table.series.get((tool, "second version"))
-    return first, None if second is None else second.sizes["stored_bytes"] - first
-
-
-def main() -> None:
-    """Parse arguments, run the chosen sets."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--restic", help="path of a restic binary")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--sets", default="tree,wheel,binaries")
-    parser.add_argument("--scratch", default="/dev/shm")
-    parser.add_argument("--json", type=Path, default=Path("benches/results/archive.json"))
-    args = parser.parse_args()
-    sets = {
-        "tree": datasets.source_trees,
-        "wheel": datasets.wheels,
-        "binaries": lambda: (datasets.large_binaries(),),
+def outcome(rounds: Rounds, efficiency: Efficiency | None) -> dict[str, Any]:
+    """What was found so far, as data."""
+    return {
+        "tools": {
+            tool.name: {"settings": tool.settings, "encrypted": tool.encrypted, "deduplicates": tool.appends}
+            for tool in rounds.tools
+        },
+        "rows": rounds.table.as_json(),
+        "failures": [asdict(failure) for failure in rounds.table.failures],
+        "restored": rounds.restored,
+        "efficiency": efficiency.as_json() if efficiency else None,
     }
-    results = {name: bench(name, sets[name](), args) for name in args.sets.split(",")}
-    write_json(args.json, {"sets": results})
+
+
+def main() -> int:
+    """Parse arguments, run the chosen sets."""
+    args = arguments()
+    chosen = lineup.choose(args.tools.split(","), {name: getattr(args, name) for name in ("restic", "rustic", "borg")})
+    for key, why in chosen.absent.items():
+        print(f"{key}: left out, {why}")
+    if not chosen.present:
+        raise SystemExit("none of the chosen tools is there")
+    if not args.no_cold and not can_drop_caches():
+        print("create, cold: left out, only root may drop the page cache")
+    sets: dict[str, Any] = json.loads(args.json.read_text())["sets"] if args.add and args.json.exists() else {}
+    about = {"versions": chosen.versions, "absent": chosen.absent}
+    good = True
+    for name in args.sets.split(","):
+        try:
+            good &= bench(name, args, chosen, partial(_save, args.json, about, sets, name))
+        except CommandFailedError as error:
+            raise SystemExit(f"{name}: {error}") from None
+    return 0 if good else 1
+
+
+def _save(file: Path, about: dict[str, Any], sets: dict[str, Any], name: str, result: dict[str, Any]) -> None:
+    """Write the results so far."""
+    sets[name] = result
+    write_json(file, {**about, "own_peak_bytes": own_peak_bytes(), "sets": sets})
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", default=",".join(datasets.SETS), help=f"of {', '.join(datasets.SETS)}")
+    parser.add_argument("--tools", default=",".join(lineup.KEYS), help=f"of {', '.join(lineup.KEYS)}")
+    parser.add_argument("--rounds", type=int, default=5)
+    for name in ("restic", "rustic", "borg"):
+        parser.add_argument(f"--{name}", metavar="PATH", help=f"the {name} program (default: from PATH)")
+    parser.add_argument("--scratch", type=Path, default=Path("/dev/shm"))
+    parser.add_argument("--json", type=Path, default=DEFAULT_JSON)
+    parser.add_argument("--add", action="store_true", help="keep what --json has of other sets")
+    parser.add_argument("--no-cold", action="store_true", help="leave out the runs from a cold page cache")
+    parser.add_argument("--no-eta", action="store_true", help="leave out the host's own limit")
+    args = parser.parse_args()
+    if unknown := set(args.sets.split(",")) - set(datasets.SETS):
+        parser.error(f"unknown sets: {', '.join(sorted(unknown))}; there are {', '.join(datasets.SETS)}")
+    if args.rounds < 1:
+        parser.error("--rounds: at least 1")
+    return args
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,12 +1,19 @@
-"""Where the benches get their data: two versions of a source tree and of a big wheel from package registries, and large binaries
-from this machine's own packages.
+"""Where the benches get their data: two versions of a source tree and of a big wheel from package registries, large binaries
+and a disk image from this machine's own packages, and generated files. Each is made once and stays in the cache directory.
+
+    ./dev bench datasets [SET …]        make them now, for example before a machine is to be quiet
 """
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from benches import generated, images
 
 PACKAGE = "linux-source-6.1"
 WHEEL, WHEEL_VERSIONS = "torch", ("2.8.0", "2.9.0")
@@ -90,3 +97,50 @@ def large_binaries(minimum_bytes: int = 4 << 20) -> Path:
             shutil.copy2(path, target)
     (home / "complete").touch()
     return home
+
+
+def _generated(name: str) -> Path:
+    home = cache_directory() / name
+    if not home.exists():
+        print(f"making the set {name} …", file=sys.stderr)
+    return home
+
+
+def measure(version: Path) -> tuple[int, int]:
+    """Number and bytes of a version's files."""
+    count = total = 0
+    for path in (version / "tree").rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            count, total = count + 1, total + path.stat().st_size
+    return count, total
+
+
+SETS: Final[Mapping[str, Callable[[], tuple[Path, ...]]]] = MappingProxyType(
+    {
+        "tree": source_trees,
+        "wheel": wheels,
+        "binaries": lambda: (large_binaries(),),
+        "incompressible": lambda: (generated.incompressible(_generated("incompressible")),),
+        "small": lambda: generated.small_files(_generated("small")),
+        "image": lambda: images.disk_images(_generated("image")),
+    }
+)
+
+
+def prepared(name: str) -> tuple[Path, ...]:
+    """The versions of a set, made in another process: what this one holds would count as the memory of what it starts."""
+    subprocess.run([sys.executable, "-m", "benches.datasets", name], check=True)
+    return SETS[name]()
+
+
+def main() -> None:
+    """Make the sets named in argv, or all."""
+    names = sys.argv[1:] or list(SETS)
+    if unknown := set(names) - set(SETS):
+        raise SystemExit(f"unknown sets: {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
+    for name in names:
+        SETS[name]()
+
+
+if __name__ == "__main__":
+    main()

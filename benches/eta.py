@@ -39,6 +39,7 @@ class Efficiency:
         """What there is to do, from a run that is not timed."""
         self._archive.unlink(missing_ok=True)
         out = subprocess.run([*self._create, "--json"], check=True, capture_output=True, text=True).stdout
+        self._archive.unlink()
         totals = next(json.loads(line)["totals"] for line in out.splitlines() if '"summary"' in line)
         names = ("bytes_read", "bytes_raw", "bytes_stored")
         return limit.Work(*(totals[name] for name in names))
@@ -53,10 +54,13 @@ class Efficiency:
             shutil.rmtree(self._target, ignore_errors=True)
             for step, command in zip(STEPS, (self._create, self._extract), strict=True):
                 name = f"{step}, {cores} core{'s' * (cores > 1)}"
-                wall_s = table.time("warp", name, partial(measure, [*pinned, *command, "-j", str(cores)]))
+                run = table.time("warp", name, partial(measure, [*pinned, *command, "-j", str(cores)]))
+                if run is None:
+                    break  # without an archive there is nothing to extract
                 cpu_s = sum(getattr(found, step).values())
-                self.etas.setdefault((step, cores), []).append(cpu_s / (cores * wall_s))
-        shutil.rmtree(self._target)
+                self.etas.setdefault((step, cores), []).append(cpu_s / (cores * run.wall_s))
+        shutil.rmtree(self._target, ignore_errors=True)
+        self._archive.unlink(missing_ok=True)
 
     def close(self) -> None:
         """End the other process."""

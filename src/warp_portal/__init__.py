@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from warp_portal.archive import (
+        Analysis,
         ArchiveReader,
         ExtractProgress,
         ExtractReport,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     )
     from warp_portal.keys import Identity, Recipient, SigningKey
 
-__all__ = ["append", "create", "extract", "open", "verify"]
+__all__ = ["analyze", "append", "create", "extract", "open", "verify"]
 
 _Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -82,6 +83,30 @@ def create(  # noqa: PLR0913 - one call of the API, all by keyword
     source = Source.of(paths, excludes=excludes)
     encrypted = lock.passphrases or lock.recipients
     return create_archive(archive, source, options, lock=lock if encrypted else None, progress=progress)
+
+
+def analyze(
+    *paths: _Path,
+    excludes: Iterable[str] = (),
+    compression: str = "auto",
+    profile: str = "general",
+    threads: int = 0,
+    full: bool = False,
+) -> "Analysis":
+    """Tell what `create` of these paths with a passphrase would give: size, duplicates, seconds, memory, and options that suit.
+
+    Of large trees a part is read, unless `full`. Nothing is written.
+
+    Raises:
+        UsageError, NotFoundError: of `warp_portal.errors`.
+    """
+    from warp_portal.archive import AnalyzeOptions, PackOptions, Source
+    from warp_portal.archive import analyze as analyze_source
+    from warp_portal.primitives.compression import policy
+    from warp_portal.primitives.cutting import cutting
+
+    options = PackOptions(cutting(profile), policy(compression), threads)
+    return analyze_source(Source.of(paths, excludes=excludes), AnalyzeOptions(options, full=full))
 
 
 def append(  # noqa: PLR0913 - one call of the API, all by keyword

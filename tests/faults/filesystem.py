@@ -1,4 +1,7 @@
-"""A directory seen through FUSE: every write, sync and read is counted and logged, and a chosen one fails.
+"""A directory seen through FUSE: what reaches it is counted and logged, and a chosen operation fails.
+
+    write sync read       of files: with an errno, or short
+    create open rename unlink chmod chown syncdir      of names: with an errno
 
 It runs in a process of its own (`faults.mount`), so that the program under test may hold any lock of its interpreter while
 the kernel waits for an answer. Files are opened with direct I/O: what a program writes arrives as it was written.
@@ -21,15 +24,22 @@ SHORT: Final = -1
 class Fault:
     """Operation `number` (from 0) of a kind fails with `error`; every later one too if `lasting`, as on a full disk."""
 
-    kind: str  # write, sync, read
+    kind: str  # as named above
     number: int
     error: int
     lasting: bool = False
 
+    def hits(self, kind: str, number: int) -> bool:
+        """Whether operation `number` of a kind is to fail."""
+        return kind == self.kind and (number == self.number or (self.lasting and number > self.number))
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What reached the disk: a write of `data` at `offset`, a sync, a truncation to `offset`, a rename to `target`."""
+    """What reached the disk: a write of `data` at `offset`, a sync, a truncation to `offset`, a rename to `target`.
+
+    A `syncdir` makes the names in the directory `path` durable.
+    """
 
     kind: str
     path: str
@@ -42,22 +52,22 @@ class Operation:
 class Record:
     """What happened since the last plan."""
 
-    fault: Fault | None = None
+    faults: tuple[Fault, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     log: list[Operation] = field(default_factory=list)
     failed: int = 0
 
-    def strikes(self, kind: str) -> int | None:
-        """Count an operation; its error if it is to fail."""
+    def strike(self, kind: str) -> bool:
+        """Count an operation; whether it is to be short. Raises FuseOSError if it is to fail."""
         number = self.counts.get(kind, 0)
         self.counts[kind] = number + 1
-        fault = self.fault
-        if fault is None or fault.kind != kind or number < fault.number:
-            return None
-        if number > fault.number and not fault.lasting:
-            return None
+        fault = next((fault for fault in self.faults if fault.hits(kind, number)), None)
+        if fault is None:
+            return False
         self.failed += 1
-        return fault.error
+        if fault.error != SHORT:
+            raise mfusepy.FuseOSError(fault.error)
+        return True
 
 
 class FaultyFileSystem(mfusepy.Operations):  # type: ignore[misc]  # it has no types
@@ -75,29 +85,59 @@ class FaultyFileSystem(mfusepy.Operations):  # type: ignore[misc]  # it has no t
     # What can fail
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
-        error = self.record.strikes("write")
-        if error == SHORT and len(data) > 1:
+        if self.record.strike("write") and len(data) > 1:
             data = data[: len(data) // 2]
-        elif error is not None and error != SHORT:
-            raise mfusepy.FuseOSError(error)
         written = os.pwrite(fh, data, offset)
         self.record.log.append(Operation("write", path, offset, data[:written]))
         return written
 
     def fsync(self, path: str, datasync: int, fh: int) -> int:
-        error = self.record.strikes("sync")
-        if error is not None and error != SHORT:
-            raise mfusepy.FuseOSError(error)
+        self.record.strike("sync")
         self.record.log.append(Operation("sync", path))
         return 0
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
-        error = self.record.strikes("read")
-        if error == SHORT and size > 1:
+        if self.record.strike("read") and size > 1:
             size //= 2
-        elif error is not None and error != SHORT:
-            raise mfusepy.FuseOSError(error)
         return os.pread(fh, size, offset)
+
+    def rename(self, old: str, new: str) -> int:
+        self.record.strike("rename")
+        os.rename(self._at(old), self._at(new))
+        self.record.log.append(Operation("rename", old, target=new))
+        return 0
+
+    def unlink(self, path: str) -> int:
+        self.record.strike("unlink")
+        os.unlink(self._at(path))
+        self.record.log.append(Operation("unlink", path))
+        return 0
+
+    def create(self, path: str, mode: int, fi: Any = None) -> int:
+        self.record.strike("create")
+        self.record.log.append(Operation("create", path))
+        return os.open(self._at(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+
+    def open(self, path: str, flags: int) -> int:
+        self.record.strike("open")
+        # Appending and syncing on write are the kernel's to do; what is read back must be readable.
+        access = os.O_RDONLY if flags & os.O_ACCMODE == os.O_RDONLY else os.O_RDWR
+        return os.open(self._at(path), access)
+
+    def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
+        self.record.strike("syncdir")
+        self.record.log.append(Operation("syncdir", path))
+        return 0
+
+    def chmod(self, path: str, mode: int) -> int:
+        self.record.strike("chmod")
+        os.chmod(self._at(path), mode)
+        return 0
+
+    def chown(self, path: str, uid: int, gid: int) -> int:
+        self.record.strike("chown")
+        os.chown(self._at(path), uid, gid, follow_symlinks=False)
+        return 0
 
     # What is only logged
 
@@ -106,35 +146,13 @@ class FaultyFileSystem(mfusepy.Operations):  # type: ignore[misc]  # it has no t
         self.record.log.append(Operation("truncate", path, length))
         return 0
 
-    def rename(self, old: str, new: str) -> int:
-        os.rename(self._at(old), self._at(new))
-        self.record.log.append(Operation("rename", old, target=new))
-        return 0
-
-    def unlink(self, path: str) -> int:
-        os.unlink(self._at(path))
-        self.record.log.append(Operation("unlink", path))
-        return 0
-
-    def create(self, path: str, mode: int, fi: Any = None) -> int:
-        self.record.log.append(Operation("create", path))
-        return os.open(self._at(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
-
     # What just passes
-
-    def open(self, path: str, flags: int) -> int:
-        # Appending and syncing on write are the kernel's to do; what is read back must be readable.
-        access = os.O_RDONLY if flags & os.O_ACCMODE == os.O_RDONLY else os.O_RDWR
-        return os.open(self._at(path), access)
 
     def release(self, path: str, fh: int) -> int:
         os.close(fh)
         return 0
 
     def flush(self, path: str, fh: int) -> int:
-        return 0
-
-    def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
         return 0
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
@@ -165,14 +183,6 @@ class FaultyFileSystem(mfusepy.Operations):  # type: ignore[misc]  # it has no t
         os.rmdir(self._at(path))
         return 0
 
-    def chmod(self, path: str, mode: int) -> int:
-        os.chmod(self._at(path), mode)
-        return 0
-
-    def chown(self, path: str, uid: int, gid: int) -> int:
-        os.chown(self._at(path), uid, gid, follow_symlinks=False)
-        return 0
-
     def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
         os.utime(self._at(path), ns=times or (0, 0), follow_symlinks=False)
         return 0
@@ -195,11 +205,13 @@ def serve(backing: str, mountpoint: str, control: Connection) -> None:
     def obey() -> None:
         while True:
             try:
-                fault = control.recv()
+                faults = control.recv()
             except EOFError:
                 return
-            record, system.record = system.record, Record(fault)
+            record, system.record = system.record, Record(faults)
             control.send((record.counts, record.log, record.failed))
 
     threading.Thread(target=obey, daemon=True).start()
-    mfusepy.FUSE(system, mountpoint, foreground=True, nothreads=True, direct_io=True, default_permissions=True)
+    # An open file that loses its name is gone (hard_remove), not renamed behind the program's back.
+    options = {"direct_io": True, "default_permissions": True, "hard_remove": True}
+    mfusepy.FUSE(system, mountpoint, foreground=True, nothreads=True, **options)

@@ -31,7 +31,7 @@ def reason_to_skip() -> str:
 
 
 class FaultyMount:
-    """A mounted directory. `plan` sets the next fault and tells what happened under the plan before."""
+    """A mounted directory. `plan` sets the next faults and tells what happened under the plan before."""
 
     def __init__(self, backing: Path, path: Path) -> None:
         self.backing, self.path = backing, path
@@ -41,9 +41,9 @@ class FaultyMount:
 
         self._process = context.Process(target=serve, args=(str(backing), str(path), theirs), daemon=True)
 
-    def plan(self, fault: "Fault | None" = None) -> "tuple[dict[str, int], list[Operation], int]":
+    def plan(self, *faults: "Fault") -> "tuple[dict[str, int], list[Operation], int]":
         """Counts, log and number of failures since the last plan."""
-        self._control.send(fault)
+        self._control.send(faults)
         counts, log, failed = self._control.recv()
         return counts, log, failed
 

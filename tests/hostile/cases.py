@@ -4,7 +4,7 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.hostile.forging import RawTable, base, forge, table, tables
 from warp_portal.archive import filetable, packed
@@ -144,7 +144,7 @@ def paths_of_64_kib(path: Path) -> None:
     """4,096 paths that share all but their ends: 40 KiB of columns, 268 MB of paths."""
     base(path)
     shared = b"/".join([b"x" * 200] * 325)
-    few = filetable.columns_of([file(shared + b"%04d" % number) for number in range(2)])
+    few: dict[str, Any] = filetable.columns_of([file(shared + b"%04d" % number) for number in range(2)])
     rows = {"pb": shared + b"".join(b"%04d" % number for number in range(4096)), "k": bytes(4096), "n": 4096}
     rows["ps"] = b"\0\x87\xfe\x03" + b"".join(b"\x83\xfe\x03\x04" for _ in range(4095))
     same = {key: few[key] + few[key][-1:] * 4094 for key in ("mn", "cn", "f", "x", "rn") if isinstance(few[key], bytes)}
@@ -240,7 +240,7 @@ def random_chunks_of_64_mib(path: Path) -> None:
     base(path, PackOptions(threads=1, cutting=cutting), os.urandom(60 * MIB))
 
 
-def commit_with(name: str, **fields: object) -> None:
+def commit_with(name: str, **fields: Any) -> None:
     def make(path: Path) -> None:
         base(path)
         forge(path, [table([file(b"a")])], **fields)

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -194,7 +195,7 @@ def try_all(
         return ""
 
     for first in range(tries.start, tries.stop, BATCH):
-        found = in_child(lambda first=first: batch(range(first, min(first + BATCH, tries.stop))))
+        found = in_child(partial(batch, range(first, min(first + BATCH, tries.stop))))
         if found:
             wrong.append(found)
     return wrong
@@ -206,18 +207,26 @@ def archives(home: Path) -> dict[str, Sample]:
     return {name: build(home / name, key, seed) for seed, (name, key) in enumerate(keys.items())}
 
 
+def _mutated(sample: Sample, rng: random.Random, _: int) -> bytes:
+    return mutated(rng, sample.data)
+
+
+def _spliced(one: Sample, other: Sample, rng: random.Random, _: int) -> bytes:
+    return spliced(rng, one, other)
+
+
 def check_mutations(home: Path, tries: int) -> None:
     samples = archives(home)
     for name in ("plain", "keyed"):
         sample = samples[name]
-        assert try_all(home, (sample,), range(tries // 2), lambda rng, _, it=sample: mutated(rng, it.data)) == []
+        assert try_all(home, (sample,), range(tries // 2), partial(_mutated, sample)) == []
 
 
 def check_splices(home: Path, tries: int) -> None:
     samples = archives(home)
     pairs = [("keyed", "same key"), ("keyed", "other key"), ("plain", "other plain"), ("plain", "keyed")]
     for one, other in ((samples[a], samples[b]) for a, b in pairs):
-        made = try_all(home, (one, other), range(tries // 4), lambda rng, _, a=one, b=other: spliced(rng, a, b))
+        made = try_all(home, (one, other), range(tries // 4), partial(_spliced, one, other))
         assert made == []
 
 

@@ -108,7 +108,7 @@ fn is_unchanged(known: &Entry, found: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Run, Xattrs};
+    use crate::entry::Xattrs;
     use crate::table::tests::file;
     use crate::walk::tests::Scratch;
     use crate::walk::{Root, WalkOptions, Walker};

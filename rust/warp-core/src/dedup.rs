@@ -1,24 +1,22 @@
-//! Fragment id → ordinal, at 8 bytes a slot.
+//! Fragment id → ordinal, within a limit of memory (docs/decisions/0008).
 //!
-//! Open addressing with linear probing. A slot holds 24 bits of the id and the ordinal + 1 in 40; the whole id is
-//! compared where ids are kept by ordinal: in memory up to a limit, then in an unlinked temporary file, read back
-//! in pages. Ids are outputs of a keyed hash, so their bits serve as hash and tag as they are.
+//! Ids are kept by ordinal; an open-addressing table of 8-byte slots finds them: 24 bits of the id and the ordinal + 1
+//! in 40. When both no longer fit, ids go to an unlinked temporary file and the table holds the latest fragments only:
+//! whenever it is full, its slots are added, sorted, to runs on disk that are merged like those of an LSM tree
+//! (O'Neil et al. 1996), behind one Bloom filter. Ids are outputs of a keyed hash, so their bits serve as hash and tag.
 
-use std::fs::{File, OpenOptions, remove_file};
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+mod file;
+mod filter;
+mod ids;
+mod runs;
 
+use std::path::PathBuf;
+
+use self::ids::{ID_LEN, Ids, PAGE_IDS};
+use self::runs::{Record, Runs};
 use crate::digest::FragmentId;
 use crate::{Error, Result};
 
-const ID_LEN: usize = size_of::<FragmentId>();
-/// Ids of a page, the unit of spilling: 96 KiB.
-const PAGE_IDS: usize = 4096;
-const PAGE_LEN: usize = PAGE_IDS * ID_LEN;
-/// Spilled pages kept for reading: 1.5 MiB.
-const CACHED_PAGES: usize = 16;
 const FIRST_SLOTS: usize = 1 << 12;
 const ORDINAL_BITS: u32 = 40;
 const ORDINAL_MASK: u64 = (1 << ORDINAL_BITS) - 1;
@@ -27,20 +25,31 @@ const LOAD: (u64, u64) = (4, 5);
 
 /// The ids of all fragments of a scope and what finds them.
 pub struct FragmentIndex {
+    memory: usize,
+    directory: PathBuf,
+    /// Of the fragments from `recent` on.
     slots: Vec<u64>,
+    recent: u64,
     ids: Ids,
+    /// Of the fragments before `recent`, once not all fit into memory.
+    runs: Option<Runs>,
+    /// The ordinal after the one found last, and whether that one was where it was expected: repeats come in the
+    /// order of what they repeat.
+    next: u64,
+    in_order: bool,
 }
 
 impl FragmentIndex {
-    /// An empty index that keeps up to `memory` bytes of ids in memory (beside 10 to 20 bytes a fragment of slots)
-    /// and further ones in a file in `directory`, made when needed and already unlinked.
+    /// An empty index that takes up to `memory` bytes (and never less than about a megabyte); the rest lies in
+    /// files in `directory`, made when needed and already unlinked.
     pub fn new(memory: usize, directory: PathBuf) -> Self {
-        Self { slots: vec![0; FIRST_SLOTS], ids: Ids::new(memory, directory) }
+        let (slots, ids) = (vec![0; FIRST_SLOTS], Ids::default());
+        Self { memory, directory, slots, recent: 0, ids, runs: None, next: 0, in_order: false }
     }
 
     /// Number of fragments.
     pub fn len(&self) -> u64 {
-        self.ids.len
+        self.ids.len()
     }
 
     /// Whether there are no fragments.
@@ -51,7 +60,7 @@ impl FragmentIndex {
     /// Inserts the joined `ids` of the ordinals from `first`, which must be [`FragmentIndex::len`].
     ///
     /// # Errors
-    /// [`Error::Parameter`] for another `first` or a length that is no multiple of 24, [`Error::Io`] for the file.
+    /// [`Error::Parameter`] for another `first` or a length that is no multiple of 24, [`Error::Io`] for the files.
     pub fn load(&mut self, first: u64, ids: &[u8]) -> Result<()> {
         let (ids, rest) = ids.as_chunks::<ID_LEN>();
         if first != self.len() || !rest.is_empty() {
@@ -60,12 +69,31 @@ impl FragmentIndex {
         ids.iter().try_for_each(|id| self.insert(id).map(drop))
     }
 
-    /// The ordinal of `id`, the first if it was inserted more than once.
+    /// The ordinal of `id`. If it was inserted more than once, as no writer does: the one after that found last, if
+    /// that one too came after the one found before it, or else the first. That does not depend on the memory.
     ///
     /// # Errors
-    /// [`Error::Io`] if spilled ids cannot be read.
+    /// [`Error::Io`] if what is on disk cannot be read.
     pub fn lookup(&mut self, id: &FragmentId) -> Result<Option<u64>> {
+        if self.in_order && self.next < self.len() && self.ids.get(self.next)? == *id {
+            self.next += 1;
+            return Ok(Some(self.next - 1));
+        }
+        let found = self.search(id)?;
+        self.in_order = found == Some(self.next);
+        self.next = found.map_or(self.len(), |ordinal| ordinal + 1);
+        Ok(found)
+    }
+
+    fn search(&mut self, id: &FragmentId) -> Result<Option<u64>> {
         let (home, tag) = address(id);
+        let Self { runs, ids, .. } = self;
+        if let Some(runs) = runs {
+            let found = runs.find(home, tag, |slot| Ok(ids.get(ordinal_of(slot))? == *id))?;
+            if found.is_some() {
+                return Ok(found.map(ordinal_of));
+            }
+        }
         let mask = self.slots.len() - 1;
         let mut at = home as usize & mask;
         loop {
@@ -73,7 +101,7 @@ impl FragmentIndex {
             if slot == 0 {
                 return Ok(None);
             }
-            let ordinal = (slot & ORDINAL_MASK) - 1;
+            let ordinal = ordinal_of(slot);
             if slot >> ORDINAL_BITS == tag && self.ids.get(ordinal)? == *id {
                 return Ok(Some(ordinal));
             }
@@ -84,18 +112,33 @@ impl FragmentIndex {
     /// Appends `id`, which gets the next ordinal; an id that is there already is not found under the new one.
     ///
     /// # Errors
-    /// [`Error::Io`] if ids cannot be spilled, [`Error::Parameter`] for more than 2^40 − 1 fragments.
+    /// [`Error::Io`] if the files cannot be written, [`Error::Parameter`] for more than 2^40 − 1 fragments.
     pub fn insert(&mut self, id: &FragmentId) -> Result<u64> {
         let ordinal = self.len();
         if ordinal + 1 > ORDINAL_MASK {
             return Err(Error::Parameter("number of fragments: above 2^40".into()));
         }
-        if (ordinal + 1) * LOAD.1 > self.slots.len() as u64 * LOAD.0 {
-            self.grow()?;
+        if (ordinal - self.recent + 1) * LOAD.1 > self.slots.len() as u64 * LOAD.0 {
+            self.make_room()?;
+        } else if ordinal.is_multiple_of(PAGE_IDS as u64) && !self.fits(self.slots.len()) {
+            self.spill()?;
         }
         self.ids.append(id)?;
         place(&mut self.slots, id, ordinal);
         Ok(ordinal)
+    }
+
+    /// Whether all is still in memory and may stay there with a table of so many slots.
+    fn fits(&self, slots: usize) -> bool {
+        self.runs.is_some() || self.ids.resident_bytes() + size_of::<u64>() * slots <= self.memory
+    }
+
+    fn make_room(&mut self) -> Result<()> {
+        match self.runs {
+            Some(_) => self.flush(),
+            None if self.fits(2 * self.slots.len()) => self.grow(),
+            None => self.spill(),
+        }
     }
 
     /// Doubles the table. It is built anew from the ids, so the old one need not be kept beside it.
@@ -103,8 +146,33 @@ impl FragmentIndex {
         let slots = self.slots.len() * 2;
         self.slots = Vec::new();
         self.slots = vec![0; slots];
-        let Self { slots, ids } = self;
-        ids.for_each(|ordinal, id| place(slots, id, ordinal))
+        let Self { slots, ids, .. } = self;
+        ids.for_each(0, |ordinal, id| place(slots, id, ordinal))
+    }
+
+    /// From here on only the latest fragments have slots in memory. Of the memory, a half is for the filter, an eighth
+    /// for slots, a fifth for sorting them, a sixteenth for where to read in the runs.
+    fn spill(&mut self) -> Result<()> {
+        let slots = (self.memory / 16 / size_of::<u64>() + 1).next_power_of_two().max(FIRST_SLOTS);
+        self.slots = Vec::new();
+        self.ids.spill(&self.directory)?;
+        let table = slots as u64 * LOAD.0 / LOAD.1;
+        self.runs = Some(Runs::new(self.memory / 2, self.memory / 16, table, self.directory.clone()));
+        self.flush()?;
+        self.slots = vec![0; slots];
+        Ok(())
+    }
+
+    /// Moves the slots to a run.
+    fn flush(&mut self) -> Result<()> {
+        let Self { recent, ids, runs: Some(runs), .. } = self else { return Ok(()) };
+        let mut records: Vec<Record> = Vec::with_capacity((ids.len() - *recent) as usize);
+        ids.for_each(*recent, |ordinal, id| records.push([address(id).0, slot_of(id, ordinal)]))?;
+        records.sort_unstable();
+        runs.push(&records)?;
+        self.recent = self.len();
+        self.slots.fill(0);
+        Ok(())
     }
 }
 
@@ -114,151 +182,19 @@ fn address(id: &FragmentId) -> (u64, u64) {
     (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([x, y, z, 0, 0, 0, 0, 0]))
 }
 
+fn slot_of(id: &FragmentId, ordinal: u64) -> u64 {
+    address(id).1 << ORDINAL_BITS | (ordinal + 1)
+}
+
+fn ordinal_of(slot: u64) -> u64 {
+    (slot & ORDINAL_MASK) - 1
+}
+
 fn place(slots: &mut [u64], id: &FragmentId, ordinal: u64) {
-    let (home, tag) = address(id);
     let mask = slots.len() - 1;
-    let mut at = home as usize & mask;
+    let mut at = address(id).0 as usize & mask;
     while slots[at] != 0 {
         at = (at + 1) & mask;
     }
-    slots[at] = tag << ORDINAL_BITS | (ordinal + 1);
-}
-
-/// Ids by ordinal, in pages: resident ones, then spilled ones, then the open one.
-struct Ids {
-    len: u64,
-    /// Pages that stay in memory.
-    resident: Vec<Box<[u8]>>,
-    resident_limit: usize,
-    /// The page that is being filled.
-    open: Vec<u8>,
-    spill: Option<File>,
-    directory: PathBuf,
-    /// Spilled pages lately read, the last used first.
-    cache: Vec<(u64, Box<[u8]>)>,
-}
-
-impl Ids {
-    fn new(memory: usize, directory: PathBuf) -> Self {
-        Self {
-            len: 0,
-            resident: Vec::new(),
-            resident_limit: memory / PAGE_LEN,
-            open: Vec::new(),
-            spill: None,
-            directory,
-            cache: Vec::new(),
-        }
-    }
-
-    fn append(&mut self, id: &FragmentId) -> Result<()> {
-        if self.open.len() == PAGE_LEN {
-            self.close_page()?;
-        }
-        self.open.extend_from_slice(id);
-        self.len += 1;
-        Ok(())
-    }
-
-    fn close_page(&mut self) -> Result<()> {
-        if self.resident.len() < self.resident_limit {
-            self.resident.push(std::mem::take(&mut self.open).into_boxed_slice());
-            self.open.reserve_exact(PAGE_LEN);
-            return Ok(());
-        }
-        let page = self.len / PAGE_IDS as u64 - 1;
-        let offset = self.offset(page);
-        let file = match &mut self.spill {
-            Some(file) => file,
-            none => none.insert(unlinked_file(&self.directory)?),
-        };
-        file.write_all_at(&self.open, offset).map_err(|e| Error::io("write spilled fragment ids", e))?;
-        self.open.clear();
-        Ok(())
-    }
-
-    /// Where a spilled page lies in the file.
-    fn offset(&self, page: u64) -> u64 {
-        (page - self.resident.len() as u64) * PAGE_LEN as u64
-    }
-
-    fn get(&mut self, ordinal: u64) -> Result<FragmentId> {
-        let page = ordinal / PAGE_IDS as u64;
-        let index = (ordinal % PAGE_IDS as u64) as usize;
-        let bytes = self.page(page)?;
-        let (ids, _) = bytes.as_chunks::<ID_LEN>();
-        ids.get(index).copied().ok_or_else(|| Error::Parameter(format!("fragment ordinal {ordinal}")))
-    }
-
-    fn page(&mut self, page: u64) -> Result<&[u8]> {
-        if page < self.resident.len() as u64 {
-            return Ok(&self.resident[page as usize]);
-        }
-        if page >= self.closed_pages() {
-            return Ok(&self.open);
-        }
-        match self.cache.iter().position(|(cached, _)| *cached == page) {
-            Some(position) => self.cache[..=position].rotate_right(1),
-            None => self.cache_page(page)?,
-        }
-        Ok(&self.cache[0].1)
-    }
-
-    fn closed_pages(&self) -> u64 {
-        (self.len - (self.open.len() / ID_LEN) as u64) / PAGE_IDS as u64
-    }
-
-    fn cache_page(&mut self, page: u64) -> Result<()> {
-        let mut bytes = match self.cache.len() {
-            CACHED_PAGES => self.cache.pop().map(|(_, bytes)| bytes),
-            _ => None,
-        }
-        .unwrap_or_else(|| vec![0; PAGE_LEN].into_boxed_slice());
-        self.read(page, &mut bytes)?;
-        self.cache.insert(0, (page, bytes));
-        Ok(())
-    }
-
-    fn read(&self, page: u64, bytes: &mut [u8]) -> Result<()> {
-        let file =
-            self.spill.as_ref().ok_or_else(|| Error::Parameter("fragment ids: no page there".into()))?;
-        file.read_exact_at(bytes, self.offset(page)).map_err(|e| Error::io("read spilled fragment ids", e))
-    }
-
-    /// Calls `visit` with every ordinal and id in order.
-    fn for_each(&self, mut visit: impl FnMut(u64, &FragmentId)) -> Result<()> {
-        let mut ordinal = 0;
-        let mut visit_page = |bytes: &[u8]| {
-            for id in bytes.as_chunks::<ID_LEN>().0 {
-                visit(ordinal, id);
-                ordinal += 1;
-            }
-        };
-        self.resident.iter().for_each(|page| visit_page(page));
-        let mut bytes = vec![0; if self.spill.is_some() { PAGE_LEN } else { 0 }];
-        for page in self.resident.len() as u64..self.closed_pages() {
-            self.read(page, &mut bytes)?;
-            visit_page(&bytes);
-        }
-        visit_page(&self.open);
-        Ok(())
-    }
-}
-
-/// A file of mode 0600 in `directory` that has no name any more.
-fn unlinked_file(directory: &Path) -> Result<File> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let path = directory.join(format!(".warp-ids-{}-{number}", std::process::id()));
-        let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
-        match opened {
-            Ok(file) => {
-                remove_file(&path).map_err(|e| Error::io(format!("unlink {}", path.display()), e))?;
-                return Ok(file);
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io(format!("create {}", path.display()), error)),
-        }
-    }
+    slots[at] = slot_of(id, ordinal);
 }

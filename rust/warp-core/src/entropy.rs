@@ -43,6 +43,12 @@ impl Probe {
         entropy.min(8.0 * self.lz4_ratio())
     }
 
+    /// The order-0 entropy alone, and [`Probe::bits_per_byte`], of the same sample.
+    pub fn entropy_and_bits(&mut self, data: &[u8]) -> (f64, f64) {
+        let bits = self.bits_per_byte(data);
+        (order0_entropy(&self.sample), bits)
+    }
+
     /// Compressed ÷ raw length of the sample.
     fn lz4_ratio(&mut self) -> f64 {
         if self.sample.is_empty() {

@@ -25,6 +25,7 @@ mod parse;
 pub mod paths;
 pub mod recipe;
 pub mod seal;
+pub mod survey;
 pub mod table;
 pub mod unpack;
 pub mod verify;

@@ -18,6 +18,8 @@ pub const MAX_PAGE_ENTRIES: usize = 4_096;
 pub(crate) const MAX_PAGE_PATHS: usize = 4 << 20;
 /// No entry follows this many runs and extents: they take 2 bytes at least, and a page closes behind 1 MiB.
 const MAX_PAGE_PAIRS: u64 = 1 << 19;
+/// Encoded bytes of the longest run: two numbers below 2^64.
+const MAX_RUN: usize = 20;
 /// Longest target of a symbolic link or hard link.
 const MAX_LINK: u64 = MAX_PATH as u64;
 const MAX_NANOS: u64 = 999_999_999;
@@ -301,7 +303,9 @@ impl<'a> TableReader<'a> {
         let most = if kind == Kind::File { self.cursors[at::RUNS].rest.len() as u64 / 2 } else { 0 };
         let count = self.cursors[at::RUN_COUNTS].bounded(most)?;
         let cursor = &mut self.cursors[at::RUNS];
-        let mut runs = Recipe::default();
+        // Not by doubling: a single recipe may be nearly all of the archive. What is not filled is not touched either.
+        let mut runs =
+            Recipe::with_capacity(cursor.rest.len().min(count.saturating_sub(1) as usize * MAX_RUN));
         for _ in 0..count {
             let first = cursor.delta(&mut self.previous.run_end)?;
             let count = cursor.varint()?;

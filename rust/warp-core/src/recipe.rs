@@ -16,11 +16,15 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// An empty one with room for so many encoded bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { encoded: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Append a run.
     pub fn push(&mut self, run: Run) {
         if let Some(last) = self.last.replace(run) {
-            put_varint(&mut self.encoded, zigzag(last.first.wrapping_sub(self.end)));
-            put_varint(&mut self.encoded, last.count);
+            put_run(&mut self.encoded, self.end, last);
             self.end = last.first.wrapping_add(last.count);
         }
         self.length += 1;
@@ -64,11 +68,11 @@ impl Recipe {
         Runs { rest: &self.encoded, end: 0, last: self.last }
     }
 
-    /// All runs encoded, from ordinal 0 on.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut all = self.clone();
-        all.push(Run { first: 0, count: 0 });
-        all.encoded
+    /// All runs encoded, from ordinal 0 on: all but the last, and the last. Together they may be large, so they are not joined.
+    pub fn encoded(&self) -> (&[u8], Vec<u8>) {
+        let mut last = Vec::new();
+        self.last.into_iter().for_each(|run| put_run(&mut last, self.end, run));
+        (&self.encoded, last)
     }
 }
 
@@ -104,7 +108,7 @@ pub struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    /// The runs that [`Recipe::to_bytes`] gave.
+    /// The runs of a whole encoded recipe, as [`Recipe::encoded`] gives it.
     pub fn of(encoded: &'a [u8]) -> Self {
         Self { rest: encoded, end: 0, last: None }
     }
@@ -127,6 +131,12 @@ impl Iterator for Runs<'_> {
         self.end = first.wrapping_add(count);
         Some(Run { first, count })
     }
+}
+
+/// A run as column `rr` has it, behind one that ends at `end`.
+fn put_run(out: &mut Vec<u8>, end: u64, run: Run) {
+    put_varint(out, zigzag(run.first.wrapping_sub(end)));
+    put_varint(out, run.count);
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -165,7 +175,9 @@ mod tests {
         let runs: Vec<_> = runs.into_iter().map(|(first, count)| Run { first, count }).collect();
         let recipe = Recipe::from(runs.clone());
         prop_assert_eq!(recipe.len(), runs.len());
-        prop_assert_eq!(recipe.iter().collect::<Vec<_>>(), runs);
+        prop_assert_eq!(&recipe.iter().collect::<Vec<_>>(), &runs);
+        let (head, last) = recipe.encoded();
+        prop_assert_eq!(Runs::of(&[head, &last].concat()).collect::<Vec<_>>(), runs);
     }
     }
 

@@ -17,6 +17,9 @@ use crate::primitives::ScopeKeys;
 #[pyclass(frozen, module = "warp_portal._native")]
 pub struct ChunkIndex(Mutex<State>);
 
+/// Places in a recipe: byte, ordinal behind the run before, bytes of data before.
+type Marks = Vec<(usize, u64, u64)>;
+
 /// An index is filled, and shared from `finish` on.
 enum State {
     Filling(Box<chunk_index::ChunkIndex>),
@@ -103,7 +106,7 @@ impl ChunkIndex {
         Ok(pieces.into_iter().map(|piece| (piece.chunk, piece.offset, piece.length)).collect())
     }
 
-    fn marks(&self, py: Python<'_>, recipe: Bytes, every: usize) -> PyResult<(Vec<(usize, u64, u64)>, u64)> {
+    fn marks(&self, py: Python<'_>, recipe: Bytes, every: usize) -> PyResult<(Marks, u64)> {
         let (index, recipe) = (self.ready()?, recipe.as_slice());
         let (marks, bytes) = py.detach(|| index.marks(recipe, every)).map_err(raise)?;
         Ok((marks.into_iter().map(|mark| (mark.at, mark.end, mark.position)).collect(), bytes))

@@ -9,6 +9,7 @@ mod error;
 mod index;
 mod pack;
 mod primitives;
+mod survey;
 mod table;
 mod unpack;
 mod walk;
@@ -26,5 +27,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<pack::PackEvents>()?;
     module.add_class::<chunk_index::ChunkIndex>()?;
     module.add_class::<chunk_index::ChunkVerifier>()?;
+    module.add_class::<survey::Census>()?;
+    module.add_class::<survey::Survey>()?;
     module.add_class::<unpack::UnpackPipeline>()
 }

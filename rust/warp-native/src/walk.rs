@@ -79,7 +79,8 @@ impl WalkBatch {
         lock(&self.entries).take()
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut walk::WalkBatch) -> T) -> PyResult<T> {
+    /// Looks at or changes the entries where they are.
+    pub fn with<T>(&self, work: impl FnOnce(&mut walk::WalkBatch) -> T) -> PyResult<T> {
         let mut entries = lock(&self.entries);
         entries.as_mut().map(work).ok_or_else(|| usage("batch: a pipeline has its entries already"))
     }

@@ -7,6 +7,7 @@
     difference livetree                                        what changed between snapshots, or since one
     retention liveness original carryover rewriting            forgetting: what is kept, and writing it anew
     replacement compaction                                     … in place of the archive
+    survey estimate advice analysis                            telling what a create would give
     metadata coverage affected verification rekey              checking; changing key slots
 
 Names are imported on first use, so that a command loads only what it needs.
@@ -16,8 +17,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from warp_portal.archive.advice import Advice
+    from warp_portal.archive.analysis import Analysis, TypeShare, analyze
     from warp_portal.archive.compaction import CompactReport, CompactRequest, Fate, compact
     from warp_portal.archive.difference import Aspect, Change, Tally, compare_snapshots
+    from warp_portal.archive.estimate import Alternative, Estimate
     from warp_portal.archive.extraction import (
         ExtractProgress,
         ExtractReport,
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from warp_portal.archive.retention import KeepRules, Selection
     from warp_portal.archive.rewriting import CompactProgress
     from warp_portal.archive.state import StateStore
+    from warp_portal.archive.survey import AnalyzeOptions, AnalyzeProgress
     from warp_portal.archive.trust import SignatureState
     from warp_portal.archive.unlock import Lock, Unlock
     from warp_portal.archive.verification import DamagedChunk, Level, VerifyProgress, VerifyReport, verify
@@ -49,6 +54,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SUITES",
+    "Advice",
+    "Alternative",
+    "Analysis",
+    "AnalyzeOptions",
+    "AnalyzeProgress",
     "ArchiveReader",
     "Aspect",
     "Change",
@@ -57,6 +67,7 @@ __all__ = [
     "CompactRequest",
     "DamagedChunk",
     "Entry",
+    "Estimate",
     "ExtractProgress",
     "ExtractReport",
     "ExtractRequest",
@@ -82,10 +93,12 @@ __all__ = [
     "Stream",
     "Summary",
     "Tally",
+    "TypeShare",
     "Unlock",
     "VerifyProgress",
     "VerifyReport",
     "add_slot",
+    "analyze",
     "append",
     "compact",
     "compare_snapshots",
@@ -101,6 +114,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "advice": ("Advice",),
+    "analysis": ("Analysis", "TypeShare", "analyze"),
+    "estimate": ("Alternative", "Estimate"),
+    "survey": ("AnalyzeOptions", "AnalyzeProgress"),
     "difference": ("Aspect", "Change", "Tally", "compare_snapshots"),
     "compaction": ("CompactReport", "CompactRequest", "Fate", "compact"),
     "extraction": ("ExtractProgress", "ExtractReport", "ExtractRequest", "Overwrite", "extract", "plan"),

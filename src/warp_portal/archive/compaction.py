@@ -31,7 +31,7 @@ from warp_portal.archive.rewriting import (
 )
 from warp_portal.archive.slots import Slot
 from warp_portal.archive.state import Remembered, StateStore
-from warp_portal.archive.storage import AnyPath, ArchiveFile
+from warp_portal.archive.storage import AnyPath, ArchiveFile, naming
 from warp_portal.archive.unlock import NO_KEY, Unlock
 from warp_portal.archive.verification import Level, verify
 from warp_portal.clock import SYSTEM_CLOCK, Clock
@@ -121,7 +121,8 @@ def compact(  # noqa: PLR0913 - one call of the API, mostly by keyword
             return plan.report()
         slots = plan.slots(new := new_header(original, clock), unlock)
         with Replacement(original.file, plan.room_bytes) as replacement:
-            commit = plan.write(replacement.file, new, slots, clock, progress)
+            with naming(replacement.file.path):
+                commit = plan.write(replacement.file, new, slots, clock, progress)
             plan.verify(replacement.file, commit)
             report = plan.report(new, replacement.file, len(slots))
             if state:

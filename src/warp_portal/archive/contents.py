@@ -11,6 +11,7 @@ from typing_extensions import Buffer
 
 from warp_portal._native import ChunkIndex, ScopeKeys
 from warp_portal.archive.filetable import FLAG_SPARSE, Entry, decode_runs
+from warp_portal.archive.indexparts import IndexParts
 from warp_portal.errors import FormatError
 
 CACHED_BYTES: Final = 32 * 1024 * 1024
@@ -27,7 +28,7 @@ Piece = tuple[int, int, int, int]
 class ChunkCache:
     """Decoded chunks of an archive, the least recently used of them dropped first."""
 
-    def __init__(self, fd: int, index: ChunkIndex, keys: ScopeKeys) -> None:
+    def __init__(self, fd: int, index: ChunkIndex | IndexParts, keys: ScopeKeys) -> None:
         self._fd = fd
         self._index = index
         self._keys = keys
@@ -57,7 +58,7 @@ class StoredFile(io.RawIOBase):
     position are made, as a recipe may have millions.
     """
 
-    def __init__(self, entry: Entry, index: ChunkIndex, cache: ChunkCache) -> None:
+    def __init__(self, entry: Entry, index: ChunkIndex | IndexParts, cache: ChunkCache) -> None:
         """Raises FormatError if the recipe does not fit the file."""
         self._index = index
         self._cache = cache

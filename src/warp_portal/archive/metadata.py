@@ -34,10 +34,10 @@ class MetadataCheck:
         self.snapshots = 0
         self.commits: list[Commit] = []
         self.refs: dict[int, PageRef] = {}
-        self.locators: list[pages.IndexPage] = []
-        self._locators_whole = True
+        self.locators = Locators(reader)
         self._seen: set[int] = set()
         self._most_pages = most_pages(reader.file.size())
+        self._damaged: set[int] = set()  # offsets of pages
         self._table_bytes: dict[int, int] = {}  # logical bytes by offset of the file-table page
 
     def run(self) -> None:
@@ -98,33 +98,29 @@ class MetadataCheck:
                 raise FormatError(f"two commits disagree about the page at {page.ref.offset}")
             if len(self.refs) > self._most_pages:
                 raise FormatError("more pages than the file can hold")
-            of_snapshot = opened.commit == self._reader.commit
-            if page.ref.offset not in self._seen or (of_snapshot and page.ref.kind == KIND_LOCATOR):
-                self._check_page(page, opened.commit)
+            if page.ref.offset not in self._seen:
+                self._check_page(page)
         if content and opened.commit.snapshot:
             self._check_bytes(opened.commit, content)
 
-    def _check_page(self, page: Page, commit: Commit) -> None:
+    def _check_page(self, page: Page) -> None:
         self._seen.add(page.ref.offset)
         try:
             if page.ref.kind == KIND_LOCATOR:
-                self._check_locator(page, of_snapshot=commit == self._reader.commit)
+                self._check_locator(page)
             elif self._keys is None:
                 read_stored(self._reader.file, page.ref)
             else:
                 self._check_sealed(page)
         except IntegrityError as error:
             self._note(_located(error, page))
-            if page.ref.kind == KIND_LOCATOR and commit == self._reader.commit:
-                self._locators_whole = False
+            self._damaged.add(page.ref.offset)
 
-    def _check_locator(self, page: Page, of_snapshot: bool) -> None:
+    def _check_locator(self, page: Page) -> None:
         raw = pages.open_store_payload(read_stored(self._reader.file, page.ref))
         parsed = pages.IndexPage.parse(raw, pages.LOCATOR_WIDTHS)
         if pages.locator_root(parsed) != page.ref.root or parsed.count(pages.LOCATOR_WIDTHS) != page.ref.records:
             raise IntegrityError(f"the locator page at {page.ref.offset} has another Merkle root than the TOC says")
-        if of_snapshot:
-            self.locators.append(parsed)
 
     def _check_sealed(self, page: Page) -> None:
         assert self._keys is not None
@@ -161,16 +157,23 @@ class MetadataCheck:
         commit, clear = self._reader.commit, self._reader.opened.toc.clear
         frontier = Frontier()
         stored_bytes = 0
-        for number, page in enumerate(self.locators):
-            if page.first != number * PAGE_RECORDS:
-                self._note(FormatError("the locator pages are out of order"))
-                return
-            frontier.append(pages.locator_leaves(page))
-            stored_bytes += sum(memoryview(page.columns[1]).cast("I"))
+        try:
+            for number, page in enumerate(self.locators):
+                if page.first != number * PAGE_RECORDS:
+                    raise FormatError("the locator pages are out of order")
+                frontier.append(pages.locator_leaves(page))
+                stored_bytes += sum(memoryview(page.columns[1]).cast("I"))
+        except IntegrityError as error:
+            self._note(error)
+            return
         if (frontier.size, frontier.root(), frontier.nodes()) != (commit.chunks, commit.root, clear.frontier):
             self._note(IntegrityError("the Merkle tree of the chunks has another root than the commit says"))
         if stored_bytes != commit.stored_bytes:
             self._note(IntegrityError("the chunks have another stored length than the commit says"))
+
+    @property
+    def _locators_whole(self) -> bool:
+        return not any(ref.offset in self._damaged for ref in self.locators.refs)
 
     def _check_growth(self) -> None:
         """That every snapshot only added chunks to those of the one before."""
@@ -185,7 +188,7 @@ class MetadataCheck:
     def _check_columns(self) -> None:
         """That the index pages describe the same chunks and fragments."""
         try:
-            self._reader.chunk_index()
+            self._reader.index_parts().check()
         except IntegrityError as error:
             if not self.damage:  # else it is a consequence of what was found
                 self._note(error)
@@ -209,10 +212,26 @@ class MetadataCheck:
     def place(self, chunk: int) -> tuple[int, int]:
         """Offset and stored length of a chunk."""
         page, inside = divmod(chunk, PAGE_RECORDS)
-        columns = self.locators[page].columns
+        columns = self.locators.page(page).columns
         (offset,) = struct.unpack_from("<Q", columns[0], inside * 8)
         (stored_bytes,) = struct.unpack_from("<I", columns[1], inside * 4)
         return offset, stored_bytes
+
+
+class Locators:
+    """The locator pages of the open snapshot, read anew each time: together they are 44 bytes a chunk."""
+
+    def __init__(self, reader: ArchiveReader) -> None:
+        self._file = reader.file
+        self.refs = reader.opened.toc.clear.of_kind(KIND_LOCATOR)
+
+    def page(self, number: int) -> pages.IndexPage:
+        """One of them; raises IntegrityError."""
+        raw = pages.open_store_payload(read_stored(self._file, self.refs[number]))
+        return pages.IndexPage.parse(raw, pages.LOCATOR_WIDTHS)
+
+    def __iter__(self) -> Iterator[pages.IndexPage]:
+        return map(self.page, range(len(self.refs)))
 
 
 def _clear_pages(toc: TOC) -> dict[int, list[Page]]:

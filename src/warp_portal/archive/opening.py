@@ -14,7 +14,7 @@ from warp_portal.archive.limits import ALIGNMENT, ZERO_DIGEST
 from warp_portal.archive.slots import SlotCopy
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.toc import TOC
-from warp_portal.errors import DamagedTailError, FormatError, IntegrityError
+from warp_portal.errors import BeginningError, DamagedTailError, FormatError, IntegrityError
 
 _SCAN_BYTES: Final = 4 * 1024 * 1024
 
@@ -33,7 +33,10 @@ def read_header(file: ArchiveFile) -> Header:
     """The header; raises FormatError, VersionError."""
     if file.size() < HEADER_BYTES:
         raise FormatError(f"{file.name} is no Warp archive: too short for a header")
-    return Header.parse(file.read(0, HEADER_BYTES, "the header"))
+    try:
+        return Header.parse(file.read(0, HEADER_BYTES, "the header"))
+    except FormatError as error:
+        raise FormatError(f"{file.name}: {error}") from None
 
 
 def commit_at(file: ArchiveFile, offset: int) -> Commit:
@@ -76,12 +79,14 @@ def _parsed(raw: bytes, offset: int) -> Commit | None:
 def open_commit(file: ArchiveFile, header: Header, commit: Commit, *, recover: bool = False) -> Opened:
     """Read and check the TOC of a commit, and the header and slots by it; raises FormatError, IntegrityError.
 
-    With `recover`, the other slot copy will do: the one named was wiped when a later, lost commit changed the keys.
+    With `recover`, what is left of the slots will do: the header's commitment tells the right key.
     """
     toc = read_toc(file, commit)
     clear = toc.clear
     if clear.header_digest != blake3(header.serialize()):
-        raise IntegrityError(f"{file.name}: the header was changed after commit {commit.sequence}")
+        raise BeginningError(
+            f"{file.name}: the header is damaged, or was changed after commit {commit.sequence}: {_beginning(header)}"
+        )
     if clear.chunks != commit.chunks or (clear.previous_digest == ZERO_DIGEST) != (commit.previous == 0):
         raise FormatError(f"commit {commit.sequence} and its TOC contradict each other")
     try:
@@ -89,7 +94,7 @@ def open_commit(file: ArchiveFile, header: Header, commit: Commit, *, recover: b
     except IntegrityError:
         if not recover or not header.encrypted:
             raise
-    return Opened(header, commit, toc, SlotCopy.parse(_read_slots(file, header, 1 - clear.active_copy)))
+        return Opened(header, commit, toc, _salvaged(file, header, clear.active_copy))
 
 
 def open_earlier(file: ArchiveFile, opened: Opened, commit: Commit) -> Opened:
@@ -101,7 +106,10 @@ def read_toc(file: ArchiveFile, commit: Commit) -> TOC:
     """The TOC of a commit, checked by its digest."""
     raw = file.read(commit.toc_offset, commit.toc_bytes, "a TOC")
     if blake3(raw) != commit.toc_digest:
-        raise IntegrityError(f"{file.name}: the TOC of commit {commit.sequence} is damaged")
+        raise IntegrityError(
+            f"{file.name}: the TOC of commit {commit.sequence} is damaged: fetch the archive again, or read the last whole "
+            "snapshot with --recover (cat, extract, info, list)"
+        )
     return TOC.parse(raw, commit.toc_offset)
 
 
@@ -113,8 +121,23 @@ def _slots(file: ArchiveFile, header: Header, toc: TOC) -> SlotCopy | None:
         return None
     raw = _read_slots(file, header, toc.clear.active_copy)
     if blake3(raw) != toc.clear.slots_digest:
-        raise IntegrityError(f"{file.name}: the key slots are damaged or exchanged")
+        raise BeginningError(
+            f"{file.name}: the key slots are damaged or exchanged: {_beginning(header)}; --recover tries the slots that are left"
+        )
     return SlotCopy.parse(raw)
+
+
+def _salvaged(file: ArchiveFile, header: Header, named: int) -> SlotCopy:
+    """The other copy if it is whole: the one named was wiped when a later, lost commit changed the keys. Else what is left of it."""
+    try:
+        return SlotCopy.parse(_read_slots(file, header, 1 - named))
+    except IntegrityError:
+        return SlotCopy.salvage(_read_slots(file, header, named))
+
+
+def _beginning(header: Header) -> str:
+    """What to do about damage there; the length is that of the header and both copies of the slots."""
+    return f"fetch the archive again, or put its first {header.first_segment} bytes back from a copy"
 
 
 def _read_slots(file: ArchiveFile, header: Header, copy: int) -> bytes:
@@ -149,14 +172,19 @@ def newest(
                 raise
     if not recover and not file.being_written():
         raise DamagedTailError(_tail_message(file, commit))
+    beginning: BeginningError | None = None
     for candidate in candidates_before(file, file.size()):
         if not accept(candidate):
             continue
         try:
             return open_commit(file, header, candidate, recover=recover)
+        except BeginningError as error:
+            beginning = beginning or error
         except IntegrityError:
             continue
-    raise DamagedTailError(f"{file.name}: no whole commit is left: nothing to read")
+    if beginning:  # the snapshots may be whole, and can be read once it is
+        raise beginning
+    raise DamagedTailError(f"{file.name}: no whole snapshot is left: nothing to read; fetch the archive again")
 
 
 def _tail_message(file: ArchiveFile, commit: Commit | None) -> str:
@@ -166,7 +194,7 @@ def _tail_message(file: ArchiveFile, commit: Commit | None) -> str:
             "or read the state before it with --recover (cat, extract, info, list)"
         )
     return (
-        f"{file.name}: its end is damaged, cut short or not finished: resume the command that wrote it, "
+        f"{file.name}: its end is damaged, cut short, not finished or followed by other bytes: resume the command that wrote it, "
         "or read the last whole snapshot with --recover (cat, extract, info, list)"
     )
 

@@ -6,8 +6,9 @@ from typing import Final, Self
 
 from warp_portal._native import ScopeKeys
 from warp_portal.archive.base import INDEX_KINDS
-from warp_portal.archive.content import Content, Page, open_content, read_chunk_index, read_index_page
+from warp_portal.archive.content import Content, Page, open_content, read_index_page
 from warp_portal.archive.header import Header
+from warp_portal.archive.indexparts import IndexParts
 from warp_portal.archive.limits import KIND_CHUNK, KIND_FRAGMENT, KIND_LOCATOR, PAGE_RECORDS, SUITE_PLAIN, ZERO_DIGEST
 from warp_portal.archive.opening import Opened, history, open_earlier
 from warp_portal.archive.pages import IndexPage
@@ -80,7 +81,7 @@ class Original:
     def _whole_index(self) -> Content:
         """The newest snapshot's content, its index checked as readers do."""
         content = open_content(self.newest, self.keys)
-        read_chunk_index(self.file, self.keys, content, self.header.cutting.chunk.maximum, keep_ids=False)
+        IndexParts(self.file, self.keys, content, self.header.cutting.chunk.maximum).check()
         return content
 
     def content(self, opened: Opened, starts: Sequence[int]) -> Content:

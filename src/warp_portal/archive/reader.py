@@ -21,7 +21,8 @@ from warp_portal.archive.content import Content, Page, open_content, read_chunk_
 from warp_portal.archive.contents import ChunkCache, StoredFile
 from warp_portal.archive.filetable import Entry, Kind, order_key
 from warp_portal.archive.header import Header
-from warp_portal.archive.limits import KIND_TABLE
+from warp_portal.archive.indexparts import WHOLE_PAGES, IndexParts
+from warp_portal.archive.limits import KIND_LOCATOR, KIND_TABLE
 from warp_portal.archive.opening import Opened, history, newest, open_earlier, read_header
 from warp_portal.archive.options import checked_patterns
 from warp_portal.archive.slots import SlotCopy
@@ -166,7 +167,7 @@ class ArchiveReader:
     def at(self, number: int) -> Self:
         """Another snapshot of the archive, checked as if opened by itself; it shares the file, and closing either closes both."""
         other = copy(self)
-        for cached in ("index", "_cache"):
+        for cached in ("index", "_lookup", "_cache"):
             other.__dict__.pop(cached, None)
         other._go_back(Choice(number), self._seen)
         return other
@@ -324,6 +325,16 @@ class ArchiveReader:
         """Where all chunks and fragments of the snapshot lie."""
         return self.chunk_index()
 
+    def index_parts(self) -> IndexParts:
+        """The chunk index, read part by part."""
+        return IndexParts(self._file, self.keys, self.content, self._opened.header.cutting.chunk.maximum)
+
+    @cached_property
+    def _lookup(self) -> ChunkIndex | IndexParts:
+        """What single files are found by: the whole index, unless it is large."""
+        large = len(self.content.pages[KIND_LOCATOR]) > WHOLE_PAGES and "index" not in self.__dict__
+        return self.index_parts() if large else self.index
+
     def chunk_index(self, keep_ids: bool = False) -> ChunkIndex:
         """A new chunk index, with fragment ids for deep verification. Raises IntegrityError."""
         chunk_max = self._opened.header.cutting.chunk.maximum
@@ -331,7 +342,7 @@ class ArchiveReader:
 
     @cached_property
     def _cache(self) -> ChunkCache:
-        return ChunkCache(self._file.fd, self.index, self.keys)
+        return ChunkCache(self._file.fd, self._lookup, self.keys)
 
     def open_file(self, path: str | bytes) -> io.BufferedReader:
         """The content of a stored file, seekable; hard links lead to their file.
@@ -344,10 +355,12 @@ class ArchiveReader:
         if entry is not None and entry.kind == Kind.HARDLINK:
             entry = self.find(entry.link)
         if entry is None:
-            raise NotFoundError(f"no {os.fsdecode(path)!r} in snapshot {self.commit.sequence}")
+            raise NotFoundError(
+                f"no {os.fsdecode(path)!r} in snapshot {self.snapshot.number}: give a whole path, as `warp list` shows it"
+            )
         if entry.kind != Kind.FILE:
             raise UsageError(f"{entry.name!r} is no file but a {entry.kind.name.lower()}")
-        return io.BufferedReader(StoredFile(entry, self.index, self._cache), 256 * 1024)
+        return io.BufferedReader(StoredFile(entry, self._lookup, self._cache), 256 * 1024)
 
     def close(self) -> None:
         """Close the file; idempotent."""

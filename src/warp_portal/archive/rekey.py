@@ -28,9 +28,9 @@ from warp_portal.archive.slots import (
     seal_for_recipient,
 )
 from warp_portal.archive.state import Remembered, StateStore
-from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
+from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput, naming
 from warp_portal.archive.trust import check_continued, check_state
-from warp_portal.archive.unlock import Unlock, find_archive_key, open_keys
+from warp_portal.archive.unlock import Unlock, find_archive_key, open_keys, passphrase_slot
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.keys.password import DEFAULT_COST, Argon2Cost
@@ -70,7 +70,8 @@ def add_slot(  # noqa: PLR0913 - one call of the API, mostly by keyword
     """Let a further passphrase or recipient open the archive.
 
     Raises:
-        UsageError: neither or both given, no room, a plain archive, or one that is signed and no `signing_key`.
+        UsageError: neither or both given, a passphrase that a slot of the same cost has already, no room, a plain archive, or
+            one that is signed and no `signing_key`.
         DamagedTailError: something follows the newest snapshot.
         As `append` does.
     """
@@ -81,6 +82,8 @@ def add_slot(  # noqa: PLR0913 - one call of the API, mostly by keyword
         uuid, archive_key = rekeying.header.uuid, rekeying.archive_key
         if recipient is not None:
             slot = seal_for_recipient(archive_key, uuid, recipient)
+        elif same := passphrase_slot(rekeying.slots.slots, uuid, passphrase or "", cost):
+            raise UsageError(f"this passphrase opens the archive already, by slot {same.slot_id.hex()}: choose another")
         else:
             slot = seal_for_passphrase(archive_key, uuid, passphrase or "", cost)
         slots = (*rekeying.slots.slots, slot)
@@ -155,10 +158,11 @@ class _Rekeying:
         unused = 1 - self._opened.toc.clear.active_copy
         draft = SlotCopy(self.slots.generation + 1, slots)
         copy = replace(draft, mac=self.keys.slot_mac(draft.body())).serialize(self.header.slot_copy_bytes)
-        os.pwrite(self.file.fd, copy, slot_copy_offset(self.header, unused))
-        self.file.sync()
-        commit = self._commit(unused, blake3(copy), signing_key, clock)
-        tidy_slots(self.file, open_commit(self.file, self.header, commit))
+        with naming(self.file.path):
+            os.pwrite(self.file.fd, copy, slot_copy_offset(self.header, unused))
+            self.file.sync()
+            commit = self._commit(unused, blake3(copy), signing_key, clock)
+            tidy_slots(self.file, open_commit(self.file, self.header, commit))
         if self._state:
             signer = signing_key.public.raw if signing_key else b""
             self._state.remember(self.header.uuid, Remembered(commit.sequence, commit.digest(), signer))

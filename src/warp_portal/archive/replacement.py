@@ -8,13 +8,14 @@ Readers that have the old file open read on in it.
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import stat
 from types import TracebackType
 from typing import Final, Self
 
-from warp_portal.archive.storage import ArchiveFile, sync_directory
+from warp_portal.archive.storage import ArchiveFile, naming, sync_directory
 from warp_portal.errors import BusyError, StorageFullError, WarpPortalError
 from warp_portal.units import format_bytes
 
@@ -22,6 +23,7 @@ _MARK: Final = b".compact-"
 _TAG_BYTES: Final = 4
 _LEFTOVER: Final = re.compile(rb"[0-9a-f]{%d}" % (2 * _TAG_BYTES))
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_log = logging.getLogger(__name__)
 
 
 class Replacement:
@@ -34,16 +36,30 @@ class Replacement:
         self._target = os.path.realpath(archive.path)
         _check_room(archive, os.path.dirname(self._target), room_bytes)
         path = self._target + _MARK + os.urandom(_TAG_BYTES).hex().encode()
-        self.file = ArchiveFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            self.file = ArchiveFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            self._raise_if_full(error)
+            raise
 
     def take_over(self) -> None:
-        """Become the archive. Raises BusyError if that was moved away or replaced meanwhile."""
-        self._take_access()
-        os.fsync(self.file.fd)
+        """Become the archive.
+
+        Raises:
+            BusyError: that was moved away or replaced meanwhile.
+            OSError: something failed; the archive is as it was, unless the message says otherwise.
+        """
+        with naming(self.file.path):
+            self._take_access()
+            os.fsync(self.file.fd)
         if not self._archive.named():
             raise BusyError(f"{self._archive.name} was moved or replaced meanwhile, and is left alone: try again")
         os.replace(self.file.path, self._target)
-        sync_directory(self._target)
+        try:
+            sync_directory(self._target)
+        except OSError as error:
+            what = f"it is written anew, but a loss of power may bring the old file back: {error.strerror}"
+            raise OSError(error.errno, what, os.fsdecode(self._target)) from error
 
     def _take_access(self) -> None:
         """The archive's owner and mode; where the group cannot be kept, a group gets no rights that were another's."""
@@ -68,16 +84,26 @@ class Replacement:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._drop()
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if isinstance(error, OSError):
+            self._raise_if_full(error)
+
+    def _raise_if_full(self, error: OSError) -> None:
+        """A full disk gets the error class that says so."""
+        if error.errno in _FULL:
             raise StorageFullError(
                 f"no room left to write {self._archive.name} anew: it is as it was; make room and run the command again"
             ) from error
 
     def _drop(self) -> None:
-        """Remove the file, if it still has its own name, and close it."""
-        with contextlib.suppress(FileNotFoundError):
+        """Remove the file, if it still has its own name, and close it. What cannot be removed is a warning: see above."""
+        try:
             os.unlink(self.file.path)
-        self.file.close()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            _log.warning("%s is left behind, and the next run will remove it: %s", self.file.name, error.strerror)
+        finally:
+            self.file.close()
 
 
 def remove_leftovers(archive: ArchiveFile) -> None:

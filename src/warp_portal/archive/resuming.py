@@ -27,7 +27,14 @@ from warp_portal.archive.opening import (
 )
 from warp_portal.archive.state import Remembered
 from warp_portal.archive.storage import ArchiveFile
-from warp_portal.errors import DamagedTailError, IntegrityError, SignatureError, UsageError, VersionError
+from warp_portal.errors import (
+    BeginningError,
+    DamagedTailError,
+    IntegrityError,
+    SignatureError,
+    UsageError,
+    VersionError,
+)
 from warp_portal.keys.signers import Signer
 
 
@@ -61,6 +68,8 @@ def find_newest(file: ArchiveFile, header: Header, *, recover: bool = False) -> 
     for candidate in candidates_before(file, file.size()):
         try:
             return open_commit(file, header, candidate)
+        except BeginningError:
+            raise  # it is the same for every commit
         except IntegrityError:
             if candidate.snapshot and not recover:
                 raise _damaged(file) from None

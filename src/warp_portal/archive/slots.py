@@ -3,9 +3,11 @@
 "WSLT" │ u32 generation │ u16 count │ u16 zero │ u32 used │ slots … │ MAC 32 │ zeros up to the copy's length
 """
 
+import contextlib
 import hmac
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -65,11 +67,15 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class SlotCopy:
-    """One of the two copies; `mac` is made and checked with the archive's keys."""
+    """One of the two copies; `mac` is made and checked with the archive's keys.
+
+    A copy that is not `whole` is what damage left: its MAC says nothing, and any of its slots may be wrong.
+    """
 
     generation: int
     slots: tuple[Slot, ...]
     mac: bytes = bytes(_MAC_BYTES)
+    whole: bool = True
 
     def body(self) -> bytes:
         """What the MAC covers."""
@@ -100,16 +106,27 @@ class SlotCopy:
             raise FormatError("key slots: no magic")
         if not _COPY_HEAD.size <= used <= len(raw) - _MAC_BYTES or any(raw[used + _MAC_BYTES :]):
             raise FormatError("key slots: length of the slots, or bytes after them")
-        slots = tuple(_parse_slots(raw[_COPY_HEAD.size : used]))
+        slots = tuple(_split(raw[_COPY_HEAD.size : used]))
         if len(slots) != count or len({slot.slot_id for slot in slots}) != count:
             raise FormatError("key slots: their number or ids")
         if sum(slot.type == PASSPHRASE for slot in slots) > MAX_PASSPHRASE_SLOTS:
             raise FormatError(f"key slots: more than {MAX_PASSPHRASE_SLOTS} passphrases")
         return cls(generation, slots, raw[used : used + _MAC_BYTES])
 
+    @classmethod
+    def salvage(cls, raw: bytes) -> Self:
+        """What can still be told of a damaged copy: the slots before the first whose length is wrong."""
+        slots: list[Slot] = []
+        passphrases = 0
+        with contextlib.suppress(FormatError):
+            for slot in _split(raw[_COPY_HEAD.size :]):
+                passphrases += slot.type == PASSPHRASE
+                if slot.type in _RECIPIENT_KINDS or (slot.type == PASSPHRASE and passphrases <= MAX_PASSPHRASE_SLOTS):
+                    slots.append(slot)
+        return cls(0, tuple(slots), whole=False)
 
-def _parse_slots(raw: bytes) -> list[Slot]:
-    slots = []
+
+def _split(raw: bytes) -> Iterator[Slot]:
     while raw:
         if len(raw) < _SLOT_HEAD.size:
             raise FormatError("key slots: a slot is cut short")
@@ -117,8 +134,7 @@ def _parse_slots(raw: bytes) -> list[Slot]:
         body, raw = raw[_SLOT_HEAD.size : _SLOT_HEAD.size + length], raw[_SLOT_HEAD.size + length :]
         if zero or len(body) != length or length != _body_bytes(kind, length):
             raise FormatError("key slots: length of a slot")
-        slots.append(Slot(kind, slot_id, body))
-    return slots
+        yield Slot(kind, slot_id, body)
 
 
 def _body_bytes(kind: int, given: int) -> int:

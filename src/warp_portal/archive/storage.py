@@ -59,7 +59,7 @@ class ArchiveFile:
             # Without O_NONBLOCK, a fifo would keep us waiting for its other end.
             self.fd = os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, mode)
         except FileNotFoundError:
-            raise NotFoundError(f"no archive {self.name}") from None
+            raise NotFoundError(f"no archive {self.name}: check its path") from None
         except IsADirectoryError:
             raise UsageError(f"{self.name} is a directory, no archive") from None
         if not stat.S_ISREG(os.fstat(self.fd).st_mode):
@@ -170,9 +170,10 @@ class FileOutput:
 
 
 def sync_directory(path: bytes) -> None:
-    """Make the name of the file at `path` durable too."""
+    """Make the name of the file at `path` durable too. Raises OSError that names it."""
     fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        with naming(path):
+            os.fsync(fd)
     finally:
         os.close(fd)

@@ -58,7 +58,11 @@ def _check_descent(file: ArchiveFile, commit: Commit, seen: Remembered) -> None:
             f"rolled back, or an old copy; to read an old copy: --expect-commit {commit.digest().hex()}"
         )
     if named_commit(file, commit, seen.sequence).digest() != seen.commit_digest:
-        raise RollbackError(f"{file.name}: commit {seen.sequence} is another than the one seen before")
+        raise RollbackError(
+            f"{file.name}: commit {seen.sequence} is another than the one seen before: two copies were appended to, or it was "
+            "exchanged; use the copy that this machine saw last, or read this one with --expect-commit "
+            f"{commit.digest().hex()}"
+        )
 
 
 def named_commit(file: ArchiveFile, newest: Commit, sequence: int) -> Commit:
@@ -102,10 +106,16 @@ def check_signature(
     if signer is None:
         return SignatureState.UNCHECKED
     if signer.tag != commit.signer_tag:
-        raise SignatureError(f"{file.name}: commit {commit.sequence} is signed by another signer")
+        by = f", {Signer(public)}" if public else ""
+        raise SignatureError(
+            f"{file.name}: commit {commit.sequence} is signed by another signer than {signer}{by}: ask its author which is right"
+        )
     commit.check_signature(opened.header.uuid, signer)
     if seen and seen.signer and seen.signer != signer.raw and expected is None:
-        raise SignatureError(f"{file.name}: commit {commit.sequence} is signed by another signer than before")
+        raise SignatureError(
+            f"{file.name}: commit {commit.sequence} is signed by another signer than before, "
+            f"{signer}: if its author says that this is right, `warp verify --signer` with that key makes it the one remembered"
+        )
     if expected is not None:
         return SignatureState.TRUSTED
     return SignatureState.REMEMBERED if seen and seen.signer == signer.raw else SignatureState.UNKNOWN_SIGNER
@@ -113,7 +123,7 @@ def check_signature(
 
 def _check_may_be_unsigned(file: ArchiveFile, commit: Commit, seen: Remembered | None, expected: Signer | None) -> None:
     if expected is not None:
-        raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed")
+        raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed: ask its author for a signed one")
     if seen is not None and seen.signer:
         raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed, but the archive was before")
     # A signed checkpoint counts here too, though it vouches for nothing: the run that signed it would have signed its end.

@@ -1,6 +1,7 @@
 """From what a person gives (passphrases, identities) to the keys of an archive, and the other way round when one is made."""
 
 import hmac
+import itertools
 import os
 import unicodedata
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from warp_portal.archive.slots import (
     SlotCopy,
     open_with_identity,
     open_with_passphrase,
+    passphrase_cost,
     seal_for_passphrase,
     seal_for_recipient,
 )
-from warp_portal.errors import IntegrityError, KeyRequiredError, UsageError, WrongKeyError
+from warp_portal.errors import BeginningError, IntegrityError, KeyRequiredError, UsageError, WrongKeyError
 from warp_portal.keys.password import DEFAULT_COST, Argon2Cost
 from warp_portal.keys.recipients import Identity, Recipient
 
@@ -79,6 +81,7 @@ def find_archive_key(header: Header, slots: SlotCopy, unlock: Unlock) -> bytes:
     Raises:
         KeyRequiredError: nothing was given.
         WrongKeyError: nothing of what was given opens a slot.
+        BeginningError: so it is, and the slots are damaged.
         IntegrityError: a slot holds another archive's key, or is damaged.
     """
     if not unlock:
@@ -86,26 +89,43 @@ def find_archive_key(header: Header, slots: SlotCopy, unlock: Unlock) -> bytes:
     for archive_key in _candidates(header, slots, unlock):
         if hmac.compare_digest(ScopeKeys(archive_key, header.suite).commitment(), header.key_commitment):
             return archive_key
-        if archive_key != unlock.archive_key:
+        if slots.whole and archive_key != unlock.archive_key:
             raise IntegrityError("a key slot holds the key of another archive: the header or the slots were exchanged")
-    raise WrongKeyError("none of the given keys opens this archive")
+    if not slots.whole:
+        raise BeginningError(
+            "the key slots are damaged, and none of the given keys opens what is left of them: put the archive's first "
+            f"{header.first_segment} bytes back from a copy, or try another key"
+        )
+    raise WrongKeyError("none of the given keys opens this archive: `warp key list` shows what kinds of key do")
 
 
 def _candidates(header: Header, slots: SlotCopy, unlock: Unlock) -> Iterator[bytes]:
     if unlock.archive_key is not None:
         yield unlock.archive_key
-    for slot in slots.slots:
-        for identity in unlock.identities:
-            if archive_key := open_with_identity(slot, header.uuid, identity):
-                yield archive_key
-    for passphrase in dict.fromkeys(unicodedata.normalize("NFC", text) for text in unlock.passphrases):
-        yield from _from_passphrase(slots.slots, header.uuid, passphrase)
-
-
-def _from_passphrase(slots: tuple[Slot, ...], uuid: bytes, passphrase: str) -> Iterator[bytes]:
-    for slot in slots:
-        if slot.type == PASSPHRASE and (archive_key := open_with_passphrase(slot, uuid, passphrase)):
+    passphrases = dict.fromkeys(unicodedata.normalize("NFC", text) for text in unlock.passphrases)
+    keys: tuple[Identity | str, ...] = (*unlock.identities, *passphrases)
+    for key, slot in itertools.product(keys, slots.slots):
+        try:
+            archive_key = _opened(slot, header.uuid, key)
+        except IntegrityError:
+            if slots.whole:
+                raise
+            continue  # one damaged slot must not stand before the others
+        if archive_key:
             yield archive_key
+
+
+def _opened(slot: Slot, uuid: bytes, key: Identity | str) -> bytes | None:
+    if isinstance(key, Identity):
+        return open_with_identity(slot, uuid, key)
+    return open_with_passphrase(slot, uuid, key) if slot.type == PASSPHRASE else None
+
+
+def passphrase_slot(slots: tuple[Slot, ...], uuid: bytes, passphrase: str, cost: Argon2Cost) -> Slot | None:
+    """The slot that a passphrase opens already, among those of the same cost; each one asked costs a guess."""
+    text = unicodedata.normalize("NFC", passphrase)
+    alike = (slot for slot in slots if slot.type == PASSPHRASE and passphrase_cost(slot) == cost)
+    return next((slot for slot in alike if open_with_passphrase(slot, uuid, text)), None)
 
 
 def open_keys(header: Header, slots: SlotCopy | None, unlock: Unlock) -> ScopeKeys:
@@ -114,7 +134,8 @@ def open_keys(header: Header, slots: SlotCopy | None, unlock: Unlock) -> ScopeKe
         keys = ScopeKeys(None, SUITE_PLAIN)
     else:
         keys = ScopeKeys(find_archive_key(header, slots, unlock), header.suite)
-        slots.check_mac(keys)
+        if slots.whole:
+            slots.check_mac(keys)
     check_header_mac(header, keys)
     return keys
 

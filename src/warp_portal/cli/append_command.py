@@ -3,11 +3,12 @@
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 
 
-@click.command("append")
+@click.command("append", epilog=epilog("append"))
 @click.argument("archive")
 @click.argument("paths", metavar="[PATH]…", nargs=-1)
 @click.option("--recover", is_flag=True, help="Cut off a damaged or unknown end, and go on from the last whole state.")

@@ -14,6 +14,7 @@ from typing import Final
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import columns, count_of, printable
@@ -53,7 +54,7 @@ def command() -> None:
     """Measure what this machine can do."""
 
 
-@command.command("cpu")
+@command.command("cpu", epilog=epilog("bench cpu"))
 @click.option(
     "--data", metavar="PATH", help="Measure with the files at PATH (default: Python's own library and packages)."
 )

@@ -8,6 +8,7 @@ import sys
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 
@@ -16,7 +17,7 @@ JSON_PIECE_BYTES = 48 * 1024
 COPY_BYTES = 1 << 20
 
 
-@click.command("cat")
+@click.command("cat", epilog=epilog("cat"))
 @click.argument("archive")
 @click.argument("path")
 @options.recovery

@@ -3,11 +3,12 @@
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 
 
-@click.command("compact")
+@click.command("compact", epilog=epilog("compact"))
 @click.argument("archive")
 @click.option("--dry-run", is_flag=True, help="Show what would be left out, and change nothing.")
 @options.rewriting

@@ -3,6 +3,7 @@
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.main import COMPLETION_VARIABLE, cli
 from warp_portal.cli.output import Output
 
@@ -13,7 +14,7 @@ _INSTALL = {
 }
 
 
-@click.command("completion")
+@click.command("completion", epilog=epilog("completion"))
 @click.argument("shell", type=click.Choice(tuple(_INSTALL)))
 @options.common
 def command(output: Output, shell: str) -> int:

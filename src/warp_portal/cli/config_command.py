@@ -7,6 +7,7 @@ import click
 
 from warp_portal import config
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.text import columns, printable
 from warp_portal.errors import NotFoundError
@@ -21,7 +22,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", epilog=epilog("config list"))
 @options.common
 def list_settings(output: Output) -> int:
     """List all settings: value, where it comes from, what it is."""
@@ -36,7 +37,7 @@ def list_settings(output: Output) -> int:
     return 0
 
 
-@command.command("get")
+@command.command("get", epilog=epilog("config get"))
 @click.argument("name")
 @options.common
 def get_setting(output: Output, name: str) -> int:
@@ -50,7 +51,7 @@ def get_setting(output: Output, name: str) -> int:
     return 0
 
 
-@command.command("set")
+@command.command("set", epilog=epilog("config set"))
 @click.argument("name")
 @click.argument("values", metavar="VALUE…", nargs=-1, required=True)
 @options.common
@@ -64,7 +65,7 @@ def set_setting(output: Output, name: str, values: tuple[str, ...]) -> int:
     return 0
 
 
-@command.command("path")
+@command.command("path", epilog=epilog("config path"))
 @options.common
 def show_paths(output: Output) -> int:
     """Print the files that are read, the last one first."""

@@ -6,11 +6,12 @@ import sys
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 
 
-@click.command("create")
+@click.command("create", epilog=epilog("create"))
 @click.argument("archive")
 @click.argument("paths", metavar="[PATH]…", nargs=-1)
 @options.choosing

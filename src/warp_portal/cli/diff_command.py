@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 from warp_portal.errors import EXIT_DIFFERENT, EXIT_OK, NotFoundError, PartialError, UsageError
@@ -14,8 +15,11 @@ from warp_portal.errors import EXIT_DIFFERENT, EXIT_OK, NotFoundError, PartialEr
 if TYPE_CHECKING:
     from warp_portal.archive import ArchiveReader, LiveOptions, Tally
 
+# As --snapshot of other commands has it.
+LATEST = "latest"
 
-@click.command("diff")
+
+@click.command("diff", epilog=epilog("diff"))
 @click.argument("archive")
 @click.argument("words", metavar="[SNAPSHOT [SNAPSHOT]] [PATTERN]…", nargs=-1)
 @click.option("--tree", is_flag=True, help="Compare a snapshot (default: the newest) with the files as they are.")
@@ -42,7 +46,8 @@ def command(
     """Show what changed between two snapshots of ARCHIVE (the last two; from the one named to the newest), or with --tree
     from one to the files as they are, where they were packed and without what was excluded then.
 
-    Up to two numbers are snapshots, the words after them patterns as in .gitignore (one that is a number: '[7]').
+    Up to two numbers, or the word latest, are snapshots, the words after them patterns as in .gitignore (one that is a
+    number: '[7]').
 
     \b
       + path                    added
@@ -54,6 +59,8 @@ def command(
     from warp_portal.cli import reading
 
     numbers, patterns = divided(words)
+    if any(word.isdecimal() and int(word) == 0 for word in words[: len(numbers)]):
+        raise UsageError("snapshots are numbered from 1: see `warp info`")
     if tree and len(numbers) == 2:
         raise UsageError("--tree compares one snapshot with the files: name one")
     if not tree and (content or directory is not None):
@@ -63,7 +70,7 @@ def command(
             tally, problems = _snapshots(output, archive, reader, (numbers, patterns)), 0
         else:
             look = LiveOptions(content, patterns, settings.threads, settings.memory)
-            chosen = reader.at(numbers[0]) if numbers else reader
+            chosen = reader.at(numbers[0]) if numbers and numbers[0] else reader
             tally, problems = _tree(output, chosen, directory, look)
     if exit_code and tally.total:
         return EXIT_DIFFERENT
@@ -71,13 +78,13 @@ def command(
 
 
 def divided(words: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Snapshots and patterns: up to two leading numbers are snapshots.
+    """Snapshots and patterns: up to two leading numbers are snapshots, and so is the word latest, as 0.
 
     >>> divided(("1", "2", "3", "*.txt"))
     ((1, 2), ('3', '*.txt'))
     """
-    numbers = tuple(map(int, takewhile(lambda word: word.isascii() and word.isdecimal(), words[:2])))
-    return numbers, words[len(numbers) :]
+    chosen = tuple(takewhile(lambda word: word == LATEST or (word.isascii() and word.isdecimal()), words[:2]))
+    return tuple(0 if word == LATEST else int(word) for word in chosen), words[len(chosen) :]
 
 
 def _snapshots(
@@ -87,7 +94,8 @@ def _snapshots(
     from warp_portal.cli import changes
 
     numbers, patterns = chosen
-    first, second = _chosen_pair(archive, reader.snapshot.number, numbers)
+    newest = reader.snapshot.number
+    first, second = _chosen_pair(archive, newest, tuple(number or newest for number in numbers))
     tally = changes.show(output, compare_snapshots(reader.at(first), reader.at(second), patterns))
     text = f"{archive}: from snapshot {first} to {second}: {changes.account(tally)}"
     output.summary(text, archive=archive, old=first, new=second, **changes.totals(tally))

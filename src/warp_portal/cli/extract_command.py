@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin, matched
 from warp_portal.cli.text import count_of, path_fields, printable
@@ -25,7 +26,7 @@ _SKIPPED = {
 }
 
 
-@click.command("extract")
+@click.command("extract", epilog=epilog("extract"))
 @click.argument("archive")
 @click.argument("patterns", metavar="[PATTERN]…", nargs=-1)
 @click.option("-C", "--directory", metavar="DIR", default=".", help="Restore below DIR (default: here).")

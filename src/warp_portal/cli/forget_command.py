@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 from warp_portal.errors import UsageError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _COUNT = click.IntRange(min=1)
 
 
-@click.command("forget")
+@click.command("forget", epilog=epilog("forget"))
 @click.argument("archive")
 @click.option("--keep-last", metavar="N", type=_COUNT, help="Keep the N newest snapshots.")
 @click.option(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import columns, count_of, local_time, printable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 CUTTERS = {1: "buzhash64", 2: "fixed"}
 
 
-@click.command("info")
+@click.command("info", epilog=epilog("info"))
 @click.argument("archive")
 @options.recovery
 @options.snapshot

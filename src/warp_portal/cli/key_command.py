@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import columns
@@ -29,7 +30,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", epilog=epilog("key list"))
 @click.argument("archive")
 @options.common
 def list_slots(output: Output, archive: str) -> int:
@@ -48,7 +49,7 @@ def list_slots(output: Output, archive: str) -> int:
     return 0
 
 
-@command.command("add")
+@command.command("add", epilog=epilog("key add"))
 @click.argument("archive")
 @click.option("--new-passphrase-file", metavar="FILE", help="The passphrase to add (default: ask on the terminal).")
 @click.option("-r", "--recipient", metavar="KEY", help="Add a public key instead, or that in a file.")
@@ -93,7 +94,7 @@ def add_slot(
     return 0
 
 
-@command.command("remove")
+@command.command("remove", epilog=epilog("key remove"))
 @click.argument("archive")
 @click.argument("slot")
 @click.option("--sign", metavar="KEYFILE", help="Sign the changed state.")
@@ -121,7 +122,7 @@ def remove_slot(output: Output, archive: str, slot: str, **flags: object) -> int
     return 0
 
 
-@command.command("keygen")
+@command.command("keygen", epilog=epilog("key keygen"))
 @click.argument("file")
 @click.option(
     "--kind",

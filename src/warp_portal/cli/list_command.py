@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin, matched
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from warp_portal.archive import ArchiveReader
 
 
-@click.command("list")
+@click.command("list", epilog=epilog("list"))
 @click.argument("archive")
 @click.argument("patterns", metavar="[PATTERN]…", nargs=-1)
 @click.option("--paths", is_flag=True, help="Show the paths alone.")

@@ -21,6 +21,7 @@ SECTIONS: Final = (
     (
         "Archives",
         (
+            ("analyze", "Tell what a create would give, before it is done."),
             ("create", "Pack paths into a new archive, or resume one."),
             ("append", "Add a snapshot to an archive."),
             ("extract", "Restore files from an archive."),
@@ -43,6 +44,19 @@ SECTIONS: Final = (
         ),
     ),
 )
+# What other programs call it.
+OTHER_WORDS: Final = {
+    **dict.fromkeys(("backup", "pack", "new", "init"), "create"),
+    **dict.fromkeys(("add", "update", "snapshot"), "append"),
+    **dict.fromkeys(("restore", "unpack", "x"), "extract"),
+    **dict.fromkeys(("ls", "find"), "list"),
+    **dict.fromkeys(("snapshots", "stats", "show"), "info"),
+    **dict.fromkeys(("check", "test"), "verify"),
+    **dict.fromkeys(("prune", "gc"), "forget"),
+    **dict.fromkeys(("keygen", "passwd"), "key"),
+    "repair": "extract",
+    "sign": "append",
+}
 _HELP: Final = {name: says for _, commands in SECTIONS for name, says in commands}
 
 
@@ -59,6 +73,14 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(f"warp_portal.cli.{cmd_name}_command").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click, but who comes from another program and uses its word is told ours."""
+        if args and args[0] in OTHER_WORDS:
+            ctx.fail(f"No such command {args[0]!r}: what comes nearest is `warp {OTHER_WORDS[args[0]]}`")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by section, without importing any."""

@@ -94,6 +94,12 @@ def recovery(function: F) -> F:
 
 def choosing(function: F) -> F:
     """What is packed, and what is left out."""
+    stdin = click.option("--stdin-name", metavar="NAME", help="Pack standard input as a file of this name.")
+    return selecting(stdin(function))
+
+
+def selecting(function: F) -> F:
+    """Which paths, and what of them is left out."""
     return _apply(
         function,
         click.option("-C", "--directory", metavar="DIR", help="Take the paths relative to DIR."),
@@ -111,7 +117,6 @@ def choosing(function: F) -> F:
             "--exclude-caches", is_flag=True, default=None, help="Leave out directories marked by a CACHEDIR.TAG."
         ),
         click.option("--one-file-system", is_flag=True, default=None, help="Do not cross into other file systems."),
-        click.option("--stdin-name", metavar="NAME", help="Pack standard input as a file of this name."),
     )
 
 

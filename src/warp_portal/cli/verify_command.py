@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from warp_portal.cli import options
+from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import DAMAGED_PATHS, Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import count_of, path_fields, printable
@@ -21,7 +22,7 @@ SOURCE = "source"
 LEVELS = ("quick", "index", "data", "deep", SOURCE)
 
 
-@click.command("verify")
+@click.command("verify", epilog=epilog("verify"))
 @click.argument("archive")
 @click.option(
     "-l",
@@ -211,4 +212,5 @@ def _account(archive: str, report: "VerifyReport") -> str:
         )
         if found
     ]
-    return f"{checked}: DAMAGED: {', '.join(parts)}: fetch the archive again, or restore the rest with extract"
+    named = "" if report.keyed or not report.damaged_chunks else " (with a key, their files are named)"
+    return f"{checked}: DAMAGED: {', '.join(parts)}{named}: fetch the archive again, or restore the rest with extract"

@@ -22,6 +22,13 @@ CHECK_BYTES: Final = 4
 MAX_FILE_BYTES: Final = 64 * 1024
 SECRET_MODE: Final = 0o600
 _SECRET: Final = re.compile(r"\s*warp-(identity-\w+|signing-key)\s*:", re.IGNORECASE)
+# What a key is for, by the beginning of its label, for those who gave it elsewhere.
+_USES: Final = {
+    "warp-recipient-": "--recipient",
+    "warp-identity-": "--identity, and as --recipient for its public half",
+    "warp-signing-key": "--sign, and as --signer for its public half",
+    "warp-signer": "--signer",
+}
 
 
 def encode(label: str, key: bytes) -> str:
@@ -49,7 +56,8 @@ def decode_as(text: str, labels: dict[str, str]) -> tuple[str, bytes]:
     """(kind, key) of a text whose label is a key of `labels`; raises UsageError."""
     label, key = decode(text)
     if label not in labels:
-        raise UsageError(f"expected {' or '.join(labels)}, not a {label}")
+        use = next((use for prefix, use in _USES.items() if label.startswith(prefix)), "something else")
+        raise UsageError(f"expected {' or '.join(labels)}, not a {label}: that is for {use}")
     return labels[label], key
 
 

@@ -10,13 +10,14 @@ import pytest
 from tests.trees import IS_ROOT
 from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, check_contents, dies_at, essence, grow, killed, read
 
+from warp_portal.archive import replacement
 from warp_portal.archive.compaction import CompactRequest, compact
 from warp_portal.archive.limits import KIND_TABLE
 from warp_portal.archive.options import Source
 from warp_portal.archive.reader import open_archive
 from warp_portal.archive.retention import Selection
 from warp_portal.archive.state import StateStore
-from warp_portal.archive.storage import FileOutput
+from warp_portal.archive.storage import ArchiveFile, FileOutput
 from warp_portal.archive.verification import Level, verify
 from warp_portal.archive.writer import append, create
 from warp_portal.errors import BusyError, IntegrityError, StorageFullError, WarpPortalError
@@ -66,6 +67,30 @@ def test_another_group_gets_no_rights_that_were_not_its_own(archive: Path, monke
     monkeypatch.setattr(os, "fchown", refuse)
     compact(archive, SECOND_ONLY, unlock=UNLOCK)
     assert archive.stat().st_mode & 0o777 == 0o604
+
+
+def test_no_room_for_the_first_byte_is_a_full_disk_too(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> ArchiveFile:
+        raise OSError(errno.ENOSPC, "no space", "a name")
+
+    monkeypatch.setattr(replacement, "ArchiveFile", full)
+    with pytest.raises(StorageFullError, match="make room and run the command again"):
+        compact(archive, SECOND_ONLY, unlock=UNLOCK)
+    assert alone(archive)
+
+
+def test_a_name_that_is_not_durable_is_told_with_what_is_in_place(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: bytes) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(replacement, "sync_directory", fail)
+    with pytest.raises(OSError, match="written anew, but a loss of power may bring the old file back") as raised:
+        compact(archive, SECOND_ONLY, unlock=UNLOCK)
+    assert (raised.value.errno, raised.value.filename) == (errno.EIO, str(archive))
+    assert verify(archive, Level.DEEP, unlock=UNLOCK).snapshots == 1
+    assert alone(archive)
 
 
 def test_a_disk_that_fills_up_leaves_the_archive(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,4 +74,15 @@ def test_one_snapshot_has_nothing_to_compare_with_but_the_files(plain: str, tree
 def test_numbers_first_then_patterns() -> None:
     assert divided(()) == ((), ())
     assert divided(("1", "2", "3")) == ((1, 2), ("3",))
+    assert divided(("1", "latest", "a")) == ((1, 0), ("a",))
     assert divided(("*.txt", "1")) == ((), ("*.txt", "1"))
+
+
+def test_latest_names_a_snapshot_here_too(plain: str, tree: Path, capsys: Captured) -> None:
+    """As a pattern it would match nothing, and nothing would seem to differ."""
+    (tree / "a.txt").write_text("changed")
+    assert main(["append", plain, "-C", str(tree.parent), "tree"]) == 0
+    assert main(["diff", plain, "1", "latest", "--exit-code"]) == 4
+    assert main(["diff", plain, "latest", "--exit-code"]) == 0
+    assert main(["diff", plain, "0"]) == 2
+    assert "numbered from 1" in capsys.readouterr().err

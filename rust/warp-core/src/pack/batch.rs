@@ -150,7 +150,7 @@ fn read_whole(file: &OwnedFd, size: u64, buffer: &mut Vec<u8>) -> io::Result<()>
 }
 
 /// Notes the data extents of a file with holes; false if it has none.
-pub(super) fn find_extents(file: &OwnedFd, item: &mut WalkEntry) -> io::Result<bool> {
+pub(crate) fn find_extents(file: &OwnedFd, item: &mut WalkEntry) -> io::Result<bool> {
     item.entry.flags &= !FLAG_SPARSE;
     item.entry.extents.clear();
     // Below a page there is no hole to find, and tiny files may live in their inode, with no blocks at all.
@@ -214,7 +214,7 @@ pub(super) fn same(entry: &Entry, stat: &rustix::fs::Stat) -> bool {
 }
 
 /// Takes what may have changed since the walk. Something else in the file's place is an error.
-pub(super) fn take_stat(item: &mut WalkEntry, stat: &rustix::fs::Stat) -> io::Result<()> {
+pub(crate) fn take_stat(item: &mut WalkEntry, stat: &rustix::fs::Stat) -> io::Result<()> {
     if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
         return Err(io::Error::other("it is no regular file any more"));
     }

@@ -10,14 +10,14 @@
 //! recipes do not depend on the number of threads. Workers prefer encoding to hashing to reading: what is
 //! furthest along frees memory first.
 
-mod batch;
+pub(crate) mod batch;
 mod encode;
 mod events;
 mod guard;
 mod large;
 mod output;
 mod pool;
-mod segment;
+pub(crate) mod segment;
 mod sequence;
 mod shared;
 mod stream;
@@ -290,7 +290,7 @@ fn work(shared: &Arc<Shared>) -> Result<()> {
                 let encoded = encoder.encode(shared, chunk)?;
                 shared.encoded(encoded);
             }
-            Job::Hash(job) => segment::hash(shared, job),
+            Job::Hash(job) => segment::hash(shared, *job),
             Job::Batch(job) => batch::read(shared, job),
             Job::Open(file) => large::open(shared, &file),
             Job::Segment { file, attempt, index } => segment::read(shared, &file, attempt, index),

@@ -66,7 +66,7 @@ pub(super) fn read(shared: &Shared, file: &Arc<LargeFile>, attempt: u8, index: u
 }
 
 /// The data of a regular file: all of it, or its extents joined.
-pub(super) struct Content {
+pub(crate) struct Content {
     pub file: Arc<OwnedFd>,
     /// Empty if the file has no holes.
     pub extents: Arc<[(u64, u64)]>,
@@ -75,7 +75,7 @@ pub(super) struct Content {
 
 impl Content {
     /// Fills `room` with data from `at` on; the bytes read, fewer only if the file ends before.
-    fn read(&self, at: u64, room: &mut [u8]) -> io::Result<usize> {
+    pub fn read(&self, at: u64, room: &mut [u8]) -> io::Result<usize> {
         if self.extents.is_empty() {
             return batch::read_at(&self.file, at, room);
         }

@@ -48,7 +48,7 @@ pub(super) fn is_directory(stat: &Stat) -> bool {
 
 /// An entry that is no directory cannot take the place of one.
 pub(super) fn occupied() -> Failure {
-    Failure::system("replace a directory", Errno::ISDIR)
+    Failure::system("a directory lies at its name, and is not removed: move it away", Errno::ISDIR)
 }
 
 /// Whether what exists is what the entry describes, as far as that shows without reading it.

@@ -14,6 +14,7 @@ mod plan;
 mod queue;
 mod report;
 mod restore;
+mod trail;
 mod tree;
 mod window;
 mod worker;

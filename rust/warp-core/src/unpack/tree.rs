@@ -134,7 +134,11 @@ impl Tree {
             return Ok(false);
         }
         if entry.is_none() || self.overwrite != Overwrite::Always {
-            return Err(Failure::system("create directory", Errno::NOTDIR));
+            let what = match entry {
+                Some(_) => "no directory lies at its name or above it: --overwrite always puts one there",
+                None => "no directory lies above it: move away what does",
+            };
+            return Err(Failure::system(what, Errno::NOTDIR));
         }
         directory.remove(name).attempt("replace by a directory")?;
         make().attempt("create directory")?;

@@ -119,3 +119,19 @@ fn the_file_leaves_no_name() {
     assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
     std::fs::remove_dir(&directory).unwrap();
 }
+
+#[test]
+fn answers_are_the_same_for_any_memory() {
+    // Also of ids inserted twice, whether looked up in order or not.
+    let sequence = || (0..30_000u64).chain(5_000..9_000).chain(30_000..60_000);
+    let asked = (0..70_000).chain((0..20_000).map(|i| i * 7919 % 65_000)).chain(4_990..9_010);
+    let answers = |memory| {
+        let mut index = index(memory);
+        sequence().for_each(|number| {
+            index.insert(&id(number)).unwrap();
+        });
+        asked.clone().map(|number| index.lookup(&id(number)).unwrap()).collect::<Vec<_>>()
+    };
+    let expected = answers(usize::MAX);
+    assert!([0, PAGE, 10 * PAGE].into_iter().all(|memory| answers(memory) == expected));
+}

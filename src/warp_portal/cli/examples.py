@@ -1,0 +1,90 @@
+"""Examples of each command: the end of its `--help`, and the section EXAMPLES of its manual page.
+
+`tests/unit/cli/test_examples.py` reads each line as the command would.
+"""
+
+from typing import Final
+
+_EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "create": (
+        ("warp create home.warp work --encrypt", "passphrase asked"),
+        ("warp create home.warp work -x node_modules -x '*.tmp'", "leaves them out"),
+        ("warp create out.warp work -r their.pub --sign my.key", "for others, signed"),
+        ("pg_dump shop | warp create a.warp --stdin-name shop.sql", "from a pipe"),
+    ),
+    "append": (
+        ("warp append home.warp work -x '*.tmp'", "excludes again"),
+        ("warp append home.warp work --recover", "cuts a damaged end off first"),
+    ),
+    "extract": (
+        ("warp extract home.warp -C back", "everything, below back/"),
+        ("warp extract home.warp work/papers/ -s 3 -C back", "a folder of snapshot 3"),
+        ("warp extract home.warp '*.tex' --dry-run", "what would be restored"),
+        ("warp extract home.warp -C back --overwrite changed", "also what differs"),
+        ("warp extract home.warp -C back --recover", "the end is damaged"),
+    ),
+    "cat": (
+        ("warp cat home.warp work/notes.txt | less", ""),
+        ("warp cat shop.warp shop.sql -s 2 | psql shop", "of snapshot 2"),
+    ),
+    "list": (
+        ("warp list home.warp 'work/**/*.py'", "as in .gitignore"),
+        ("warp list home.warp work/papers/ -s 1 --paths", "names alone"),
+    ),
+    "info": (
+        ("warp info home.warp", "snapshots, sizes, key slots"),
+        ("warp info home.warp --json", "for programs"),
+    ),
+    "diff": (
+        ("warp diff home.warp", "between the last two snapshots"),
+        ("warp diff home.warp 1 3 'work/**'", "from 1 to 3, of these"),
+        ("warp diff home.warp --tree", "what changed since the last one"),
+    ),
+    "verify": (
+        ("warp verify home.warp", "every stored byte, no key"),
+        ("warp verify home.warp --level deep", "everything in it"),
+        ("warp verify home.warp --level source", "and compare with the files"),
+        ("warp verify out.warp --signer their-sign.pub", "by them, or 13"),
+    ),
+    "forget": (
+        ("warp forget home.warp --keep-last 3 --keep-monthly 9 --dry-run", "look"),
+        ("warp forget home.warp --keep-last 3 --keep-monthly 9 --compact", "do it"),
+        ("warp forget home.warp --snapshot 2 --compact", "this one"),
+    ),
+    "compact": (
+        ("warp compact home.warp --dry-run", ""),
+        ("warp compact home.warp -p pass --slot-passphrase-file two", "two slots"),
+    ),
+    "key list": (("warp key list home.warp", ""),),
+    "key add": (
+        ("warp key add home.warp", "asks for both"),
+        ("warp key add home.warp --recipient spare.pub", "a key made by keygen"),
+    ),
+    "key remove": (("warp key remove home.warp 1f3a9c02", "as `warp key list` shows it"),),
+    "key keygen": (
+        ("warp key keygen me.key > me.pub", "keep me.key, hand out me.pub"),
+        ("warp key keygen sign.key --kind signing > sign.pub", ""),
+    ),
+    "bench cpu": (("warp bench cpu", ""),),
+    "config list": (("warp config list", ""),),
+    "config get": (("warp config get threads", ""),),
+    "config set": (
+        ("warp config set passphrase_file ~/.config/warp-portal/passphrase", ""),
+        ("warp config set exclude node_modules .cache", "a list"),
+    ),
+    "config path": (("warp config path", ""),),
+    "completion": (('eval "$(warp completion bash)"', "in ~/.bashrc"),),
+}
+
+
+def examples(name: str) -> tuple[tuple[str, str], ...]:
+    """Of a command, by its words after `warp`: what to type, and what it is for (may be empty)."""
+    return _EXAMPLES[name]
+
+
+def epilog(name: str) -> str:
+    """The end of a command's help."""
+    found = examples(name)
+    width = max(len(line) for line, says in found if says or len(found) == 1)
+    lines = (f"  {line:<{width}}   {says}".rstrip() for line, says in found)
+    return "\n".join(("\b", "Examples:", *lines))

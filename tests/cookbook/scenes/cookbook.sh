@@ -1,0 +1,2 @@
+a_tree work
+mkdir -p /mnt/disk /mnt/stick /mnt/second /mnt/new

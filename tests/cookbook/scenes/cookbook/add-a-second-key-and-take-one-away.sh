@@ -1,0 +1,2 @@
+a_passphrase
+warp create home.warp work -q

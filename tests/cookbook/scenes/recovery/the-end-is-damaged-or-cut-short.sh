@@ -1,0 +1,1 @@
+truncate -s -9000 home.warp
