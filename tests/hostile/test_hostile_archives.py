@@ -85,6 +85,13 @@ def check(home: Path, name: str, commands: Sequence[Sequence[str]]) -> None:
     assert in_child(lambda: CASES[name](home / "a.warp")) == 0
     (home / "seed").unlink()
     before = surroundings(home)
+    try:
+        check_all(home, name, before, commands)
+    finally:  # `rmtree` ends where a tree has more levels than Python's stack
+        subprocess.run(["rm", "-rf", str(home / "out")], check=True)
+
+
+def check_all(home: Path, name: str, before: object, commands: Sequence[Sequence[str]]) -> None:
     for arguments in commands:
         code, peak, messages = run(home, arguments)
         told = f"{name}: {' '.join(arguments)}: exit {code}, peak {peak >> 20} MiB\n{messages[-2000:]}"

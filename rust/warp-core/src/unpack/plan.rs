@@ -178,7 +178,7 @@ impl Planner {
         self.plan.add_file(entry.clone(), shared.clone());
         let mut position = 0;
         for piece in pieces {
-            if self.plan.is_full() && position > 0 {
+            if self.plan.is_full_of_needs() {
                 self.dispatch();
                 self.plan.add_file(entry.clone(), shared.clone());
             }

@@ -75,3 +75,52 @@ impl Trail {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{fstat, mkdirat, symlinkat};
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::walk::tests::Scratch;
+
+    /// A path of so many levels, each of the name `level`.
+    fn path(levels: usize) -> Vec<u8> {
+        vec![b"level".as_slice(); levels].join(&b'/')
+    }
+
+    #[test]
+    fn going_down_and_up_a_deep_tree_holds_few_directories_and_finds_each() {
+        const LEVELS: usize = 1_500;
+        let scratch = Scratch::new("trail");
+        let root = OwnedFd::from(std::fs::File::open(scratch.path()).unwrap());
+        let mut trail = Trail::default();
+        let mut inodes = vec![fstat(&root).unwrap().st_ino];
+        for levels in 1..=LEVELS {
+            let parent = trail.open(root.as_fd(), &path(levels - 1)).unwrap();
+            mkdirat(&parent, "level", Mode::RWXU).unwrap();
+            inodes.push(fstat(trail.open(root.as_fd(), &path(levels)).unwrap()).unwrap().st_ino);
+            assert!(trail.kept.len() <= 24, "{} directories are held", trail.kept.len());
+        }
+        for levels in (0..=LEVELS).rev() {
+            let opened = trail.open(root.as_fd(), &path(levels)).unwrap();
+            assert_eq!(fstat(&opened).unwrap().st_ino, inodes[levels]);
+            assert!(trail.kept.len() <= 24, "{} directories are held", trail.kept.len());
+        }
+    }
+
+    #[test]
+    fn a_link_on_the_way_is_not_followed() {
+        let scratch = Scratch::new("trail");
+        let root = OwnedFd::from(std::fs::File::open(scratch.path()).unwrap());
+        let mut trail = Trail::default();
+        for levels in 1..=1_000 {
+            let parent = trail.open(root.as_fd(), &path(levels - 1)).unwrap();
+            mkdirat(&parent, "level", Mode::RWXU).unwrap();
+        }
+        let above = trail.open(root.as_fd(), &path(900)).unwrap();
+        symlinkat("level", &above, "link").unwrap();
+        let through = [path(900), b"link".to_vec(), path(50)].join(&b'/');
+        assert!(matches!(trail.open(root.as_fd(), &through), Err(Errno::NOTDIR | Errno::LOOP)));
+    }
+}

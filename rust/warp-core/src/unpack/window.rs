@@ -161,6 +161,11 @@ impl WindowPlan {
             || self.tables >= limits.tables
     }
 
+    /// Whether no further need has room. A file's table alone may fill a window: its needs are not to be dealt out one by one.
+    pub fn is_full_of_needs(&self) -> bool {
+        self.window.needs.len() >= self.limits.share(self.share).needs
+    }
+
     /// Add a file, whose needs follow.
     pub fn add_file(&mut self, entry: EntryRef, shared: Option<Arc<SharedFile>>) {
         self.count(&entry);
