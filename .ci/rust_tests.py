@@ -1,4 +1,4 @@
-"""Runs the tests of warp-core and prints their line coverage, without counting the tests' own lines.
+"""Runs the tests of warp-core, and the kept fuzz inputs, and prints warp-core's line coverage, without counting the tests' own lines.
 
 Only workspace crates are instrumented (by a rustc wrapper), so the dependencies of the release build are shared.
 Reading the profiles needs llvm-profdata and llvm-cov of rustc's own LLVM version: from `rustup component add llvm-tools`
@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "target" / "coverage"
 REQUIRED_PERCENT = 90.0
-TESTS = ["cargo", "test", "--release", "--locked", "-p", "warp-core"]
+TESTS = ["cargo", "test", "--release", "--locked", "-p", "warp-core", "-p", "warp-fuzz"]
 
 
 def main() -> int:

@@ -9,6 +9,11 @@ settings.register_profile("warp", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("warp")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`./dev soak fuzz --fuzz-seconds 60` fuzzes each target for a minute."""
+    parser.addoption("--fuzz-seconds", type=int, default=None, help="how long each target is fuzzed (default: 600)")
+
+
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty home for configuration and state, and no WARP_ variable of the outside."""

@@ -26,6 +26,7 @@ APP: Final = "warp-portal"
 SYSTEM_FILE: Final = f"/etc/{APP}/config.toml"
 PROJECT_FILE: Final = ".warp-portal.toml"
 MAX_THREADS: Final = 1024
+_MAX_DIGITS: Final = 20  # of the largest number in 64 bits; Python itself refuses to read some thousands
 _PREFIX: Final = "WARP_"
 # Set but empty they are most likely a secret that did not arrive: without it archives would be plain or unsigned.
 _PROTECTING: Final = frozenset({"passphrase_file", "recipient", "sign"})
@@ -48,10 +49,10 @@ def _text(value: object) -> str:
 
 
 def _whole(value: object) -> int:
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) <= _MAX_DIGITS:
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise UsageError("expected a whole number from 0")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise UsageError("expected a whole number from 0, below 2^63")
     return value
 
 
@@ -199,8 +200,15 @@ def parse(name: str, value: object, source: str) -> object:
         return SETTINGS[name]["parse"](value)
     except UsageError as error:
         where = source if source.startswith(("--", _PREFIX)) else f"{source}: {name}"
-        shown = "a key" if isinstance(value, str) and "warp-" in value.lower() else repr(value)  # it may be a secret
+        shown = "a key" if isinstance(value, str) and "warp-" in value.lower() else _shown(value)  # it may be a secret
         raise UsageError(f"{where} = {shown}: {error}") from None
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no number of so many digits; in a file it stood in hexadecimal
+        return "a number without end"
 
 
 def default_files(environ: Mapping[str, str] | None = None) -> tuple[ConfigFile, ...]:
@@ -229,7 +237,10 @@ def store(name: str, values: Sequence[str], path: "Path") -> None:
     kept: object = list(value) if isinstance(value, tuple) else value
     if SETTINGS[name]["parse"] is _size:
         kept = values[0]  # as written: 512M says more than 536870912
-    document = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
+    try:
+        document = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
     document[name] = kept
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".new")
@@ -280,7 +291,7 @@ def _read(file: ConfigFile) -> dict[str, object]:
             values = tomllib.load(source)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, numbers without end, tables without bottom
         raise UsageError(f"{file.path}: not valid TOML: {error}") from None
     for name in values:
         if not file.trusted and name in SETTINGS and not SETTINGS[name]["harmless"]:

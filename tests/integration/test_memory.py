@@ -1,9 +1,9 @@
 """A large file costs no more memory than the budget allows, wherever it stands in the tree."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.scale.commands import run_warp
 
 GIB = 1 << 30
 BUDGET = "64M"
@@ -12,12 +12,7 @@ MOST_BYTES = 300 << 20  # the interpreter, Argon2id's own, and the budget; the f
 
 def peak_bytes(*arguments: str | Path) -> int:
     """Peak resident size of `warp` with these arguments."""
-    command = [sys.executable, "-m", "warp_portal", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss * 1024
+    return run_warp(list(arguments)).peak_bytes
 
 
 def test_a_large_file_behind_a_directory_is_not_read_whole(tmp_path: Path) -> None:

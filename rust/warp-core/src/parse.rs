@@ -244,7 +244,7 @@ impl<'a> TableReader<'a> {
         let length = self.cursors[at::LINK_LENGTHS].bounded(MAX_LINK)?;
         let link = self.cursors[at::LINKS].take(length)?;
         let allowed = match kind {
-            Kind::Symlink => !link.contains(&0),
+            Kind::Symlink => !link.is_empty() && !link.contains(&0),
             _ => !link.is_empty() && is_stored_path(link) && compare_paths(link, path).is_lt(),
         };
         if allowed {

@@ -17,7 +17,7 @@ from warp_portal.errors import FormatError
 CACHED_BYTES: Final = 32 * 1024 * 1024
 MARKED_RUNS: Final = 1024
 # Fragments of a long run that are looked up at a time.
-LOCATED_FRAGMENTS: Final = 1024
+LOCATED_FRAGMENTS: Final = 1 << 14
 # A step forward that is not worth a look for the mark.
 NEAR_BYTES: Final = 1024 * 1024
 

@@ -107,9 +107,10 @@ def plan(reader: ArchiveReader, request: ExtractRequest) -> Iterator[Planned]:
         for table in reader.tables():
             yield table, None
         return
-    matcher = Matcher(checked_patterns(request.patterns))
+    patterns = checked_patterns(request.patterns)
+    matcher = Matcher(patterns)
     links = _Links(reader, matcher)
-    for table in reader.tables():
+    for table in reader.tables(patterns=patterns):
         yield from _selected(table, table.matching(matcher), links)
 
 

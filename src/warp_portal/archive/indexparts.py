@@ -85,7 +85,9 @@ class IndexParts:
                 marks.append((at, behind, position))
             at += len(encode_runs([(first - behind, count)]))
             behind = first + count
-            position += sum(length for _, _, length in self.locate(first, count))
+            for start in range(first, behind, PAGE_RECORDS):
+                pieces = self.locate(start, min(PAGE_RECORDS, behind - start))
+                position += sum(length for _, _, length in pieces)
         return marks, position
 
     def read(self, fd: int, keys: ScopeKeys, chunk: int) -> bytes:

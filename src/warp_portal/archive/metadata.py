@@ -219,16 +219,19 @@ class MetadataCheck:
 
 
 class Locators:
-    """The locator pages of the open snapshot, read anew each time: together they are 44 bytes a chunk."""
+    """The locator pages of the open snapshot, of which the last one is kept: together they are 44 bytes a chunk."""
 
     def __init__(self, reader: ArchiveReader) -> None:
         self._file = reader.file
         self.refs = reader.opened.toc.clear.of_kind(KIND_LOCATOR)
+        self._last: tuple[int, pages.IndexPage] | None = None
 
     def page(self, number: int) -> pages.IndexPage:
         """One of them; raises IntegrityError."""
-        raw = pages.open_store_payload(read_stored(self._file, self.refs[number]))
-        return pages.IndexPage.parse(raw, pages.LOCATOR_WIDTHS)
+        if self._last is None or self._last[0] != number:
+            raw = pages.open_store_payload(read_stored(self._file, self.refs[number]))
+            self._last = number, pages.IndexPage.parse(raw, pages.LOCATOR_WIDTHS)
+        return self._last[1]
 
     def __iter__(self) -> Iterator[pages.IndexPage]:
         return map(self.page, range(len(self.refs)))

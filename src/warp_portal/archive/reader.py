@@ -7,7 +7,6 @@ table only in the pages that a question touches.
 import builtins
 import io
 import os
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from warp_portal._native import ChunkIndex, EntryTable, Matcher, ScopeKeys
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.content import Content, Page, open_content, read_chunk_index, read_table
 from warp_portal.archive.contents import ChunkCache, StoredFile
-from warp_portal.archive.filetable import Entry, Kind, order_key
+from warp_portal.archive.filetable import Entry, Kind
 from warp_portal.archive.header import Header
 from warp_portal.archive.indexparts import WHOLE_PAGES, IndexParts
 from warp_portal.archive.limits import KIND_LOCATOR, KIND_TABLE
 from warp_portal.archive.opening import Opened, history, newest, open_earlier, read_header
 from warp_portal.archive.options import checked_patterns
+from warp_portal.archive.reach import pages_below, pages_matching
 from warp_portal.archive.slots import SlotCopy
 from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import AnyPath, ArchiveFile
@@ -279,21 +279,19 @@ class ArchiveReader:
     def table_pages(self, prefix: bytes = b"") -> list[Page]:
         """The file-table pages that hold `prefix` and what is below it."""
         table_pages = self.content.pages[KIND_TABLE]
-        if not prefix:
-            return table_pages
-        key = order_key(prefix)
-        starts = [order_key(page.first_path) for page in table_pages]
-        return table_pages[max(0, bisect_right(starts, key) - 1) : bisect_left(starts, key + b"\x01")]
+        return [table_pages[number] for number in pages_below(table_pages, prefix)] if prefix else table_pages
 
-    def tables(self, prefix: bytes = b"") -> Iterator[EntryTable]:
-        """The file table, page by page; only the pages that hold `prefix` and what is below it."""
-        for page in self.table_pages(prefix):
+    def tables(self, prefix: bytes = b"", patterns: Sequence[str] = ()) -> Iterator[EntryTable]:
+        """The file table, page by page; only the pages that may hold `prefix` and what is below it, or matches of `patterns`."""
+        found = self.table_pages(prefix)
+        for page in pages_matching(found, patterns) if patterns else found:
             yield read_table(self._file, self.keys, page)
 
     def matching(self, patterns: Iterable[str] = (), prefix: bytes = b"") -> Iterator[tuple[EntryTable, Sequence[int]]]:
         """As `tables`, with the indices of the entries that gitignore-style `patterns` match."""
-        matcher = Matcher(checked_patterns(patterns)) if patterns else None
-        for table in self.tables(prefix):
+        chosen = checked_patterns(patterns)
+        matcher = Matcher(chosen) if chosen else None
+        for table in self.tables(prefix, chosen):
             yield table, table.matching(matcher) if matcher else range(len(table))
 
     def entries(self, patterns: Iterable[str] = (), prefix: bytes = b"") -> Iterator[Entry]:

@@ -12,6 +12,10 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("warp create out.warp work -r their.pub --sign my.key", "for others, signed"),
         ("pg_dump shop | warp create a.warp --stdin-name shop.sql", "from a pipe"),
     ),
+    "analyze": (
+        ("warp analyze work", "what a create would give"),
+        ("warp analyze work -x '*.iso' --full", "read all of it"),
+    ),
     "append": (
         ("warp append home.warp work -x '*.tmp'", "excludes again"),
         ("warp append home.warp work --recover", "cuts a damaged end off first"),

@@ -40,7 +40,7 @@ def encode(label: str, key: bytes) -> str:
 def decode(text: str) -> tuple[str, bytes]:
     """(label, key) of a text; raises UsageError without repeating the text, which may be a secret."""
     label, colon, body = text.strip().lower().partition(":")
-    if not colon or not label.startswith("warp-"):
+    if not colon or not label.startswith("warp-") or not label.isascii():
         raise UsageError("this is no key: expected a line like warp-recipient-xwing:…")
     try:
         raw = base64.b32decode(body.upper() + "=" * (-len(body) % 8))

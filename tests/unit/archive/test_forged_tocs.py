@@ -84,6 +84,17 @@ def test_what_contradicts_the_pages_is_found(tree: Path, archive: Path, sealed: 
     assert words in " ".join(verify(archive, Level.INDEX).metadata_damage)
 
 
+def test_a_damaged_chunk_is_placed_whatever_else_is_wrong(tree: Path, archive: Path) -> None:
+    create(archive, Source.of(["."]))
+    forge(archive, {"entries": 1})
+    raw = bytearray(archive.read_bytes())
+    raw[300] ^= 1
+    archive.write_bytes(raw)
+    report = verify(archive, Level.DEEP)
+    assert [(chunk.ordinal, chunk.offset) for chunk in report.damaged_chunks] == [(0, 256)]
+    assert "number of entries" in " ".join(report.metadata_damage)
+
+
 def test_a_proof_over_missing_pages_is_refused(tree: Path, archive: Path) -> None:
     create(archive, Source.of(["."]))
     with ArchiveFile(archive) as file:

@@ -74,6 +74,8 @@ def test_an_untrusted_file_sets_only_what_is_harmless(tmp_path: Path) -> None:
         ('profile = "huge"', "one of fine"), ("exclude = [1]", "list of texts"), ('exclude_caches = "maybe"', "true or false"),
         ("checkpoint_seconds = 0", "seconds"), ('checkpoint_seconds = "soon"', "seconds"), ('sign = ""', "a text"),
         ("thread = 1", "did you mean 'threads'"), ("zzz = 1", "config list"), ("threads =", "TOML"),
+        ("threads = " + "9" * 5000, "TOML"), ("exclude = " + "[" * 5000, "TOML"), ("threads = 0x" + "f" * 5000, "whole number"),
+        ('threads = "' + "9" * 5000 + '"', "whole number"), ("memory = 9223372036854775808", "whole number"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_its_source(tmp_path: Path, line: str, complaint: str) -> None:
@@ -110,6 +112,15 @@ def test_storing_refuses_what_would_not_load(tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             config.store(name, values, tmp_path / "c.toml")
     assert not (tmp_path / "c.toml").exists()
+
+
+@pytest.mark.parametrize("content", [b"threads =", b"\xff", b"a = " + b"[" * 5000])
+def test_storing_into_what_is_no_settings_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="not valid TOML"):
+        config.store("threads", ["1"], path)
+    assert path.read_bytes() == content
 
 
 def test_the_state_directory_follows_the_platform_unless_set() -> None:

@@ -30,7 +30,17 @@ def test_a_mistyped_key_is_refused(key: bytes, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "hello", "warp-signer", "warp-signer:", "warp-signer:!!", "age1abc:aa", "warp-signer:a"]
+    "line",
+    [
+        "",
+        "hello",
+        "warp-signer",
+        "warp-signer:",
+        "warp-signer:!!",
+        "age1abc:aa",
+        "warp-signer:a",
+        "warp-\udc80:aaaaaaaaaa",
+    ],
 )
 def test_what_is_no_key_is_refused(line: str) -> None:
     with pytest.raises(UsageError):

@@ -75,7 +75,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         .prop_filter("no dot names", |path| crate::paths::is_stored_path(path.as_bytes()));
     let inode = (0..=0o7777_u32, any::<u32>(), any::<u32>(), timestamp(), timestamp(), number());
     let content = (0..8_u8, number(), any::<u64>(), any::<bool>(), any::<bool>());
-    (path, inode, content, vec(1..255_u8, 0..9), xattrs(), extents(), runs()).prop_map(
+    (path, inode, content, vec(1..255_u8, 1..9), xattrs(), extents(), runs()).prop_map(
         |(
             path,
             (mode, uid, gid, mtime, ctime, inode),
@@ -250,6 +250,8 @@ fn what_the_format_forbids_is_refused() {
             && refused(vec![link("m")])
             && refused(vec![link("")])
     );
+    let symlink = |target: &str| Entry { kind: Kind::Symlink, size: 0, ..link(target) };
+    assert!(!refused(vec![symlink("n")]) && refused(vec![symlink("")]) && refused(vec![symlink("a\0")]));
 }
 
 #[test]
