@@ -102,8 +102,8 @@ def find_archive_key(header: Header, slots: SlotCopy, unlock: Unlock) -> bytes:
         )
     if costly := _too_costly(slots, unlock):
         raise WrongKeyError(
-            f"none of the given keys opens this archive, but {costly} were not tried, as they ask for more than 128 MiB: if you "
-            "trust who made it, set large_argon2 (WARP_LARGE_ARGON2=true)"
+            f"none of the given keys opens this archive; not tried, as it takes more than 128 MiB: {costly}. If you trust who "
+            "made the archive, set large_argon2 (WARP_LARGE_ARGON2=true)"
         )
     raise WrongKeyError("none of the given keys opens this archive: `warp key list` shows what kinds of key do")
 
