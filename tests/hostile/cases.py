@@ -1,17 +1,19 @@
 """Hostile archives by name: each function makes one at a path."""
 
+import itertools
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from tests.hostile.forging import RawTable, base, forge, table, tables
+from warp_portal._native import blake3
 from warp_portal.archive import filetable, packed
 from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind, Recipe
 from warp_portal.archive.options import PackOptions
 from warp_portal.primitives.compression import ZSTD
-from warp_portal.primitives.cutting import FIXED, MIB, Cutting, Sizes
+from warp_portal.primitives.cutting import FIXED, KIB, MIB, Cutting, Sizes
 
 CASES: Final[dict[str, Callable[[Path], None]]] = {}
 ONE: Final = Recipe.of([(0, 1)])
@@ -209,15 +211,16 @@ def deep_attributes(path: Path) -> None:
 def deep_tree(path: Path) -> None:
     """Directories in one another, each an entry."""
     base(path)
-    levels = 400
+    levels = 4000
     entries = [directory(b"/".join([b"d"] * depth)) for depth in range(1, levels)]
-    forge(path, [table(entries[at : at + 50]) for at in range(0, levels - 1, 50)])
+    forge(path, [table(entries[at : at + 500]) for at in range(0, levels - 1, 500)])
 
 
 @case
 def deepest_path(path: Path) -> None:
+    """As many components as the longest path has."""
     base(path)
-    forge(path, [table([file(b"/".join([b"d"] * 1000))])])
+    forge(path, [table([file(b"/".join([b"d"] * 32768))])])
 
 
 @case
@@ -226,18 +229,32 @@ def hard_links(path: Path) -> None:
     forge(path, tables([file(b"a"), *(link(b"b%05d" % number, b"a", Kind.HARDLINK) for number in range(8000))]))
 
 
+WIDE: Final = Cutting(FIXED, Sizes(*[4 * KIB] * 3), Sizes(64, 16 * MIB, 64 * MIB))
+
+
+def one_chunk(fragments: Iterator[bytes], count: int) -> bytes:
+    """Content of so many fragments after none of which a chunk closes before it is full (docs/format.md §2)."""
+    key = blake3(bytes(32), context="warp-portal 2026-11 fragment id v1")
+    sizes = WIDE.chunk
+
+    def goes_on(fragment: bytes) -> bool:
+        number = int.from_bytes(blake3(fragment, key=key)[:8], "little")
+        return number * (sizes.mean - sizes.minimum) >= len(fragment) << 64
+
+    return b"".join(itertools.islice(filter(goes_on, fragments), count))
+
+
 @case
 def chunks_of_64_mib(path: Path) -> None:
-    """Four chunks of 64 MiB in a few KiB."""
-    cutting = Cutting(FIXED, Sizes(*[16 * MIB] * 3), Sizes(16 * MIB, 16 * MIB, 64 * MIB))
-    content = b"".join(bytes(16 * MIB - 1) + bytes([number]) for number in range(12))
-    base(path, PackOptions(threads=1, cutting=cutting), content)
+    """Two chunks of 64 MiB in some hundred KiB."""
+    fragments = (struct.pack("<Q", number) + bytes(4 * KIB - 8) for number in itertools.count())
+    base(path, PackOptions(threads=1, cutting=WIDE), one_chunk(fragments, 2 * 16384))
 
 
 @case
-def random_chunks_of_64_mib(path: Path) -> None:
-    cutting = Cutting(FIXED, Sizes(*[16 * MIB] * 3), Sizes(16 * MIB, 16 * MIB, 64 * MIB))
-    base(path, PackOptions(threads=1, cutting=cutting), os.urandom(60 * MIB))
+def random_chunk_of_60_mib(path: Path) -> None:
+    fragments = (os.urandom(4 * KIB) for _ in itertools.count())
+    base(path, PackOptions(threads=1, cutting=WIDE), one_chunk(fragments, 60 * 256))
 
 
 def commit_with(name: str, **fields: Any) -> None:
