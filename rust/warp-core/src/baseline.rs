@@ -47,8 +47,15 @@ impl Baseline {
         self.finished = true;
     }
 
-    /// Whether [`Self::apply`] needs further tables for this batch.
-    pub fn behind(&self, batch: &WalkBatch) -> bool {
+    /// Whether [`Self::apply`] needs further tables for this batch. Those that end before it are not kept.
+    pub fn behind(&mut self, batch: &WalkBatch) -> bool {
+        let ends_before = |table: &EntryTable| {
+            let (last, first) = (table.entries.last(), batch.entries.first());
+            last.zip(first).is_some_and(|(last, first)| compare_paths(&last.path, &first.entry.path).is_lt())
+        };
+        while self.tables.front().is_some_and(|(table, _)| ends_before(table)) {
+            self.tables.pop_front();
+        }
         let reaches = |reach: &Vec<u8>| compare_paths(reach, batch.last_path()).is_ge();
         !self.finished && !batch.entries.is_empty() && !self.reach.as_ref().is_some_and(reaches)
     }
