@@ -78,8 +78,8 @@ class EntryTable:
         """The columns of docs/format.md §7, keys in that order."""
     def __len__(self) -> int: ...
     def path(self, index: int) -> bytes: ...
-    def entry(self, index: int) -> tuple[bytes, int, int, int, int, int, int, int, int, int, bytes, int, list[tuple[bytes, bytes]], list[tuple[int, int]], list[tuple[int, int]]]:
-        """path, kind, mode, uid, gid, size, mtime ns, ctime ns, inode, flags, link, rdev, xattrs, extents, runs (first, count)."""
+    def entry(self, index: int) -> tuple[bytes, int, int, int, int, int, int, int, int, int, bytes, int, list[tuple[bytes, bytes]], list[tuple[int, int]], bytes]:
+        """path, kind, mode, uid, gid, size, mtime ns, ctime ns, inode, flags, link, rdev, xattrs, extents, encoded runs (column `rr` of docs/format.md §7, by itself)."""
     def find(self, path: bytes) -> int | None:
         """Index of the entry with exactly this path, by binary search in component order."""
     def matching(self, matcher: Matcher) -> list[int]: ...
@@ -290,6 +290,8 @@ class ChunkIndex:
         """(first fragment ordinal, end) of a chunk."""
     def locate(self, first: int, count: int) -> list[tuple[int, int, int]]:
         """The run of fragments as (chunk, offset in its raw bytes, length), neighbours in a chunk merged."""
+    def marks(self, recipe: Buffer, every: int) -> tuple[list[tuple[int, int, int]], int]:
+        """Of encoded runs, for one in `every`: (byte where it starts, ordinal behind the run before, bytes of data before); and all bytes of data."""
     def read(self, fd: int, keys: ScopeKeys, chunk: int) -> bytes:
         """One chunk: read, verified against its cid, opened and decoded."""
     def leaves(self) -> bytes:

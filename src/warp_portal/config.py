@@ -132,6 +132,7 @@ class Config:
     checkpoint_seconds: float = _setting(5.0, _seconds, "seconds between checkpoints", harmless=True)
     overwrite: str = _setting("never", _one_of("never", "changed", "always"), "what extract does with existing files")
     passphrase_file: str | None = _setting(None, _text, "file that holds the passphrase")
+    large_argon2: bool = _setting(False, _switch, "try passphrase slots that ask for more than 128M of memory")
     identity: tuple[str, ...] = _setting((), _texts, "identity files that open archives")
     recipient: tuple[str, ...] = _setting((), _texts, "recipients of every new archive")
     sign: str | None = _setting(None, _text, "key file that signs snapshots")

@@ -8,7 +8,7 @@ from tests.vectors import ARCHIVE_KEY, HERE, IDENTITY_SEED, SIGNING_SEED
 from warp_portal._native import OBJECT_PAGE, ScopeKeys, blake3
 from warp_portal.archive import filetable, packed, pages
 from warp_portal.archive.content import read_raw
-from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind
+from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind, Recipe
 from warp_portal.archive.limits import KIND_CHUNK, KIND_FRAGMENT, KIND_LOCATOR, KIND_TABLE
 from warp_portal.archive.opening import slot_copy_offset
 from warp_portal.archive.reader import open_archive
@@ -32,13 +32,13 @@ def entries(second: int = 4096, third: int = 65_536) -> list[Entry]:
         size=1 << 20,
         flags=FLAG_SPARSE,
         extents=((4096, 3), (1 << 19, second)),
-        runs=((0, 2),),
+        runs=Recipe.of([(0, 2)]),
     )
     return [
         Entry(b"", Kind.DIRECTORY, 0o755, mtime_ns=1_600_000_000_123_456_789),
         Entry(b"d", Kind.DIRECTORY, 0o2751, 1, 2, mtime_ns=5, ctime_ns=-7, inode=9, xattrs=xattrs),
-        Entry(b"d/a", Kind.FILE, 0o644, size=3, mtime_ns=1_700_000_000_000_000_000, inode=10, runs=((0, 1),)),
-        Entry(b"d/b", Kind.FILE, 0o4755, 1000, 1000, size=second + third, inode=11, xattrs=xattrs, runs=((1, 2),)),
+        Entry(b"d/a", Kind.FILE, 0o644, size=3, mtime_ns=1_700_000_000_000_000_000, inode=10, runs=Recipe.of([(0, 1)])),
+        Entry(b"d/b", Kind.FILE, 0o4755, 1000, 1000, size=second + third, inode=11, xattrs=xattrs, runs=Recipe.of([(1, 2)])),
         sparse,
         Entry(b"d.c", Kind.SYMLINK, 0o777, link=b"../outside"),
         Entry(b"empty", Kind.FILE, 0o444, flags=1),
@@ -46,7 +46,7 @@ def entries(second: int = 4096, third: int = 65_536) -> list[Entry]:
         Entry(b"null", Kind.CHAR_DEVICE, 0o666, rdev=1 << 32 | 3),
         Entry(b"pipe", Kind.FIFO, 0o640),
         Entry(b"socket", Kind.SOCKET, 0o755),
-        Entry(b"twice", Kind.FILE, 0o600, size=6, runs=((0, 1), (0, 1)), xattrs=xattrs[:1]),
+        Entry(b"twice", Kind.FILE, 0o600, size=6, runs=Recipe.of([(0, 1), (0, 1)]), xattrs=xattrs[:1]),
     ]  # fmt: skip
 
 

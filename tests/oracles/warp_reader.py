@@ -229,10 +229,10 @@ class WarpReader:
         for page in self.pages:
             kind = page["kind"]
             if kind == 1:
-                codec, raw = decode_payload(page["stored"], 1 << 28)
+                codec, raw = decode_payload(page["stored"], 1 << 30)
                 need(codec == 0, "codec of a locator page")
             else:
-                codec, raw = self.open("page", page["stored"], dps.pop(0), 1 << 28)
+                codec, raw = self.open("page", page["stored"], dps.pop(0), 1 << 30)
             if kind == 4:
                 self.raw_tables.append((page, raw))
                 continue
@@ -314,7 +314,8 @@ class WarpReader:
             return count >= 4096 or (count >= 1024 and mask == 0)
 
         need(not any(closes(i + 1, e["path"]) for i, e in enumerate(table[:-1])), "a page closes late")
-        need(last or closes(len(table), table[-1]["path"]) or len(raw) > 1 << 20, "a page closes early")
+        large = len(raw) > 1 << 20 or sum(len(entry["path"]) for entry in table) > 4 << 20
+        need(last or closes(len(table), table[-1]["path"]) or large, "a page closes early")
 
     def chunk(self, number: int) -> bytes:
         chunk = self.chunks[number]

@@ -22,7 +22,7 @@ from warp_portal.archive.base import load_base
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.committing import CommitChain, Facts
 from warp_portal.archive.content import Page, read_index_page
-from warp_portal.archive.filetable import Entry, Kind, encode, table_of
+from warp_portal.archive.filetable import Entry, Kind, Recipe, encode, table_of
 from warp_portal.archive.indexlog import IndexLog
 from warp_portal.archive.limits import ID_BYTES, KIND_TABLE
 from warp_portal.archive.opening import newest, read_header
@@ -152,11 +152,11 @@ class _Builder:
         for number, first in enumerate(range(0, shape.chunks, FILE_CHUNKS)):
             count = min(FILE_CHUNKS, shape.chunks - first)
             run = (base + first * fragments, count * fragments)
-            yield Entry(b"data/%08d" % number, Kind.FILE, 0o644, size=count * shape.raw, runs=(run,))
+            yield Entry(b"data/%08d" % number, Kind.FILE, 0o644, size=count * shape.raw, runs=Recipe.of([run]))
         yield Entry(b"real", Kind.DIRECTORY, 0o755)
         for number, chunk in enumerate(shape.real()):
             run = (base + chunk * fragments, fragments)
-            yield Entry(b"real/%d" % number, Kind.FILE, 0o644, size=shape.raw, runs=(run,))
+            yield Entry(b"real/%d" % number, Kind.FILE, 0o644, size=shape.raw, runs=Recipe.of([run]))
 
     def _table(self, entries: list[Entry], output: FileOutput) -> Page:
         stored, dp = self._keys.seal(OBJECT_PAGE, encode(table_of(entries)), ZSTD, 3)

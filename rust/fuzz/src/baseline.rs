@@ -57,8 +57,13 @@ fn walked(table: &EntryTable, changes: &[u8]) -> WalkBatch {
 }
 
 fn found(known: &Entry, change: u8) -> WalkEntry {
-    let mut entry =
-        Entry { runs: Vec::new(), extents: Vec::new(), xattrs: Xattrs::default(), flags: 0, ..known.clone() };
+    let mut entry = Entry {
+        runs: warp_core::recipe::Recipe::default(),
+        extents: Vec::new(),
+        xattrs: Xattrs::default(),
+        flags: 0,
+        ..known.clone()
+    };
     if entry.kind == Kind::Symlink {
         entry.link.clear();
     }

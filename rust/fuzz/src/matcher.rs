@@ -53,6 +53,6 @@ fn entry(path: &[u8], kind: Kind) -> Entry {
         flags: 0,
         xattrs: Xattrs::default(),
         extents: Vec::new(),
-        runs: Vec::new(),
+        runs: warp_core::recipe::Recipe::default(),
     }
 }

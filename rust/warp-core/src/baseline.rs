@@ -47,8 +47,15 @@ impl Baseline {
         self.finished = true;
     }
 
-    /// Whether [`Self::apply`] needs further tables for this batch.
-    pub fn behind(&self, batch: &WalkBatch) -> bool {
+    /// Whether [`Self::apply`] needs further tables for this batch. Those that end before it are not kept.
+    pub fn behind(&mut self, batch: &WalkBatch) -> bool {
+        let ends_before = |table: &EntryTable| {
+            let (last, first) = (table.entries.last(), batch.entries.first());
+            last.zip(first).is_some_and(|(last, first)| compare_paths(&last.path, &first.entry.path).is_lt())
+        };
+        while self.tables.front().is_some_and(|(table, _)| ends_before(table)) {
+            self.tables.pop_front();
+        }
         let reaches = |reach: &Vec<u8>| compare_paths(reach, batch.last_path()).is_ge();
         !self.finished && !batch.entries.is_empty() && !self.reach.as_ref().is_some_and(reaches)
     }
@@ -108,7 +115,7 @@ fn is_unchanged(known: &Entry, found: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Run, Xattrs};
+    use crate::entry::Xattrs;
     use crate::table::tests::file;
     use crate::walk::tests::Scratch;
     use crate::walk::{Root, WalkOptions, Walker};
@@ -127,7 +134,7 @@ mod tests {
             let mut entry = found.entry.clone();
             entry.xattrs = [(b"user.k".to_vec(), b"v".to_vec())].into();
             match entry.kind {
-                Kind::File => entry.runs = vec![Run { first: entry.inode, count: 1 }],
+                Kind::File => entry.runs.refer(entry.inode),
                 Kind::Symlink => entry.link = found.read_link().unwrap(),
                 _ => {}
             }

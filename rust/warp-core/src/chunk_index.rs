@@ -8,7 +8,7 @@
 mod lookup;
 mod page;
 
-pub use self::lookup::{Cursor, Piece};
+pub use self::lookup::{Cursor, Mark, Piece};
 use self::page::Page;
 use crate::codec::{Codec, PAYLOAD_HEADER_LEN};
 use crate::digest::{Digest, FragmentId};
@@ -21,6 +21,9 @@ const HEADER_LEN: u64 = 256;
 const SEAL_LEN: u32 = 52;
 /// No chunk may exceed this raw length, whatever a header says.
 const CHUNK_LIMIT: u32 = 64 << 20;
+
+/// Memory for chunks that are decoded at the same time: twice the largest chunk, which one thread needs anyway.
+const DECODING_MEMORY: u64 = 2 * CHUNK_LIMIT as u64;
 
 /// What the index says of one chunk.
 #[derive(Clone, Copy, Debug)]
@@ -294,6 +297,14 @@ impl ChunkIndex {
             codec: self.codecs.get(chunk).copied().unwrap_or(0),
             dp: self.dps.get(chunk).copied().unwrap_or([0; 32]),
         })
+    }
+
+    /// Threads that may hold a stored and a raw chunk each, of those `wanted`: all, unless chunks are very large.
+    pub fn decoders(&self, wanted: usize) -> usize {
+        let stored = self.stored.iter().copied().max().unwrap_or(0);
+        let raw = self.raw_before.windows(2).map(|bounds| bounds[1] - bounds[0]).max().unwrap_or(0);
+        let most = DECODING_MEMORY / (u64::from(stored) + raw).max(1);
+        wanted.clamp(1, usize::try_from(most).unwrap_or(usize::MAX).max(1))
     }
 
     /// Merkle leaf hashes of all chunks.

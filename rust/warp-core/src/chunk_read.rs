@@ -56,6 +56,11 @@ impl ChunkReader {
         Ok(&self.raw)
     }
 
+    /// The chunk read last, without the other buffers.
+    pub fn into_raw(self) -> Vec<u8> {
+        self.raw
+    }
+
     fn load(&mut self, fd: BorrowedFd<'_>, chunk: usize, record: &ChunkRecord<'_>) -> Result<()> {
         // Grows or shrinks: only bytes that were not there yet are zeroed.
         self.stored.resize(record.stored as usize, 0);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::recipe::Recipe;
+
 /// The type of a file-system object; the values are those of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -50,6 +52,9 @@ pub struct Run {
 /// Extended attributes, sorted by name. ACLs are the `system.posix_acl_*` attributes.
 pub type Xattrs = Arc<[(Vec<u8>, Vec<u8>)]>;
 
+/// Most data extents of a file (docs/format.md §7); what lies behind them is one extent more, holes and all.
+pub const MAX_EXTENTS: usize = 1 << 18;
+
 /// One object of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -83,5 +88,21 @@ pub struct Entry {
     /// Data extents (offset, length) of a sparse file, ascending, not touching.
     pub extents: Vec<(u64, u64)>,
     /// The content, as fragments of the data in order.
-    pub runs: Vec<Run>,
+    pub runs: Recipe,
+}
+
+impl Entry {
+    /// Bytes that it takes in memory without its extended attributes, which others may share.
+    pub fn weight(&self) -> usize {
+        let extents = self.extents.len() * size_of::<(u64, u64)>();
+        size_of::<Self>() + self.path.len() + self.link.len() + extents + self.runs.weight()
+    }
+}
+
+/// Bytes that a set of extended attributes takes in memory.
+pub fn xattrs_weight(xattrs: &Xattrs) -> usize {
+    let pair = |(name, value): &(Vec<u8>, Vec<u8>)| {
+        size_of_val(name) + size_of_val(value) + name.len() + value.len()
+    };
+    xattrs.iter().map(pair).sum()
 }

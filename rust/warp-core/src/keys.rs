@@ -48,6 +48,15 @@ impl ObjectKind {
     /// All kinds, in the order of their values.
     const ALL: [Self; 3] = [Self::Chunk, Self::Page, Self::Toc];
 
+    /// Raw bytes above which it is stored uncompressed (docs/format.md §5), so that a small file cannot become large in memory.
+    pub fn max_compressed(self) -> usize {
+        match self {
+            Self::Chunk => usize::MAX,
+            Self::Page => 4 << 20,
+            Self::Toc => 16 << 20,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Chunk => "chunk",

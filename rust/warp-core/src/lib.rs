@@ -23,6 +23,7 @@ pub mod pack;
 pub mod pages;
 mod parse;
 pub mod paths;
+pub mod recipe;
 pub mod seal;
 pub mod survey;
 pub mod table;

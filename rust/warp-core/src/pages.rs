@@ -2,7 +2,7 @@
 
 use crate::columns::ColumnWriter;
 use crate::entry::Entry;
-use crate::parse::MAX_PAGE_ENTRIES;
+use crate::parse::{MAX_PAGE_ENTRIES, MAX_PAGE_PATHS};
 use crate::table::EntryTable;
 
 /// From this many entries on, a page closes where the hash of a path says so.
@@ -20,6 +20,7 @@ const PAGE_MASK: u16 = 0x3ff;
 pub struct PageCutter {
     entries: Vec<Entry>,
     measure: ColumnWriter<usize>,
+    path_bytes: usize,
 }
 
 impl PageCutter {
@@ -31,6 +32,7 @@ impl PageCutter {
     /// Add the next entry in archive order, its recipe complete; the page, if it closes after this entry.
     pub fn push(&mut self, entry: Entry) -> Option<EntryTable> {
         self.measure.push(self.entries.last().map_or(&[], |before| &before.path), &entry);
+        self.path_bytes += entry.path.len();
         self.entries.push(entry);
         self.closes().then(|| EntryTable { entries: std::mem::take(self).entries })
     }
@@ -49,7 +51,8 @@ impl PageCutter {
         let count = self.entries.len();
         let by_hash =
             || count >= MIN_PAGE_ENTRIES && self.entries.last().is_some_and(|entry| ends_page(&entry.path));
-        count >= MAX_PAGE_ENTRIES || self.measure.raw_size() > MAX_PAGE_SIZE || by_hash()
+        let is_large = self.measure.raw_size() > MAX_PAGE_SIZE || self.path_bytes > MAX_PAGE_PATHS;
+        count >= MAX_PAGE_ENTRIES || is_large || by_hash()
     }
 }
 

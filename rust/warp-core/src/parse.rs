@@ -7,12 +7,19 @@ use std::collections::HashSet;
 
 use crate::attributes::MAX_XATTRS;
 use crate::columns::{COLUMNS, ColumnRef, ColumnSource, KEYS, Previous, at, unzigzag};
-use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE, Kind, Run, Timestamp, Xattrs};
+use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE, Kind, MAX_EXTENTS, Run, Timestamp, Xattrs};
 use crate::paths::{MAX_PATH, compare_paths, has_valid_components, is_stored_path, rank};
+use crate::recipe::Recipe;
 use crate::{Error, Result};
 
 /// A page closes at this many entries at the latest.
 pub const MAX_PAGE_ENTRIES: usize = 4_096;
+/// No entry follows once the paths of a page, each in full, are longer than this: they take memory, but hardly a stored byte.
+pub(crate) const MAX_PAGE_PATHS: usize = 4 << 20;
+/// No entry follows this many runs and extents: they take 2 bytes at least, and a page closes behind 1 MiB.
+const MAX_PAGE_PAIRS: u64 = 1 << 19;
+/// Encoded bytes of the longest run: two numbers below 2^64.
+const MAX_RUN: usize = 20;
 /// Longest target of a symbolic link or hard link.
 const MAX_LINK: u64 = MAX_PATH as u64;
 const MAX_NANOS: u64 = 999_999_999;
@@ -112,6 +119,10 @@ struct TableReader<'a> {
     previous: Previous,
     sets: Vec<Xattrs>,
     sets_seen: u64,
+    /// Bytes of the paths so far.
+    path_bytes: usize,
+    /// Runs and extents so far.
+    pairs: u64,
 }
 
 impl<'a> TableReader<'a> {
@@ -134,10 +145,16 @@ impl<'a> TableReader<'a> {
         if count > MAX_PAGE_ENTRIES as u64 || count != cursors[at::KINDS].rest.len() as u64 {
             return Err(malformed(at::COUNT, "a number of entries that the page does not have"));
         }
-        Ok((count as usize, Self { cursors, previous: Previous::default(), sets, sets_seen: 0 }))
+        Ok((
+            count as usize,
+            Self { cursors, previous: Previous::default(), sets, sets_seen: 0, path_bytes: 0, pairs: 0 },
+        ))
     }
 
     fn entry(&mut self, before: Option<&Entry>) -> Result<Entry> {
+        if self.path_bytes > MAX_PAGE_PATHS || self.pairs > MAX_PAGE_PAIRS {
+            return Err(malformed(at::COUNT, "an entry behind where a writer closes the page"));
+        }
         let path = self.path(before.map(|entry| entry.path.as_slice()))?;
         let kind = self.kind()?;
         let previous = &mut self.previous;
@@ -195,6 +212,7 @@ impl<'a> TableReader<'a> {
         let mut path = Vec::with_capacity(shared + rest.len());
         path.extend_from_slice(kept);
         path.extend_from_slice(rest);
+        self.path_bytes += path.len();
         // The components before the one that `rest` continues were those of the path before.
         let checked = kept.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
         if !path.is_empty() && !has_valid_components(path.get(checked..).unwrap_or_default()) {
@@ -261,7 +279,8 @@ impl<'a> TableReader<'a> {
     fn extents(&mut self, size: u64) -> Result<Vec<(u64, u64)>> {
         let cursor = &mut self.cursors[at::EXTENTS];
         // Each extent takes two bytes at least: what is allocated is bounded by what is there.
-        let count = cursor.bounded(cursor.rest.len() as u64 / 2)?;
+        let count = cursor.bounded((MAX_EXTENTS as u64).min(cursor.rest.len() as u64 / 2))?;
+        self.pairs += count;
         let mut extents = Vec::with_capacity(count as usize);
         let mut end = 0_u64;
         for i in 0..count {
@@ -280,11 +299,13 @@ impl<'a> TableReader<'a> {
     }
 
     #[inline]
-    fn runs(&mut self, kind: Kind) -> Result<Vec<Run>> {
+    fn runs(&mut self, kind: Kind) -> Result<Recipe> {
         let most = if kind == Kind::File { self.cursors[at::RUNS].rest.len() as u64 / 2 } else { 0 };
         let count = self.cursors[at::RUN_COUNTS].bounded(most)?;
         let cursor = &mut self.cursors[at::RUNS];
-        let mut runs = Vec::with_capacity(count as usize);
+        // Not by doubling: a single recipe may be nearly all of the archive. What is not filled is not touched either.
+        let mut runs =
+            Recipe::with_capacity(cursor.rest.len().min(count.saturating_sub(1) as usize * MAX_RUN));
         for _ in 0..count {
             let first = cursor.delta(&mut self.previous.run_end)?;
             let count = cursor.varint()?;
@@ -292,6 +313,8 @@ impl<'a> TableReader<'a> {
             self.previous.run_end = end.ok_or_else(|| malformed(at::RUNS, "an empty or endless run"))?;
             runs.push(Run { first, count });
         }
+        runs.shrink_to_fit();
+        self.pairs += count;
         Ok(runs)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::Result;
 use crate::columns::{Column, ColumnSource, ColumnWriter};
-use crate::entry::{Entry, Kind};
+use crate::entry::{Entry, Kind, xattrs_weight};
 use crate::matcher::{Matcher, SortedMatches};
 pub use crate::pages::PageCutter;
 use crate::parse::parse_columns;
@@ -35,6 +35,18 @@ impl EntryTable {
     /// [`Error::Format`]: crate::Error::Format
     pub fn from_columns(columns: &ColumnSource<'_>) -> Result<Self> {
         Ok(Self { entries: parse_columns(columns)? })
+    }
+
+    /// Bytes that it takes in memory, roughly.
+    pub fn weight(&self) -> usize {
+        let mut last = None;
+        self.entries
+            .iter()
+            .map(|entry| {
+                let shares = last.replace(entry.xattrs.as_ptr()) == Some(entry.xattrs.as_ptr());
+                entry.weight() + if shares { 0 } else { xattrs_weight(&entry.xattrs) }
+            })
+            .sum()
     }
 
     /// Index of the entry with exactly this path.

@@ -46,9 +46,10 @@ impl ChunkVerifier {
         if keys.is_some() && !(index.is_complete() && index.has_ids()) {
             return Err(Error::Parameter("index: a deep check needs its chunks and fragment ids".into()));
         }
+        let threads = index.decoders(threads.max(1));
         let shared = Arc::new(Shared::new(fd, index, keys));
         let mut verifier = Self { shared, threads: Vec::new() };
-        for _ in 0..threads.max(1) {
+        for _ in 0..threads {
             verifier.start()?;
         }
         Ok(verifier)

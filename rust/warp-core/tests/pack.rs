@@ -16,6 +16,7 @@ use warp_core::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE, Kind};
 use warp_core::keys::{ObjectKind, ScopeKeys, Suite};
 use warp_core::matcher::Matcher;
 use warp_core::pack::{ChunkColumns, Counters, Events, PackOptions, PackPipeline, Problem};
+use warp_core::recipe::Recipe;
 use warp_core::seal;
 use warp_core::walk::{Root, WalkOptions, Walker};
 
@@ -254,7 +255,9 @@ fn a_held_pipeline_reports_only_what_is_written() {
         take(held, &mut packed);
         let fragments = packed.chunks.fragment_length.len() / 4;
         let known = packed.entries.iter().chain(partial.iter().flat_map(|table| &table.entries));
-        assert!(known.flat_map(|entry| &entry.runs).all(|run| run.first + run.count <= fragments as u64));
+        assert!(
+            known.flat_map(|entry| entry.runs.iter()).all(|run| run.first + run.count <= fragments as u64)
+        );
         let at = pipeline.emit(b"metadata between two chunks").unwrap();
         assert_eq!(pipeline.offset(), at + 27);
         pipeline.release();
@@ -278,7 +281,7 @@ fn a_stream_is_packed_like_the_file_it_came_from() {
         let feeder = std::thread::spawn(move || writer.write_all(&data).unwrap());
         let index = new_index();
         let pipeline = pipeline(2, &scratch.0.join("archive"), &index);
-        let entry = Entry { runs: Vec::new(), size: 0, ..from_file.entries[1].clone() };
+        let entry = Entry { runs: Recipe::default(), size: 0, ..from_file.entries[1].clone() };
         pipeline.submit_stream(reader.into(), entry).unwrap();
         pipeline.finish();
         let mut from_stream = Packed::default();

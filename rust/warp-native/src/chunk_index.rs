@@ -17,6 +17,9 @@ use crate::primitives::ScopeKeys;
 #[pyclass(frozen, module = "warp_portal._native")]
 pub struct ChunkIndex(Mutex<State>);
 
+/// Places in a recipe: byte, ordinal behind the run before, bytes of data before.
+type Marks = Vec<(usize, u64, u64)>;
+
 /// An index is filled, and shared from `finish` on.
 enum State {
     Filling(Box<chunk_index::ChunkIndex>),
@@ -103,6 +106,12 @@ impl ChunkIndex {
         Ok(pieces.into_iter().map(|piece| (piece.chunk, piece.offset, piece.length)).collect())
     }
 
+    fn marks(&self, py: Python<'_>, recipe: Bytes, every: usize) -> PyResult<(Marks, u64)> {
+        let (index, recipe) = (self.ready()?, recipe.as_slice());
+        let (marks, bytes) = py.detach(|| index.marks(recipe, every)).map_err(raise)?;
+        Ok((marks.into_iter().map(|mark| (mark.at, mark.end, mark.position)).collect(), bytes))
+    }
+
     fn read<'py>(
         &self,
         py: Python<'py>,
@@ -111,9 +120,13 @@ impl ChunkIndex {
         chunk: usize,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (index, keys, file) = (self.ready()?, Arc::clone(&keys.inner), duplicate(fd)?);
-        let mut reader = ChunkReader::new();
-        let raw = py.detach(|| reader.read(file.as_fd(), &index, &keys, chunk)).map_err(raise)?;
-        Ok(PyBytes::new(py, raw))
+        let read = || {
+            let mut reader = ChunkReader::new();
+            reader.read(file.as_fd(), &index, &keys, chunk).map(|_| ())?;
+            Ok(reader.into_raw())
+        };
+        let raw = py.detach(read).map_err(raise)?;
+        Ok(PyBytes::new(py, &raw))
     }
 
     fn leaves<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {

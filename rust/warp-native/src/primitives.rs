@@ -205,6 +205,7 @@ thread_local! {
 fn seal_object(keys: &keys::ScopeKeys, kind: u8, raw: &[u8], codec: (u8, i32)) -> Result<(Vec<u8>, Digest)> {
     let kind = ObjectKind::try_from(kind)?;
     let (codec, level) = (Codec::try_from(codec.0)?, codec.1);
+    let codec = if raw.len() > kind.max_compressed() { Codec::Store } else { codec };
     let mut buffer = vec![0; seal::prefix_len(keys.suite())];
     CODECS.with_borrow_mut(|(encoder, _)| encoder.encode_as(raw, codec, level, &mut buffer))?;
     let dp = seal::seal_in_place(keys, kind, &mut buffer)?;
@@ -219,10 +220,16 @@ fn open_object(
 ) -> Result<Vec<u8>> {
     let kind = ObjectKind::try_from(kind)?;
     let (stored, dp) = sealed;
-    let mut stored = stored.to_vec();
-    let payload = seal::open_in_place(keys, kind, dp, &mut stored)?;
+    // A plain payload needs no copy that can be decrypted in place.
+    let mut copy = if keys.suite() == Suite::Plain { Vec::new() } else { stored.to_vec() };
+    let payload = match keys.suite() {
+        Suite::Plain => stored,
+        _ => seal::open_in_place(keys, kind, dp, &mut copy)?,
+    };
     let mut raw = Vec::new();
-    CODECS.with_borrow_mut(|(_, decoder)| decoder.decode(payload, max_raw, &mut raw))?;
+    CODECS.with_borrow_mut(|(_, decoder)| {
+        decoder.decode_bounded(payload, (max_raw, kind.max_compressed()), &mut raw)
+    })?;
     Ok(raw)
 }
 

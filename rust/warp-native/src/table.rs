@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use warp_core::columns::{Column, ColumnRef};
 use warp_core::entry::{Entry, Timestamp};
+use warp_core::recipe::Recipe;
 use warp_core::{Error, matcher, table};
 
 use crate::error::{raise, usage};
@@ -116,7 +117,7 @@ impl EntryTable {
         let entry = self.at(index)?;
         let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
         let xattrs: Vec<_> = entry.xattrs.iter().map(|(name, value)| (bytes(name), bytes(value))).collect();
-        let runs: Vec<_> = entry.runs.iter().map(|run| (run.first, run.count)).collect();
+        let runs = joined(py, &entry.runs)?;
         let head = (
             bytes(&entry.path),
             entry.kind as u8,
@@ -153,6 +154,17 @@ impl EntryTable {
     fn using(&self, py: Python<'_>, fragments: Vec<(u64, u64)>) -> Vec<usize> {
         py.detach(|| self.inner.using(&fragments))
     }
+}
+
+/// An encoded recipe, copied once.
+fn joined<'py>(py: Python<'py>, recipe: &Recipe) -> PyResult<Bound<'py, PyBytes>> {
+    let (head, last) = recipe.encoded();
+    PyBytes::new_with(py, head.len() + last.len(), |all| {
+        let (start, end) = all.split_at_mut(head.len());
+        start.copy_from_slice(head);
+        end.copy_from_slice(&last);
+        Ok(())
+    })
 }
 
 /// Lists of two, as MessagePack would give them back.

@@ -17,7 +17,7 @@ from warp_portal.archive.slots import (
     seal_for_passphrase,
     seal_for_recipient,
 )
-from warp_portal.archive.unlock import Unlock
+from warp_portal.archive.unlock import Unlock, allowed
 from warp_portal.errors import UsageError
 from warp_portal.keys.recipients import Recipient
 
@@ -63,7 +63,7 @@ def carried_over(
 def _again(slot: Slot, binding: Rebinding, unlock: Unlock) -> Slot | None:
     """The slot for the new uuid, if one of the keys given opens it."""
     if slot.type == PASSPHRASE:
-        for passphrase in unlock.passphrases:
+        for passphrase in unlock.passphrases if allowed(slot, unlock) else ():
             if open_with_passphrase(slot, binding.before, passphrase) == binding.archive_key:
                 return seal_for_passphrase(binding.archive_key, binding.after, passphrase, passphrase_cost(slot))
         return None

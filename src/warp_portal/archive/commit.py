@@ -135,6 +135,8 @@ class Commit:
             raise FormatError("commit: sequence number or offsets")
         if (self.sequence == 1) != (self.previous == 0) or self.previous >= self.offset:
             raise FormatError("commit: the previous commit does not lie before it")
+        if self.toc_offset < self.previous + COMMIT_BYTES:
+            raise FormatError("commit: its TOC lies before the previous commit's end")
         padded = -(self.toc_offset + self.toc_bytes) % ALIGNMENT
         if self.toc_bytes > MAX_TOC or self.toc_offset + self.toc_bytes + padded != self.offset:
             raise FormatError("commit: the TOC does not end at it")

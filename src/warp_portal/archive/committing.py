@@ -10,10 +10,11 @@ from warp_portal.archive.base import Base
 from warp_portal.archive.commit import CHECKPOINT, SNAPSHOT, Commit
 from warp_portal.archive.content import Page
 from warp_portal.archive.header import Header
-from warp_portal.archive.limits import ALIGNMENT, KIND_CHUNK, KIND_LOCATOR, KIND_TABLE
+from warp_portal.archive.limits import ALIGNMENT, KIND_CHUNK, KIND_LOCATOR, KIND_TABLE, MAX_TOC
 from warp_portal.archive.storage import Output
-from warp_portal.archive.toc import TOC, ClearTOC, SealedTOC, bounded_owners
+from warp_portal.archive.toc import TOC, ClearTOC, SealedTOC, bounded_owners, check_pages
 from warp_portal.clock import Clock
+from warp_portal.errors import FormatError, UsageError
 from warp_portal.keys.signers import SigningKey
 from warp_portal.primitives.compression import ZSTD
 
@@ -63,8 +64,16 @@ class CommitChain:
         return self._append(output, self._draft(toc, facts, frontier, SNAPSHOT), signing_key)
 
     def _append_toc(self, output: Output, toc: TOC) -> tuple[int, bytes]:
-        """Its offset and bytes."""
+        """Its offset and bytes; raises UsageError, before anything is written, for what no reader would take."""
         raw = toc.serialize()
+        try:
+            check_pages(toc.clear.pages, output.offset)
+        except FormatError as error:
+            raise UsageError(
+                f"the archive would be one that no reader takes: {error}: pack fewer entries into it"
+            ) from error
+        if len(raw) > MAX_TOC:
+            raise UsageError("the table of contents would be longer than any reader takes: pack fewer entries into it")
         offset = output.emit(raw)
         output.emit(bytes(-output.offset % ALIGNMENT))
         output.sync()

@@ -14,8 +14,6 @@ from warp_portal.archive.limits import (
     KIND_TABLE,
     MAX_PAGE_RAW,
     MAX_TOC,
-    MAX_TOC_BASE,
-    MAX_TOC_PER_PAGE,
 )
 from warp_portal.archive.opening import Opened
 from warp_portal.archive.storage import ArchiveFile
@@ -49,8 +47,7 @@ def open_content(opened: Opened, keys: ScopeKeys) -> Content:
     """Open the sealed part of a TOC; raises FormatError, IntegrityError."""
     toc = opened.toc
     count = len(toc.clear.pages)
-    limit = min(MAX_TOC, MAX_TOC_BASE + count * MAX_TOC_PER_PAGE)
-    sealed = SealedTOC.parse(keys.open(OBJECT_TOC, toc.sealed, toc.dp, limit), count)
+    sealed = SealedTOC.parse(keys.open(OBJECT_TOC, toc.sealed, toc.dp, MAX_TOC), count)
     sealed.check_against(toc.clear)
     _check_signer(opened.commit, sealed)
     dps, fragments, paths = iter(sealed.dps), iter(sealed.first_fragments), iter(sealed.first_paths)

@@ -12,11 +12,12 @@ its content shows at the first name. Times of change (ctime) and inodes are left
 import enum
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import IO, Final
 
 from warp_portal._native import EntryTable, Matcher
 from warp_portal.archive.content import read_table
-from warp_portal.archive.filetable import Entry, Fields, Kind, Pairs, order_key
+from warp_portal.archive.filetable import Entry, Fields, Kind, order_key
 from warp_portal.archive.options import checked_patterns
 from warp_portal.archive.reader import ArchiveReader
 
@@ -157,22 +158,27 @@ def _same_content(before: Entry, after: Entry, same_bytes: SameBytes) -> bool:
         return True  # as far as this name tells: see above
     if before.extents != after.extents:
         return same_bytes(before, after)
-    return before.runs == after.runs or joined(before.runs) == joined(after.runs)
+    if before.runs == after.runs:
+        return True
+    pairs = zip_longest(joined(before.runs), joined(after.runs))
+    return all(one == other for one, other in pairs)
 
 
-def joined(runs: Iterable[tuple[int, int]]) -> Pairs:
+def joined(runs: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """A recipe with runs that continue one another made one.
 
-    >>> joined([(0, 3), (3, 2), (9, 1)])
+    >>> list(joined([(0, 3), (3, 2), (9, 1)]))
     [(0, 5), (9, 1)]
     """
-    out: Pairs = []
-    for first, count in runs:
-        if out and sum(out[-1]) == first:
-            out[-1] = (out[-1][0], out[-1][1] + count)
-        else:
-            out.append((first, count))
-    return out
+    first = end = None
+    for start, count in runs:
+        if start != end:
+            if first is not None and end is not None:
+                yield first, end - first
+            first = start
+        end = start + count
+    if first is not None and end is not None:
+        yield first, end - first
 
 
 def equal_streams(one: IO[bytes], other: IO[bytes]) -> bool:

@@ -21,6 +21,7 @@ from warp_portal.errors import StorageFullError, UsageError
 
 POLL_S: Final = 0.1
 PROGRESS_S: Final = 0.05
+PLANNED_SHARE: Final = 4  # of the memory, for tables and plans; chunks that are decoded take the rest
 TAG_BYTES: Final = 8
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -215,7 +216,7 @@ class Extraction:
             setuid=request.setuid,
             tag=self._tag(),
             threads=thread_count(request.threads),
-            memory=request.memory,
+            memory=request.memory // PLANNED_SHARE,
         )
 
     def _tag(self) -> bytes:

@@ -6,7 +6,7 @@ whose file is left out) passes through `Entry`.
 
 import enum
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -18,11 +18,12 @@ COLUMNS: Final = (
 )  # fmt: skip
 _SLASH_LAST: Final = bytes.maketrans(b"/", b"\0")
 _WORD: Final = 1 << 64
+_CONTINUED: Final = bytes(range(0x80, 0x100))  # bytes of a varint that are not its last
 
 Pairs = list[tuple[int, int]]
-# An entry as `EntryTable.entry` gives it: the fields of `Entry`, in that order.
+# An entry as `EntryTable.entry` gives it: the fields of `Entry`, in that order; the recipe encoded.
 Fields = tuple[
-    bytes, int, int, int, int, int, int, int, int, int, bytes, int, list[tuple[bytes, bytes]], Pairs, Pairs
+    bytes, int, int, int, int, int, int, int, int, int, bytes, int, list[tuple[bytes, bytes]], Pairs, bytes
 ]  # fmt: skip
 
 
@@ -54,8 +55,29 @@ FLAG_SPARSE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """Runs of fragments, kept as column `rr` has them: there may be millions, of two bytes each."""
+
+    encoded: bytes = b""
+
+    @classmethod
+    def of(cls, runs: Iterable[tuple[int, int]]) -> Self:
+        """The recipe with these runs (first fragment, count)."""
+        return cls(encode_runs(runs))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return decode_runs(self.encoded)
+
+    def __bool__(self) -> bool:
+        return bool(self.encoded)
+
+    def __len__(self) -> int:
+        return len(self.encoded.translate(None, _CONTINUED)) // 2
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """One object of a tree. Times in ns since the epoch; extents are (offset, length), runs (first fragment, count)."""
+    """One object of a tree. Times in ns since the epoch; extents are (offset, length)."""
 
     path: bytes
     kind: Kind
@@ -71,7 +93,7 @@ class Entry:
     rdev: int = 0
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
     extents: tuple[tuple[int, int], ...] = ()
-    runs: tuple[tuple[int, int], ...] = ()
+    runs: Recipe = Recipe()
 
     @classmethod
     def of(cls, table: EntryTable, index: int) -> Self:
@@ -82,7 +104,7 @@ class Entry:
     def from_fields(cls, fields: Fields) -> Self:
         """The entry as a value, from what `EntryTable.entry` gives."""
         xattrs, extents, runs = fields[12:]
-        return cls(fields[0], Kind(fields[1]), *fields[2:12], tuple(xattrs), tuple(extents), tuple(runs))
+        return cls(fields[0], Kind(fields[1]), *fields[2:12], tuple(xattrs), tuple(extents), Recipe(runs))
 
     @property
     def name(self) -> str:
@@ -145,28 +167,29 @@ def columns_of(entries: Sequence[Entry]) -> dict[str, object]:
         "xd": [[[name, value] for name, value in xattrs] for xattrs in sets],
         "e": b"".join(_extents(e.extents) for e in entries if e.flags & FLAG_SPARSE),
         "rn": b"".join(_varint(len(e.runs)) for e in entries),
-        "rr": encode_runs([run for e in entries for run in e.runs]),
+        "rr": encode_runs(run for e in entries for run in e.runs),
     }
 
 
-def encode_runs(runs: list[tuple[int, int]]) -> bytes:
+def encode_runs(runs: Iterable[tuple[int, int]]) -> bytes:
     """The column `rr` of a page: all runs of its recipes, in order."""
-    out, end = [], 0
+    out, end = bytearray(), 0
     for first, count in runs:
-        out += [_zigzag(first - end), _varint(count)]
+        out += _zigzag(first - end) + _varint(count)
         end = first + count
-    return b"".join(out)
+    return bytes(out)
 
 
-def decode_runs(column: bytes) -> list[tuple[int, int]]:
-    """The runs in the column `rr` of a table that was checked when it was decoded."""
-    numbers = _varints(column)
-    runs, end = [], 0
+def decode_runs(column: bytes, start: int = 0, end: int = 0) -> Iterator[tuple[int, int]]:
+    """The runs in the column `rr` of a table that was checked when it was decoded, one by one.
+
+    From the byte `start` on; `end` is the ordinal behind the run before it.
+    """
+    numbers = _varints(memoryview(column)[start:])
     for zigzag, count in zip(numbers, numbers, strict=True):
         first = (end + (zigzag >> 1 ^ -(zigzag & 1))) % _WORD
         end = first + count
-        runs.append((first, count))
-    return runs
+        yield first, count
 
 
 def _shared_prefixes(paths: list[bytes]) -> list[int]:
@@ -192,7 +215,7 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _varints(column: bytes) -> Iterator[int]:
+def _varints(column: memoryview) -> Iterator[int]:
     value = shift = 0
     for byte in column:
         value |= (byte & 0x7F) << shift

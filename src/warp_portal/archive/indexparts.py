@@ -15,6 +15,7 @@ from typing import Final
 
 from warp_portal._native import ChunkIndex, ScopeKeys
 from warp_portal.archive.content import Content, Page, read_index_page
+from warp_portal.archive.filetable import decode_runs, encode_runs
 from warp_portal.archive.limits import KIND_CHUNK, KIND_FRAGMENT, KIND_LOCATOR, PAGE_RECORDS
 from warp_portal.archive.pages import FRAGMENT_WIDTHS, LOCATOR_WIDTHS, IndexPage, widths
 from warp_portal.archive.storage import ArchiveFile
@@ -75,6 +76,19 @@ class IndexParts:
             pieces += ((chunk + at, inside, length) for at, inside, length in index.locate(first - start, stop - first))
             first, number = stop, number + 1
         return pieces
+
+    def marks(self, recipe: bytes, every: int) -> tuple[list[tuple[int, int, int]], int]:
+        """As `ChunkIndex.marks`: places in an encoded recipe, one in so many runs, and the bytes of data that it gives."""
+        marks, at, behind, position = [], 0, 0, 0
+        for number, (first, count) in enumerate(decode_runs(recipe)):
+            if number % every == 0:
+                marks.append((at, behind, position))
+            at += len(encode_runs([(first - behind, count)]))
+            behind = first + count
+            for start in range(first, behind, PAGE_RECORDS):
+                pieces = self.locate(start, min(PAGE_RECORDS, behind - start))
+                position += sum(length for _, _, length in pieces)
+        return marks, position
 
     def read(self, fd: int, keys: ScopeKeys, chunk: int) -> bytes:
         """As `ChunkIndex.read`: the raw bytes of a chunk, verified; raises IntegrityError."""

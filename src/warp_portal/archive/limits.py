@@ -9,15 +9,18 @@ ID_BYTES: Final = 24
 UUID_BYTES: Final = 16
 ZERO_DIGEST: Final = bytes(DIGEST_BYTES)
 
-MAX_PAGE_RAW: Final = 256 * 1024 * 1024
+# Raw bytes of a page and of the sealed TOC. The native core refuses what is compressed beyond 4 MiB (a page) or 16 MiB (a
+# TOC), so these bound what is stored as it is: memory for it is a small multiple of what lies in the file.
+MAX_PAGE_RAW: Final = 1024 * 1024 * 1024
 MAX_TOC: Final = 1024 * 1024 * 1024
-# MessagePack values and keys in one map: an object of some 64 bytes each when unpacked. A page whose single entry is long
-# has few of them; the TOC may have two more a page.
-MAX_ITEMS: Final = 1 << 20
+# Pages that one TOC may list: so many, and one more for each KiB of the file before it. An honest page of a thousand entries
+# or more is longer; the few short ones at the end of a run are covered by the first.
+MAX_PAGES_BASE: Final = 16384
+PAGE_SHARE: Final = 1024
+# MessagePack values and keys in one map: an object of some 64 bytes each when unpacked. In a page the names and values of
+# extended attributes take 11 bytes at least, and a page closes behind 1 MiB; the TOC may have two more a page.
+MAX_ITEMS: Final = 327_680
 MAX_TOC_ITEMS: Final = 1 << 19
-# Raw bytes of a sealed TOC: what does not grow with the archive, and what a page adds (dp, first fragment, first path).
-MAX_TOC_BASE: Final = 20 * 1024 * 1024
-MAX_TOC_PER_PAGE: Final = 64 + 65536
 MAX_ARGUMENTS: Final = 8 * 1024 * 1024
 MAX_ARGUMENT_ITEMS: Final = 1 << 18
 MAX_OWNERS: Final = 1 << 14

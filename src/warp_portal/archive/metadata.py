@@ -3,9 +3,10 @@
 import struct
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Final
 
 from warp_portal._native import ChunkIndex, Frontier
-from warp_portal.archive import filetable, pages
+from warp_portal.archive import pages
 from warp_portal.archive.base import INDEX_KINDS, check_full_pages
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.content import Content, Page, checked_table, open_content, read_raw, read_stored
@@ -13,8 +14,10 @@ from warp_portal.archive.limits import KIND_LOCATOR, KIND_NAMES, KIND_TABLE, PAG
 from warp_portal.archive.opening import Opened, history, open_earlier
 from warp_portal.archive.proofs import check_extends
 from warp_portal.archive.reader import ArchiveReader
-from warp_portal.archive.toc import TOC, PageRef
+from warp_portal.archive.toc import TOC, PageRef, most_pages
 from warp_portal.errors import FormatError, IntegrityError
+
+MAX_NOTES: Final = 10_000  # pieces of damage that are told one by one
 
 
 class MetadataCheck:
@@ -27,18 +30,19 @@ class MetadataCheck:
         self._reader = reader
         self._keys = reader.keys if reader.keyed else None
         self.damage: list[str] = []
+        self._noted: set[str] = set()
         self.snapshots = 0
         self.commits: list[Commit] = []
         self.refs: dict[int, PageRef] = {}
         self.locators = Locators(reader)
         self._seen: set[int] = set()
+        self._most_pages = most_pages(reader.file.size())
         self._damaged: set[int] = set()  # offsets of pages
         self._table_bytes: dict[int, int] = {}  # logical bytes by offset of the file-table page
 
     def run(self) -> None:
         """Check everything."""
-        chain = self._chain()
-        for opened in chain:
+        for opened in self._chain():
             self.commits.append(opened.commit)
             self.snapshots += opened.commit.snapshot
             try:
@@ -47,19 +51,25 @@ class MetadataCheck:
                 self._note(error)
         self._check_tree()
         if not self.damage:
-            self._check_growth(chain)
+            self._check_growth()
         if self._keys:
             self._check_columns()
 
     def _note(self, error: IntegrityError) -> None:
-        if str(error) not in self.damage:
-            self.damage.append(str(error))
+        text = str(error)
+        if text in self._noted or len(self.damage) > MAX_NOTES:
+            return
+        self._noted.add(text)
+        self.damage.append(text if len(self.damage) < MAX_NOTES else f"more than {MAX_NOTES:,} pieces are damaged")
 
     # Commits
 
-    def _chain(self) -> list[Opened]:
-        """The commits from the newest back, as far as they can be followed, each checked by its successor's TOC."""
-        reader, chain = self._reader, []
+    def _chain(self) -> Iterator[Opened]:
+        """The commits from the newest back, as far as they can be followed, each checked by its successor's TOC.
+
+        One at a time: together their TOCs may take many times what is stored.
+        """
+        reader = self._reader
         digest = reader.newest.digest()
         try:
             for commit in history(reader.file, reader.newest):
@@ -68,13 +78,12 @@ class MetadataCheck:
                 if self._keys:
                     commit.check_mac(self._keys)
                 opened = open_earlier(reader.file, reader.opened, commit)
-                chain.append(opened)
                 digest = opened.toc.clear.previous_digest
+                yield opened
             if digest != ZERO_DIGEST:
                 raise IntegrityError("the first commit names one before it")
         except IntegrityError as error:
             self._note(error)
-        return chain
 
     # Pages
 
@@ -87,6 +96,8 @@ class MetadataCheck:
         for page in (page for of_kind in by_kind.values() for page in of_kind):
             if self.refs.setdefault(page.ref.offset, page.ref) != page.ref:
                 raise FormatError(f"two commits disagree about the page at {page.ref.offset}")
+            if len(self.refs) > self._most_pages:
+                raise FormatError("more pages than the file can hold")
             if page.ref.offset not in self._seen:
                 self._check_page(page)
         if content and opened.commit.snapshot:
@@ -115,9 +126,7 @@ class MetadataCheck:
         assert self._keys is not None
         raw = read_raw(self._reader.file, self._keys, page)
         if page.ref.kind == KIND_TABLE:
-            table = checked_table(raw, page)
-            if filetable.encode(table) != raw:
-                raise FormatError("not in canonical form")
+            table = checked_table(raw, page)  # which is in canonical form, or refused
             self._table_bytes[page.ref.offset] = table.totals()[1]
         else:
             pages.IndexPage.parse(raw, pages.widths(page.ref.kind, bool(self._keys.suite)))
@@ -166,14 +175,14 @@ class MetadataCheck:
     def _locators_whole(self) -> bool:
         return not any(ref.offset in self._damaged for ref in self.locators.refs)
 
-    def _check_growth(self, chain: list[Opened]) -> None:
+    def _check_growth(self) -> None:
         """That every snapshot only added chunks to those of the one before."""
-        snapshots = [opened for opened in chain if opened.commit.snapshot]
-        for later, earlier in pairwise(snapshots):
+        reader = self._reader
+        for later, earlier in pairwise(commit for commit in self.commits if commit.snapshot):
             try:
-                check_extends(self._reader.file, later, earlier.commit)
+                check_extends(reader.file, open_earlier(reader.file, reader.opened, later), earlier)
             except IntegrityError as error:
-                sequence = later.commit.sequence
+                sequence = later.sequence
                 self._note(IntegrityError(f"snapshot {sequence} does not hold the chunks of the one before: {error}"))
 
     def _check_columns(self) -> None:

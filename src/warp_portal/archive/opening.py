@@ -110,7 +110,7 @@ def read_toc(file: ArchiveFile, commit: Commit) -> TOC:
             f"{file.name}: the TOC of commit {commit.sequence} is damaged: fetch the archive again, or read the last whole "
             "snapshot with --recover (cat, extract, info, list)"
         )
-    return TOC.parse(raw)
+    return TOC.parse(raw, commit.toc_offset)
 
 
 def _slots(file: ArchiveFile, header: Header, toc: TOC) -> SlotCopy | None:

@@ -5,6 +5,8 @@ floats and extension types all fail that way or by their type. Before anything i
 array is one byte that would become an object of 64, and compresses to almost nothing.
 """
 
+import struct
+from collections.abc import Iterator
 from typing import Final, cast
 
 import msgpack
@@ -66,12 +68,40 @@ def unpack_map(raw: bytes, what: str, max_items: int = MAX_ITEMS) -> dict[str, o
     check_items(raw, max_items, what)
     try:
         value = msgpack.unpackb(raw, raw=False, strict_map_key=False)
-        canonical = pack(value) == raw
+        canonical = isinstance(value, dict) and _is_packed(value, raw)
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException):
         raise FormatError(f"{what}: no MessagePack") from None
-    if not isinstance(value, dict) or not canonical:
+    if not canonical:
         raise FormatError(f"{what}: no map in canonical form")
-    return value
+    return cast(dict[str, object], value)
+
+
+def _is_packed(content: dict[str, object], raw: bytes) -> bool:
+    """Whether `raw` is what `pack` gives; a byte string is compared where it lies, for it may be most of the archive."""
+    position = 0
+    for part in _parts(content):
+        if not raw.startswith(part, position):
+            return False
+        position += len(part)
+    return position == len(raw)
+
+
+def _parts(content: dict[str, object]) -> Iterator[bytes]:
+    """What `pack` gives, in pieces."""
+    yield msgpack.Packer().pack_map_header(len(content))
+    for key, value in content.items():
+        yield pack(key)
+        if type(value) is bytes:
+            yield _bin_head(len(value))
+            yield value
+        else:
+            yield pack(value)
+
+
+def _bin_head(length: int) -> bytes:
+    if length < 1 << 8:
+        return struct.pack(">BB", 0xC4, length)
+    return struct.pack(">BH", 0xC5, length) if length < 1 << 16 else struct.pack(">BI", 0xC6, length)
 
 
 def expect_keys(content: dict[str, object], keys: tuple[str, ...], what: str) -> None:

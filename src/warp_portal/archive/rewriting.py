@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from warp_portal._native import OBJECT_PAGE, EntryTable, blake3
-from warp_portal.archive import filetable
+from warp_portal.archive import filetable, packed
 from warp_portal.archive.base import Base
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.committing import CommitChain, Facts
@@ -170,14 +170,18 @@ class Rewriting:
         return self._tables[page.ref.offset]
 
     def _rewrite(self, page: Page) -> Page:
-        keys = self._original.keys
-        columns = read_table(self._original.file, keys, page).to_columns()
-        runs = filetable.decode_runs(recipes_column(columns))
-        columns["rr"] = filetable.encode_runs([self._live.renumbered(run) for run in runs])
-        raw = filetable.encode(EntryTable.from_columns(columns))
-        stored, dp = keys.seal(OBJECT_PAGE, raw, ZSTD, TABLE_LEVEL)
+        stored, dp = self._original.keys.seal(OBJECT_PAGE, self._renumbered(page), ZSTD, TABLE_LEVEL)
         ref = PageRef(KIND_TABLE, page.ref.records, self._output.emit(stored), len(stored), blake3(stored), b"")
         return Page(ref, dp, first_path=page.first_path)
+
+    def _renumbered(self, page: Page) -> bytes:
+        """The raw page. Its recipes may be most of the archive, so few copies of them are held at a time."""
+        columns = read_table(self._original.file, self._original.keys, page).to_columns()
+        runs = map(self._live.renumbered, filetable.decode_runs(recipes_column(columns)))
+        columns["rr"] = filetable.encode_runs(runs)
+        del runs
+        EntryTable.from_columns(columns)  # is of the format's form, or refused
+        return packed.pack(columns)
 
 
 def recipes_column(columns: dict[str, object]) -> bytes:

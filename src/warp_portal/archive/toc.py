@@ -4,7 +4,7 @@ u32 clear length │ clear part │ dp of the sealed part 32 │ sealed part
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, NamedTuple, Self
@@ -19,9 +19,11 @@ from warp_portal.archive.limits import (
     MAX_ARGUMENT_ITEMS,
     MAX_ARGUMENTS,
     MAX_OWNERS,
+    MAX_PAGES_BASE,
     MAX_PATH,
     MAX_TOC_ITEMS,
     PAGE_RECORDS,
+    PAGE_SHARE,
 )
 from warp_portal.errors import FormatError, UsageError, VersionError
 from warp_portal.primitives.signing import PUBLIC_BYTES
@@ -247,12 +249,26 @@ class TOC:
         return _LENGTH.pack(len(clear)) + clear + self.dp + self.sealed
 
     @classmethod
-    def parse(cls, raw: bytes) -> Self:
-        """Read a TOC; raises FormatError, VersionError."""
+    def parse(cls, raw: bytes, offset: int) -> Self:
+        """Read a TOC that lies at `offset` of its file; raises FormatError, VersionError."""
         if len(raw) < _LENGTH.size:
             raise FormatError("TOC: cut short")
         clear_end = _LENGTH.size + _LENGTH.unpack_from(raw)[0]
         if clear_end + DIGEST_BYTES > len(raw):
             raise FormatError("TOC: length of its clear part")
+        if clear_end > _LENGTH.size + _HEAD.size + 64 * DIGEST_BYTES + most_pages(offset) * _LOCATOR.size:
+            raise FormatError("TOC: more pages than the file before it can hold")
         clear = ClearTOC.parse(raw[_LENGTH.size : clear_end])
+        check_pages(clear.pages, offset)
         return cls(clear, raw[clear_end : clear_end + DIGEST_BYTES], raw[clear_end + DIGEST_BYTES :])
+
+
+def most_pages(offset: int) -> int:
+    """How many pages a TOC at `offset` may list."""
+    return MAX_PAGES_BASE + offset // PAGE_SHARE
+
+
+def check_pages(pages: Sequence[PageRef], offset: int) -> None:
+    """Raises FormatError unless so many pages can lie before a TOC at `offset`, side by side."""
+    if len(pages) > most_pages(offset) or sum(page.stored_bytes for page in pages) > offset:
+        raise FormatError("TOC: more pages than the file before it can hold")

@@ -31,11 +31,15 @@ ARCHIVE_KEY_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Unlock:
-    """What may open an archive; all of it is tried. Empty: only what needs no key."""
+    """What may open an archive; all of it is tried. Empty: only what needs no key.
+
+    Passphrase slots that take more than 128 MiB are tried only with `large_argon2`: whoever made the archive chose it.
+    """
 
     passphrases: tuple[str, ...] = ()
     identities: tuple[Identity, ...] = ()
     archive_key: bytes | None = None
+    large_argon2: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.passphrases or self.identities or self.archive_key)
@@ -96,7 +100,25 @@ def find_archive_key(header: Header, slots: SlotCopy, unlock: Unlock) -> bytes:
             "the key slots are damaged, and none of the given keys opens what is left of them: put the archive's first "
             f"{header.first_segment} bytes back from a copy, or try another key"
         )
+    if costly := _too_costly(slots, unlock):
+        raise WrongKeyError(
+            f"none of the given keys opens this archive; not tried, as it takes more than 128 MiB: {costly}. If you trust who "
+            "made the archive, set large_argon2 (WARP_LARGE_ARGON2=true)"
+        )
     raise WrongKeyError("none of the given keys opens this archive: `warp key list` shows what kinds of key do")
+
+
+def allowed(slot: Slot, unlock: Unlock) -> bool:
+    """Whether what it costs to try a slot may be spent; what is outside the limits fails where it is tried."""
+    if slot.type != PASSPHRASE or unlock.large_argon2:
+        return True
+    cost = passphrase_cost(slot)
+    return not cost.large or cost.defect() is not None
+
+
+def _too_costly(slots: SlotCopy, unlock: Unlock) -> str:
+    left = [slot for slot in slots.slots if not allowed(slot, unlock)] if unlock.passphrases else []
+    return ", ".join(f"key slot {slot.slot_id.hex()} ({passphrase_cost(slot).memory_kib // 1024} MiB)" for slot in left)
 
 
 def _candidates(header: Header, slots: SlotCopy, unlock: Unlock) -> Iterator[bytes]:
@@ -104,7 +126,8 @@ def _candidates(header: Header, slots: SlotCopy, unlock: Unlock) -> Iterator[byt
         yield unlock.archive_key
     passphrases = dict.fromkeys(unicodedata.normalize("NFC", text) for text in unlock.passphrases)
     keys: tuple[Identity | str, ...] = (*unlock.identities, *passphrases)
-    for key, slot in itertools.product(keys, slots.slots):
+    tried = [slot for slot in slots.slots if allowed(slot, unlock)]
+    for key, slot in itertools.product(keys, tried):
         try:
             archive_key = _opened(slot, header.uuid, key)
         except IntegrityError:

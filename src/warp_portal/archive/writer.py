@@ -190,8 +190,10 @@ class ArchiveWriter:
     def _resume_keys(self, opened: Opened, record: Unfinished | None) -> ScopeKeys:
         """The keys by the passphrases given, which must all fit, or else by the state record."""
         keys = None
-        for passphrase in self._setting.lock.passphrases if self._setting.lock else ():
-            keys = open_keys(opened.header, opened.slots, Unlock((passphrase,)))
+        lock = self._setting.lock
+        for passphrase in lock.passphrases if lock else ():
+            unlock = Unlock((passphrase,), large_argon2=lock is not None and lock.cost.large)
+            keys = open_keys(opened.header, opened.slots, unlock)
         if keys is not None:
             return keys
         try:

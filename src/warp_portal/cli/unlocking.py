@@ -35,7 +35,7 @@ def unlocked(output: Output, settings: Config, attempt: Callable[[Unlock], T]) -
             raise KeyRequiredError(f"{error}: {hint}") from None
     for tries_left in range(PROMPTS - 1, -1, -1):
         try:
-            return attempt(Unlock(passphrases=(ask("Passphrase: "),)))
+            return attempt(Unlock(passphrases=(ask("Passphrase: "),), large_argon2=settings.large_argon2))
         except WrongKeyError as error:
             if tries_left == 0:
                 raise
@@ -47,7 +47,8 @@ def given(output: Output, settings: Config) -> Unlock:
     """The keys that options, settings and environment name."""
     passphrase = configured_passphrase(output, settings)
     identities = tuple(Identity.load(os.path.expanduser(path)) for path in settings.identity)
-    return Unlock(passphrases=() if passphrase is None else (passphrase,), identities=identities)
+    passphrases = () if passphrase is None else (passphrase,)
+    return Unlock(passphrases=passphrases, identities=identities, large_argon2=settings.large_argon2)
 
 
 def lock_for(output: Output, settings: Config, encrypt: bool | None) -> Lock | None:

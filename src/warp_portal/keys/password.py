@@ -8,6 +8,7 @@ from warp_portal.errors import UsageError
 
 MIN_MEMORY_KIB: Final = 64 * 1024
 MAX_MEMORY_KIB: Final = 1024 * 1024
+LARGE_MEMORY_KIB: Final = 128 * 1024  # above this somebody must have said so
 MIN_PASSES: Final = 2
 MAX_PASSES: Final = 16
 MAX_LANES: Final = 16
@@ -21,6 +22,11 @@ class Argon2Cost:
     memory_kib: int = MIN_MEMORY_KIB
     passes: int = 3
     lanes: int = 4
+
+    @property
+    def large(self) -> bool:
+        """Whether it takes more memory than a reader gives unasked."""
+        return self.memory_kib > LARGE_MEMORY_KIB
 
     def defect(self) -> str | None:
         """Why these are refused, or None."""

@@ -50,7 +50,7 @@ def bomb(path: Path, empty: bytes) -> None:
     path.write_bytes(data + commit.sealed(keys, opened.header.uuid, None).serialize())
 
 
-@pytest.mark.parametrize("count", [600_000, 15 * MIB, 64 * MIB])
+@pytest.mark.parametrize("count", [600_000, 15 * MIB])
 def test_a_toc_of_empty_arrays_is_refused(tmp_path: Path, count: int) -> None:
     (tmp_path / "file").write_bytes(b"content")
     create(tmp_path / "a.warp", Source.of([tmp_path / "file"]))

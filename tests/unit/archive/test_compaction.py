@@ -14,6 +14,7 @@ from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, check_contents, 
 from warp_portal._native import ChunkIndex
 from warp_portal.archive import compaction, replacement
 from warp_portal.archive.compaction import CompactReport, CompactRequest, compact
+from warp_portal.archive.filetable import Recipe
 from warp_portal.archive.options import Source
 from warp_portal.archive.reader import open_archive
 from warp_portal.archive.retention import Selection
@@ -78,7 +79,7 @@ def three_snapshots(path: Path, tree: Path, unlock: Unlock, key: SigningKey | No
 def contents(archive: Path, unlock: Unlock, snapshot: int) -> Content:
     """Everything that must stay: entries but for the ordinals, contents, time, and arguments but for the origin."""
     with open_archive(archive, unlock, snapshot=snapshot) as reader:
-        entries = [replace(entry, runs=()) for entry in reader]
+        entries = [replace(entry, runs=Recipe()) for entry in reader]
         files = [reader.open_file(entry.path).read() for entry in entries if entry.kind == 0]
         arguments = {name: value for name, value in reader.summary.arguments.items() if name != "compacted"}
         summary = replace(reader.summary, arguments=arguments, fragments=0, chunks=0, stored_bytes=0)
@@ -217,7 +218,7 @@ def test_who_has_the_old_file_open_reads_on(archive: Path, unlock: Unlock) -> No
     before = contents(archive, unlock, 1)
     with open_archive(archive, unlock, snapshot=1) as reader:
         compact(archive, THIRD_ONLY, unlock=unlock)
-        assert [replace(entry, runs=()) for entry in reader] == before[0]
+        assert [replace(entry, runs=Recipe()) for entry in reader] == before[0]
         files = [reader.open_file(entry.path).read() for entry in reader if entry.kind == 0]
         assert files == before[1]
 
@@ -227,7 +228,7 @@ def test_who_has_the_old_file_open_reads_on(archive: Path, unlock: Unlock) -> No
 
 def test_a_damaged_chunk_that_is_kept_is_refused(archive: Path, unlock: Unlock) -> None:
     with open_archive(archive, unlock) as reader:
-        first = next(entry.runs[0][0] for entry in reader if entry.runs)
+        first = next(next(iter(entry.runs))[0] for entry in reader if entry.runs)
         chunk = reader.index.locate(first, 1)[0][0]
     where = WarpReader(archive.read_bytes(), archive_key=KEY if unlock else None).chunks[chunk]
     raw = bytearray(archive.read_bytes())

@@ -16,7 +16,7 @@ from warp_portal.archive import difference
 from warp_portal.archive.content import Page, read_table
 from warp_portal.archive.difference import Aspect, Change, Tally, compare, compare_snapshots
 from warp_portal.archive.extraction import ExtractRequest, extract
-from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind, table_of
+from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind, Recipe, table_of
 from warp_portal.archive.livetree import LiveOptions, LiveProgress, LiveTree, recorded_source
 from warp_portal.archive.options import Source, Stream
 from warp_portal.archive.reader import ArchiveReader, open_archive
@@ -265,16 +265,16 @@ def aspects(old: Entry, new: Entry, same: bool = False) -> tuple[Aspect, ...]:
 
 
 def test_recipes_decide_and_bytes_only_where_holes_differ() -> None:
-    one = entry(b"f", size=9, runs=((1, 2), (3, 1)))
-    assert aspects(one, replace(one, runs=((1, 3),))) == ()
-    assert aspects(one, replace(one, runs=((1, 2),)), same=True) == (Aspect.CONTENT,)
-    sparse = replace(one, flags=FLAG_SPARSE, extents=((3, 4),), runs=((7, 1),))
+    one = entry(b"f", size=9, runs=Recipe.of([(1, 2), (3, 1)]))
+    assert aspects(one, replace(one, runs=Recipe.of([(1, 3)]))) == ()
+    assert aspects(one, replace(one, runs=Recipe.of([(1, 2)])), same=True) == (Aspect.CONTENT,)
+    sparse = replace(one, flags=FLAG_SPARSE, extents=((3, 4),), runs=Recipe.of([(7, 1)]))
     assert aspects(one, sparse, same=True) == ()
     assert aspects(one, sparse) == (Aspect.CONTENT,)
 
 
 def test_a_first_name_that_becomes_a_link_is_no_other_type() -> None:
-    one, link = entry(b"f", size=9, runs=((1, 2),)), entry(b"f", size=9, kind=Kind.HARDLINK, link=b"e")
+    one, link = entry(b"f", size=9, runs=Recipe.of([(1, 2)])), entry(b"f", size=9, kind=Kind.HARDLINK, link=b"e")
     assert aspects(one, link) == (Aspect.LINK,)
     assert aspects(replace(link, size=8), one) == (Aspect.CONTENT, Aspect.SIZE, Aspect.LINK)
 

@@ -54,4 +54,4 @@ def test_a_recipe_beyond_its_snapshot_is_malformed() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2**63), st.integers(1, 2**32)), max_size=20))
 def test_runs_come_back_from_their_column(runs: list[tuple[int, int]]) -> None:
-    assert decode_runs(encode_runs(runs)) == runs
+    assert list(decode_runs(encode_runs(runs))) == runs

@@ -97,7 +97,7 @@ def test_files_of_earlier_snapshots_and_hard_links_are_named(tmp_path: Path, mon
     with open_archive(path, UNLOCK) as reader:
         entry = reader.find("a")
         assert entry is not None
-        fragment = entry.runs[0][0]
+        fragment = next(iter(entry.runs))[0]
         chunks = range(reader.commit.chunks)
         chunk = next(one for one in chunks if fragment in range(*reader.index.chunk_fragments(one)))
     (tree / "a").unlink()

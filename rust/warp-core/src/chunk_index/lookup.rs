@@ -1,6 +1,7 @@
 //! Finding runs of fragments on the line of all raw bytes, and the chunks below an interval of it.
 
 use super::ChunkIndex;
+use crate::recipe::Runs;
 use crate::{Error, Result};
 
 /// Part of one chunk's raw bytes.
@@ -12,6 +13,17 @@ pub struct Piece {
     pub offset: u32,
     /// How long it is, at least 1.
     pub length: u32,
+}
+
+/// A run of an encoded recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where it starts in the encoded recipe.
+    pub at: usize,
+    /// Ordinal behind the run before it.
+    pub end: u64,
+    /// Bytes of data before it.
+    pub position: u64,
 }
 
 /// The last fragment looked up: the next look-up is likely to be a little further on.
@@ -70,6 +82,28 @@ impl ChunkIndex {
                 }
             },
         )
+    }
+
+    /// Places in an encoded recipe, one every `every` runs from the first on, and the bytes of data that it gives.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if it names fragments that there are not, or too much data.
+    pub fn marks(&self, encoded: &[u8], every: usize) -> Result<(Vec<Mark>, u64)> {
+        let mut runs = Runs::of(encoded);
+        let (mut marks, mut position, mut cursor) = (Vec::new(), 0_u64, Cursor::default());
+        for number in 0.. {
+            let (left, end) = runs.place();
+            let Some(run) = runs.next() else {
+                break;
+            };
+            if number % every.max(1) == 0 {
+                marks.push(Mark { at: encoded.len() - left, end, position });
+            }
+            let (start, stop) = self.span(run.first, run.count, &mut cursor)?;
+            let next = position.checked_add(stop - start);
+            position = next.ok_or_else(|| Error::format("recipe: more data than there can be"))?;
+        }
+        Ok((marks, position))
     }
 
     /// The pieces of a run of fragments.

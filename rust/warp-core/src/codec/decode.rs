@@ -41,6 +41,20 @@ impl Decoder {
         decoded
     }
 
+    /// As [`Decoder::decode`], of an object that is compressed only if its raw bytes are at most `max_compressed`.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    pub fn decode_bounded(
+        &mut self,
+        payload: &[u8],
+        (max_raw, max_compressed): (usize, usize),
+        out: &mut Vec<u8>,
+    ) -> Result<Codec> {
+        let is_stored = payload.first() == Some(&(Codec::Store as u8));
+        self.decode(payload, if is_stored { max_raw } else { max_raw.min(max_compressed) }, out)
+    }
+
     fn decode_into(&mut self, payload: &[u8], max_raw: usize, out: &mut Vec<u8>) -> Result<Codec> {
         let Header { codec, raw, stored } = Header::parse(payload, max_raw)?;
         match codec {

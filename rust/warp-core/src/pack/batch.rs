@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::events::Problem;
 use super::sequence::{Bytes, Item, Message};
 use super::shared::Shared;
-use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE, Kind, Timestamp};
+use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE, Kind, MAX_EXTENTS, Timestamp};
 use crate::walk::{Opener, WalkEntry};
 
 /// Consecutive entries, none of them a large file.
@@ -167,6 +167,11 @@ pub(crate) fn find_extents(file: &OwnedFd, item: &mut WalkEntry) -> io::Result<b
             Err(errno) => return Err(errno.into()),
         };
         let hole = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(data))?.min(item.entry.size);
+        if extents.len() == MAX_EXTENTS - 1 {
+            // No more are kept apart: the rest is data, its holes zeros.
+            extents.push((data, item.entry.size - data));
+            break;
+        }
         if hole > data {
             extents.push((data, hole - data));
         }

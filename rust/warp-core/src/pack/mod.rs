@@ -290,7 +290,7 @@ fn work(shared: &Arc<Shared>) -> Result<()> {
                 let encoded = encoder.encode(shared, chunk)?;
                 shared.encoded(encoded);
             }
-            Job::Hash(job) => segment::hash(shared, job),
+            Job::Hash(job) => segment::hash(shared, *job),
             Job::Batch(job) => batch::read(shared, job),
             Job::Open(file) => large::open(shared, &file),
             Job::Segment { file, attempt, index } => segment::read(shared, &file, attempt, index),

@@ -14,7 +14,8 @@ use crate::Result;
 use crate::cutter::Sizes;
 use crate::dedup::FragmentIndex;
 use crate::digest::FragmentId;
-use crate::entry::{Entry, Kind, Run};
+use crate::entry::{Entry, Kind};
+use crate::recipe::Recipe;
 
 /// Parts of segments, in order.
 pub(super) type Pieces = Vec<(Arc<Lent>, Range<usize>)>;
@@ -94,7 +95,7 @@ struct Packer {
     ids: Vec<u8>,
     /// Ordinal of the open chunk's first fragment.
     first: u64,
-    recipe: Vec<Run>,
+    recipe: Recipe,
     /// Chunks that the entries so far need.
     needed: u64,
     /// Paths of files left out: hard links to them are left out too.
@@ -110,7 +111,7 @@ impl Packer {
             lengths: Vec::new(),
             ids: Vec::new(),
             first: fragments,
-            recipe: Vec::new(),
+            recipe: Recipe::default(),
             needed: 0,
             failed: HashSet::new(),
         }
@@ -177,10 +178,7 @@ impl Packer {
     }
 
     fn refer(&mut self, ordinal: u64) {
-        match self.recipe.last_mut() {
-            Some(run) if run.first + run.count == ordinal => run.count += 1,
-            _ => self.recipe.push(Run { first: ordinal, count: 1 }),
-        }
+        self.recipe.refer(ordinal);
     }
 
     fn pack(

@@ -27,7 +27,7 @@ const SPARE_BUFFERS: usize = 64;
 
 pub(super) enum Job {
     Encode(ChunkJob),
-    Hash(HashJob),
+    Hash(Box<HashJob>),
     Batch(BatchJob),
     Open(Arc<LargeFile>),
     Segment { file: Arc<LargeFile>, attempt: u8, index: u64 },
@@ -155,7 +155,7 @@ impl Shared {
                 return Some(Job::Encode(chunk));
             }
             if let Some((_, job)) = queues.hash.pop_first() {
-                return Some(Job::Hash(job));
+                return Some(Job::Hash(Box::new(job)));
             }
             if let Some((_, job)) = queues.read.pop_first() {
                 return Some(job);

@@ -7,6 +7,7 @@ use super::*;
 use crate::Error;
 use crate::columns::{ColumnRef, KEYS};
 use crate::entry::{FLAG_CHANGED_WHILE_READ, FLAG_SPARSE, Run, Timestamp, Xattrs};
+use crate::recipe::Recipe;
 
 type Columns = Vec<(&'static str, Column)>;
 
@@ -31,7 +32,7 @@ pub(crate) fn file(path: &str) -> Entry {
         flags: 0,
         xattrs: Xattrs::default(),
         extents: Vec::new(),
-        runs: vec![Run { first: 0, count: 1 }],
+        runs: vec![Run { first: 0, count: 1 }].into(),
     }
 }
 
@@ -84,13 +85,23 @@ fn entry() -> impl Strategy<Value = Entry> {
             holes,
             runs,
         )| {
-            let mut entry =
-                Entry { mode, uid, gid, mtime, ctime, inode, xattrs, size: 0, runs: vec![], ..file(&path) };
+            let mut entry = Entry {
+                mode,
+                uid,
+                gid,
+                mtime,
+                ctime,
+                inode,
+                xattrs,
+                size: 0,
+                runs: Recipe::default(),
+                ..file(&path)
+            };
             match kind {
                 0 => {
                     entry.size = size;
                     entry.flags = u32::from(torn) * FLAG_CHANGED_WHILE_READ;
-                    entry.runs = runs;
+                    entry.runs = runs.into();
                     if sparse {
                         entry.flags |= FLAG_SPARSE;
                         (entry.extents, entry.size) = holes;
@@ -112,7 +123,7 @@ fn entry() -> impl Strategy<Value = Entry> {
 pub(crate) fn table() -> impl Strategy<Value = EntryTable> {
     (vec(entry(), 0..12), any::<bool>()).prop_map(|(mut entries, rooted)| {
         if rooted {
-            entries.push(Entry { kind: Kind::Directory, size: 0, runs: vec![], ..file("") });
+            entries.push(Entry { kind: Kind::Directory, size: 0, runs: Recipe::default(), ..file("") });
         }
         entries.sort_by(|a, b| compare_paths(&a.path, &b.path));
         entries.dedup_by(|a, b| a.path == b.path);
@@ -176,8 +187,14 @@ proptest! {
 
 #[test]
 fn the_columns_of_a_small_page_are_these() {
-    let link =
-        Entry { kind: Kind::Symlink, mode: 0o777, size: 0, link: b"b".to_vec(), runs: vec![], ..file("a/c") };
+    let link = Entry {
+        kind: Kind::Symlink,
+        mode: 0o777,
+        size: 0,
+        link: b"b".to_vec(),
+        runs: Recipe::default(),
+        ..file("a/c")
+    };
     let columns = EntryTable { entries: vec![file("a/b"), link] }.to_columns();
     let bytes = |wanted: &str| match &columns.iter().find(|(key, _)| *key == wanted).unwrap().1 {
         Column::Bytes(bytes) => bytes.clone(),
@@ -213,15 +230,20 @@ fn what_the_format_forbids_is_refused() {
     );
     assert!(refused(with(|entry| entry.flags = 4)));
     assert!(refused(with(|entry| entry.kind = Kind::Directory)), "a directory has no content");
-    assert!(refused(with(|entry| entry.runs[0].count = 0)));
-    assert!(refused(with(|entry| entry.runs[0] = Run { first: u64::MAX, count: 1 })));
+    assert!(refused(with(|entry| entry.runs = vec![Run { first: 0, count: 0 }].into())));
+    assert!(refused(with(|entry| entry.runs = vec![Run { first: u64::MAX, count: 1 }].into())));
     assert!(refused(with(|entry| (entry.flags, entry.extents) = (2, vec![(0, 4)]))), "data beyond the end");
     assert!(
         refused(with(|entry| (entry.flags, entry.extents) = (2, vec![(0, 1), (1, 1)]))),
         "data that touches"
     );
     assert!(refused(with(|entry| entry.xattrs = [(b"b".to_vec(), vec![]), (b"a".to_vec(), vec![])].into())));
-    let link = |target: &str| Entry { kind: Kind::Hardlink, link: target.into(), runs: vec![], ..file("m") };
+    let link = |target: &str| Entry {
+        kind: Kind::Hardlink,
+        link: target.into(),
+        runs: Recipe::default(),
+        ..file("m")
+    };
     assert!(
         !refused(vec![link("a")])
             && refused(vec![link("n")])
@@ -253,7 +275,7 @@ fn keys_types_and_counts_are_checked_before_anything_is_allocated() {
 fn tables_answer_who_uses_a_fragment_and_what_matches() {
     let mut entries = vec![file("a/x.c"), file("b"), file("c/d/e")];
     for (entry, (first, count)) in entries.iter_mut().zip([(0, 10), (10, 1), (5, 2)]) {
-        entry.runs = vec![Run { first, count }];
+        entry.runs = vec![Run { first, count }].into();
     }
     let table = EntryTable { entries };
     assert_eq!(table.using(&[(0, 1)]), [0]);

@@ -10,14 +10,15 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, Result};
 
+use super::trail::Trail;
 use crate::digest;
 
 /// Directories that a thread keeps open: entries come in order, so nearly all need the last one, and there may be many
 /// threads.
 const OPEN_DIRECTORIES: usize = 4;
 /// `openat2` takes no longer paths (PATH_MAX, with its NUL).
-const LONGEST_PATH: usize = 4095;
-const DIRECTORY: OFlags =
+pub(super) const LONGEST_PATH: usize = 4095;
+pub(super) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const DEFAULT_ACL: &str = "system.posix_acl_default";
 
@@ -41,8 +42,7 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    fn open(root: BorrowedFd<'_>, path: &[u8]) -> Result<Self> {
-        let fd = open_directory(root, path)?;
+    fn from(path: &[u8], fd: OwnedFd) -> Result<Self> {
         let mode = fstat(&fd)?.st_mode;
         Ok(Self {
             path: path.to_vec(),
@@ -125,11 +125,15 @@ impl AsFd for Directory {
 pub(super) struct Directories {
     root: Arc<OwnedFd>,
     open: VecDeque<Directory>,
+    trail: Trail,
+    /// Of what is opened for itself.
+    others: Trail,
 }
 
 impl Directories {
     pub fn new(root: Arc<OwnedFd>) -> Self {
-        Self { root, open: VecDeque::with_capacity(OPEN_DIRECTORIES + 1) }
+        let open = VecDeque::with_capacity(OPEN_DIRECTORIES + 1);
+        Self { root, open, trail: Trail::default(), others: Trail::default() }
     }
 
     /// The directory at a stored path.
@@ -142,12 +146,21 @@ impl Directories {
             Some(0) => {}
             Some(at) => self.open.swap(0, at),
             None => {
-                let directory = Directory::open(self.root.as_fd(), path)?;
+                let root = self.root.as_fd();
+                let directory = Directory::from(path, self.trail.open(root, path)?)?;
                 self.open.push_front(directory);
                 self.open.truncate(OPEN_DIRECTORIES);
             }
         }
         self.open.front().ok_or(Errno::NOENT)
+    }
+
+    /// The same, of its own: the cache holds one directory still only until the next is asked for.
+    ///
+    /// # Errors
+    /// As [`Directories::get`].
+    pub fn open(&mut self, path: &[u8]) -> Result<OwnedFd> {
+        self.others.open(self.root.as_fd(), path)
     }
 }
 

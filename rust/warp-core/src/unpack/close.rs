@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, futimens, linkat, statat};
 use rustix::io::Errno;
 
 use super::Overwrite;
-use super::beneath::{open_directory, split};
+use super::beneath::split;
 use super::existing::{is_directory, occupied};
 use super::metadata::{Fresh, times};
 use super::report::{Attempt, Failure, Outcome, Skip};
@@ -36,8 +36,7 @@ impl Restorer {
 
     fn close_directory(&mut self, entry: &Entry) -> Result<(), Failure> {
         let context = &*self.context;
-        let fd = open_directory(context.target.as_fd(), &entry.path);
-        let fd = fd.attempt("open directory")?;
+        let fd = self.directories.open(&entry.path).attempt("open directory")?;
         Fresh::directory(fd.as_fd()).dress(entry, &context.rules, &context.report)?;
         futimens(&fd, &times(entry.mtime)).attempt("set times")
     }
@@ -46,9 +45,7 @@ impl Restorer {
     fn link(&mut self, entry: &Entry) -> Result<Outcome, Failure> {
         let context = &*self.context;
         let (from, original) = split(&entry.link);
-        // Of its own: the cache holds one directory still only until the next is asked for.
-        let source = open_directory(context.target.as_fd(), from);
-        let source = source.attempt("find the file it is a name of")?;
+        let source = self.directories.open(from).attempt("find the file it is a name of")?;
         let (to, name) = split(&entry.path);
         let directory = self.directories.get(to).attempt("open directory")?;
         let link = |new: &[u8]| linkat(&source, original, directory, new, AtFlags::empty());

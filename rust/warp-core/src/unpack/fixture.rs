@@ -12,6 +12,7 @@ use crate::codec::{Codec, Encoder};
 use crate::digest::{self, Digest, FragmentId};
 use crate::entry::{Entry, Kind, Run, Timestamp, Xattrs};
 use crate::keys::{ObjectKind, ScopeKeys, Suite};
+use crate::recipe::Recipe;
 use crate::seal::{prefix_len, seal_in_place};
 
 pub const CHUNK_MAX: u32 = 1 << 16;
@@ -163,7 +164,7 @@ pub fn entry(path: &[u8], kind: Kind) -> Entry {
         flags: 0,
         xattrs: Xattrs::default(),
         extents: Vec::new(),
-        runs: Vec::new(),
+        runs: Recipe::default(),
     }
 }
 

@@ -14,12 +14,13 @@ mod plan;
 mod queue;
 mod report;
 mod restore;
+mod trail;
 mod tree;
 mod window;
 mod worker;
 
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -42,6 +43,10 @@ pub use self::report::{Problem, Skip, Totals};
 
 /// Tables that may wait for the planner.
 const WAITING_TABLES: usize = 2;
+/// How long it waits where tables have no room in memory.
+const ROOM_PATIENCE: Duration = Duration::from_millis(5);
+/// Memory below which tables are not held back.
+const LEAST_MEMORY: usize = 32 << 20;
 /// How long [`UnpackPipeline::submit`] waits for room.
 const SUBMIT_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -114,6 +119,9 @@ pub struct UnpackPipeline {
     context: Arc<Context>,
     batches: Option<Sender<Batch>>,
     threads: Vec<JoinHandle<()>>,
+    /// Tables handed in, with what they weigh, until nothing refers to them any more.
+    alive: Mutex<Vec<(Weak<EntryTable>, usize)>>,
+    memory: usize,
 }
 
 impl UnpackPipeline {
@@ -140,13 +148,15 @@ impl UnpackPipeline {
         });
         let (sender, receiver) = bounded(WAITING_TABLES);
         let planner = Planner::new(&context, options.memory);
-        let mut pipeline = Self { context, batches: Some(sender), threads: Vec::new() };
+        let memory = options.memory.max(LEAST_MEMORY);
+        let mut pipeline =
+            Self { context, batches: Some(sender), threads: Vec::new(), alive: Mutex::default(), memory };
         let context = Arc::clone(&pipeline.context);
         pipeline.start("warp-plan", move || {
             planner.run(&receiver);
             context.queue.close();
         })?;
-        for _ in 0..options.threads.max(1) {
+        for _ in 0..pipeline.context.index.decoders(options.threads.max(1)) {
             let worker = Worker::new(&pipeline.context);
             pipeline.start("warp-unpack", move || worker.run())?;
         }
@@ -176,11 +186,32 @@ impl UnpackPipeline {
         if most.is_some_and(|index| *index >= table.entries.len()) {
             return Err(Error::Parameter("index: outside the table".into()));
         }
+        if !self.has_room(&table) {
+            thread::sleep(ROOM_PATIENCE);
+            return Ok(false);
+        }
         let sent = batches.send_timeout(Batch { table, indices }, SUBMIT_PATIENCE);
         Ok(match sent {
             Ok(()) => true,
             Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => false,
         })
+    }
+
+    /// Whether a table may come into memory beside those that are there. One always may if little is: a window that is
+    /// still planned holds less than a quarter of the memory, so the others are worked off.
+    fn has_room(&self, table: &Arc<EntryTable>) -> bool {
+        let weight = table.weight();
+        let mut alive = lock(&self.alive);
+        if alive.last().is_some_and(|(last, _)| std::ptr::eq(last.as_ptr(), Arc::as_ptr(table))) {
+            return true;
+        }
+        alive.retain(|(table, _)| table.strong_count() > 0);
+        let held: usize = alive.iter().map(|(_, weight)| weight).sum();
+        if held > self.memory / 4 && held + weight > self.memory / 4 * 3 {
+            return false;
+        }
+        alive.push((Arc::downgrade(table), weight));
+        true
     }
 
     /// No more entries.

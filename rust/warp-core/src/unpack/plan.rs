@@ -22,7 +22,8 @@ pub(super) struct Planner {
     tree: Tree,
     plan: WindowPlan,
     cursor: Cursor,
-    last: Option<EntryRef>,
+    /// Path of the entry before.
+    last: Option<Vec<u8>>,
     next_id: u64,
 }
 
@@ -50,9 +51,23 @@ impl Planner {
             if self.restorer.context.report.stopped() {
                 return;
             }
+            // A large table is not to wait in memory for the next.
+            if self.plan.is_full() {
+                self.dispatch();
+            }
         }
-        self.tree.leave_all().for_each(|entry| self.plan.close(entry));
+        while let Some(left) = self.tree.leave_next() {
+            self.close(left);
+        }
         self.dispatch();
+    }
+
+    /// Close a directory that was left, if it has an entry.
+    fn close(&mut self, directory: Option<EntryRef>) {
+        if self.plan.is_full() {
+            self.dispatch();
+        }
+        directory.into_iter().for_each(|directory| self.plan.close(directory));
     }
 
     fn entries(&mut self, entries: impl Iterator<Item = EntryRef>) {
@@ -80,13 +95,14 @@ impl Planner {
 
     fn entry(&mut self, entry: &EntryRef) -> Result<(), Failure> {
         let path = &entry.get().path;
-        let in_order = |last: &EntryRef| compare_paths(&last.get().path, path).is_lt();
-        if !self.last.as_ref().is_none_or(in_order) {
+        if !self.last.as_ref().is_none_or(|last| compare_paths(last, path).is_lt()) {
             return Err(Failure::damage("an entry out of order"));
         }
-        self.last = Some(entry.clone());
+        let last = self.last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(path);
         while let Some(left) = self.tree.leave(path) {
-            left.into_iter().for_each(|directory| self.plan.close(directory));
+            self.close(left);
         }
         if let Some(skip) = self.left_out(entry.get().kind) {
             self.restorer.settle(entry.get(), Ok(Outcome::Skipped(skip)));
@@ -113,7 +129,7 @@ impl Planner {
 
     /// Plan a file; `fresh`: its directory was empty when the extraction began.
     fn file(&mut self, entry: &EntryRef, fresh: bool) -> Result<(), Failure> {
-        let (length, spans) = self.recipe(entry.get())?;
+        let length = self.recipe(entry.get())?;
         if !fresh {
             let directories = &mut self.restorer.directories;
             let directory = directories.get(split(&entry.get().path).0);
@@ -126,41 +142,43 @@ impl Planner {
         if length == 0 {
             self.plan.add_plain(entry.clone());
         } else {
-            self.needs(entry, length, &spans);
+            self.needs(entry, length);
         }
         Ok(())
     }
 
-    /// Length of a file's data and where it lies in the line of all raw bytes.
-    fn recipe(&mut self, entry: &Entry) -> Result<(u64, Vec<(u64, u64)>), Failure> {
+    /// Length of a file's data, which its recipe gives.
+    fn recipe(&mut self, entry: &Entry) -> Result<u64, Failure> {
         let index = &self.restorer.context.index;
         let length = Extents::of(entry).length(entry);
-        let mut spans = Vec::with_capacity(entry.runs.len());
         let mut sum = 0_u64;
         for run in &entry.runs {
             let span = index.span(run.first, run.count, &mut self.cursor);
             let (start, end) = span.map_err(Failure::damage)?;
             sum = sum.saturating_add(end - start);
-            spans.push((start, end));
         }
         if sum == length {
-            return Ok((length, spans));
+            return Ok(length);
         }
         Err(Failure::damage(format!("its recipe gives {sum} bytes instead of {length}")))
     }
 
-    fn needs(&mut self, entry: &EntryRef, length: u64, spans: &[(u64, u64)]) {
+    fn needs(&mut self, entry: &EntryRef, length: u64) {
         let index = Arc::clone(&self.restorer.context.index);
-        let pieces = || spans.iter().flat_map(|span| index.pieces(*span));
-        let is_whole = pieces().next().is_some_and(|piece| u64::from(piece.length) == length);
+        let mut cursor = Cursor::default();
+        let runs = &entry.get().runs;
+        // All of it was found before, and is not kept: there may be millions.
+        let spans = runs.iter().filter_map(|run| index.span(run.first, run.count, &mut cursor).ok());
+        let mut pieces = spans.flat_map(|span| index.pieces(span)).peekable();
+        let is_whole = pieces.peek().is_some_and(|piece| u64::from(piece.length) == length);
         let shared = (!is_whole).then(|| {
             self.next_id += 1;
             Arc::new(SharedFile::new(entry.clone(), self.next_id, length))
         });
         self.plan.add_file(entry.clone(), shared.clone());
         let mut position = 0;
-        for piece in pieces() {
-            if self.plan.is_full() && position > 0 {
+        for piece in pieces {
+            if self.plan.is_full_of_needs() {
                 self.dispatch();
                 self.plan.add_file(entry.clone(), shared.clone());
             }

@@ -9,6 +9,8 @@ use super::existing::is_directory;
 use super::metadata::Handle;
 use super::report::{Attempt, Failure};
 use super::window::EntryRef;
+use crate::attributes::MAX_XATTRS;
+use crate::entry::{Entry, xattrs_weight};
 use crate::paths::is_below;
 
 /// Until a directory gets its own mode.
@@ -16,24 +18,33 @@ const UNFINISHED_MODE: u32 = 0o700;
 /// For directories that were not asked for, but are needed to hold what was.
 const DEFAULT_MODE: u32 = 0o755;
 
+/// Extended attributes of directories are set when these are left: as many as one entry may have, and as much again.
+const MAX_HELD_ATTRIBUTES: usize = 2 * MAX_XATTRS;
+
 struct Level {
-    path: Vec<u8>,
+    /// Length of its path.
+    end: usize,
     /// Made by us: nothing is in it that we did not put there.
     fresh: bool,
-    entry: Option<EntryRef>,
+    /// Without its path, which is a part of the innermost directory's.
+    entry: Option<Entry>,
 }
 
 /// A path of directories from the target down.
 pub(super) struct Tree {
     root: Level,
     below: Vec<Level>,
+    /// Of the innermost directory: one for all, as a deep tree's paths one by one would take a gigabyte.
+    path: Vec<u8>,
+    /// Bytes of extended attributes that wait for their directories to be left.
+    attributes: usize,
     overwrite: Overwrite,
 }
 
 impl Tree {
     pub fn new(overwrite: Overwrite) -> Self {
-        let root = Level { path: Vec::new(), fresh: false, entry: None };
-        Self { root, below: Vec::new(), overwrite }
+        let root = Level { end: 0, fresh: false, entry: None };
+        Self { root, below: Vec::new(), path: Vec::new(), attributes: 0, overwrite }
     }
 
     fn top(&self) -> &Level {
@@ -42,23 +53,29 @@ impl Tree {
 
     /// Leave the innermost directory unless it is above `path`: `None`, or its entry if it has one.
     pub fn leave(&mut self, path: &[u8]) -> Option<Option<EntryRef>> {
-        if is_below(path, &self.top().path) {
+        if is_below(path, &self.path) {
             return None;
         }
-        self.below.pop().map(|level| level.entry)
+        self.leave_next()
     }
 
-    /// Leave all directories; the entries of those that remain, inner ones first.
-    pub fn leave_all(&mut self) -> impl Iterator<Item = EntryRef> {
-        let root = self.root.entry.take();
-        let below = std::mem::take(&mut self.below);
-        below.into_iter().rev().filter_map(|level| level.entry).chain(root)
+    /// Leave the innermost directory, the target at last: `None` once it was left, else its entry if it has one.
+    pub fn leave_next(&mut self) -> Option<Option<EntryRef>> {
+        let Some(level) = self.below.pop() else {
+            return self.root.entry.take().map(|entry| Some(EntryRef::alone(entry)));
+        };
+        let path = self.path.clone();
+        self.path.truncate(self.top().end);
+        Some(level.entry.map(|entry| {
+            self.attributes -= xattrs_weight(&entry.xattrs);
+            EntryRef::alone(Entry { path, ..entry })
+        }))
     }
 
     /// Make sure of the directory `path`, which lies at or below the innermost one; whether it is fresh.
     pub fn reach(&mut self, path: &[u8], directories: &mut Directories) -> Result<bool, Failure> {
-        while self.top().path.len() < path.len() {
-            let above = self.top().path.len();
+        while self.top().end < path.len() {
+            let above = self.top().end;
             let start = if above == 0 { 0 } else { above + 1 };
             let rest = path.get(start..).unwrap_or_default();
             let length = rest.iter().position(|byte| *byte == b'/');
@@ -75,18 +92,27 @@ impl Tree {
     pub fn enter(&mut self, entry: &EntryRef, directories: &mut Directories) -> Result<(), Failure> {
         let path = &entry.get().path;
         if path.is_empty() {
-            self.root.entry = Some(entry.clone());
+            self.root.entry = Some(entry.get().clone());
             return Ok(());
+        }
+        let attributes = self.attributes + xattrs_weight(&entry.get().xattrs);
+        if attributes > MAX_HELD_ATTRIBUTES {
+            return Err(Failure::damage("more extended attributes than nested directories can have"));
         }
         let (parent, name) = split(path);
         let directory = directories.get(parent).attempt("open directory")?;
         let fresh = self.make(directory, name, Some(entry))?;
-        self.push(path, fresh, Some(entry.clone()));
+        self.attributes = attributes;
+        let mut nameless = entry.get().clone();
+        nameless.path = Vec::new();
+        self.push(path, fresh, Some(nameless));
         Ok(())
     }
 
-    fn push(&mut self, path: &[u8], fresh: bool, entry: Option<EntryRef>) {
-        self.below.push(Level { path: path.to_vec(), fresh, entry });
+    fn push(&mut self, path: &[u8], fresh: bool, entry: Option<Entry>) {
+        self.path.clear();
+        self.path.extend_from_slice(path);
+        self.below.push(Level { end: path.len(), fresh, entry });
     }
 
     /// Make a directory, or take the one that exists; whether it is fresh.

@@ -11,8 +11,8 @@ use crate::table::EntryTable;
 
 /// Entries without data that make one job.
 const PLAIN_BATCH: usize = 64;
-/// Memory that a table takes, roughly, however few of its entries are wanted.
-const TABLE_SIZE: usize = 2 << 20;
+/// Tables of this much may always be planned together.
+const LEAST_TABLES: usize = 4 << 20;
 /// Memory that an entry takes, roughly, in its table and in the plan.
 const ENTRY_SIZE: usize = 512;
 /// No window spans more pieces of chunks (docs: a million recipe entries), or more entries.
@@ -33,6 +33,11 @@ impl EntryRef {
     pub fn new(table: &Arc<EntryTable>, index: usize) -> Option<Self> {
         table.entries.get(index)?;
         Some(Self { table: Arc::clone(table), index: u32::try_from(index).ok()? })
+    }
+
+    /// An entry that belongs to no table, or to none that should stay in memory for it.
+    pub fn alone(entry: Entry) -> Self {
+        Self { table: Arc::new(EntryTable { entries: vec![entry] }), index: 0 }
     }
 
     /// The entry itself.
@@ -78,6 +83,7 @@ pub(super) enum Job {
 pub(super) struct Limits {
     needs: usize,
     entries: usize,
+    /// Bytes of tables.
     tables: usize,
 }
 
@@ -89,7 +95,7 @@ impl Limits {
         Self {
             needs: (half / size_of::<Need>()).clamp(1 << 10, MAX_NEEDS),
             entries: (half / ENTRY_SIZE).clamp(1 << 8, MAX_ENTRIES),
-            tables: (half / TABLE_SIZE).max(4),
+            tables: half.max(LEAST_TABLES),
         }
     }
 
@@ -133,6 +139,7 @@ impl Window {
 /// A window that is being planned.
 pub(super) struct WindowPlan {
     window: Window,
+    /// Bytes of the tables, and of entries that belong to none.
     tables: usize,
     last: Option<EntryRef>,
     limits: Limits,
@@ -152,6 +159,11 @@ impl WindowPlan {
         window.needs.len() >= limits.needs
             || entries + window.closing.len() >= limits.entries
             || self.tables >= limits.tables
+    }
+
+    /// Whether no further need has room. A file's table alone may fill a window: its needs are not to be dealt out one by one.
+    pub fn is_full_of_needs(&self) -> bool {
+        self.window.needs.len() >= self.limits.share(self.share).needs
     }
 
     /// Add a file, whose needs follow.
@@ -183,12 +195,13 @@ impl WindowPlan {
 
     /// Add a directory that gets no more entries.
     pub fn close(&mut self, entry: EntryRef) {
+        self.tables += entry.get().weight();
         self.window.closing.push(entry);
     }
 
     fn count(&mut self, entry: &EntryRef) {
         if !self.last.as_ref().is_some_and(|last| last.is_beside(entry)) {
-            self.tables += 1;
+            self.tables += entry.table.weight();
             self.last = Some(entry.clone());
         }
     }

@@ -3,6 +3,7 @@
 use rustix::fs::{FileType, Stat, major, minor};
 
 use crate::entry::{Entry, Kind, Timestamp, Xattrs};
+use crate::recipe::Recipe;
 
 /// The type; `None` for one that the format does not know.
 pub(super) fn kind_of(stat: &Stat) -> Option<Kind> {
@@ -37,7 +38,7 @@ pub(super) fn entry_of(path: Vec<u8>, kind: Kind, stat: &Stat) -> Entry {
         flags: 0,
         xattrs: Xattrs::default(),
         extents: Vec::new(),
-        runs: Vec::new(),
+        runs: Recipe::default(),
     }
 }
 

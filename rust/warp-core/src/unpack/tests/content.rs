@@ -77,7 +77,7 @@ fn each_chunk_is_decoded_once_in_a_window() {
     entries.push(file(&mut builder, b"b", &[b"own"]));
     for name in [b"c", b"d"] {
         let mut again = entry(name, Kind::File);
-        again.runs = vec![Run { first: 1, count: 1 }, Run { first: 0, count: 1 }];
+        again.runs = vec![Run { first: 1, count: 1 }, Run { first: 0, count: 1 }].into();
         again.size = 9;
         entries.push(again);
     }

@@ -1,0 +1,1 @@
+"""Archives whose author means harm, and what becomes of damaged ones."""

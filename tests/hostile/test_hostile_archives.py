@@ -1,0 +1,119 @@
+"""Every command on archives whose author chose every byte: a typed error or a right answer, in bounded memory and time.
+
+The program runs as a process of its own, whose peak memory is what `wait4` says. Around the target lies a canary tree that
+must stay as it is.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.hostile.cases import CASES
+from tests.hostile.forging import base
+from tests.unit.archive.common import in_child
+
+PEAK_BYTES: Final = 256 << 20
+SOURCES: Final = Path(__file__).resolve().parents[2] / "src"
+LIMIT_S: Final = 60
+# What scripts rely on (docs/command-line.md), without 1, which is a fault of the program.
+KNOWN_EXITS: Final = {0, 2, 3, 4, 10, 13, 14, 16, 17, 18}
+SOME: Final = (["verify", "A", "--level", "deep"], ["extract", "A", "-C", "out/target"])
+OTHERS: Final = (
+    ["list", "A"],
+    ["list", "A", "--json"],
+    ["info", "A"],
+    ["verify", "A", "--level", "quick"],
+    ["verify", "A", "--level", "index"],
+    ["verify", "A", "--level", "data"],
+    ["extract", "A", "-C", "out/target", "--overwrite", "always"],
+    ["cat", "A", "a"],
+    ["diff", "A", "--tree", "tree"],
+    ["append", "A", "tree"],
+    ["compact", "A"],
+)
+
+
+def run(home: Path, arguments: Sequence[str]) -> tuple[int, int, str]:
+    """Exit code, peak memory in bytes and messages of one command."""
+    environment = os.environ | {
+        "PYTHONPATH": str(SOURCES),
+        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+    }
+    command = [sys.executable, "-m", "warp_portal", *("a.warp" if word == "A" else word for word in arguments)]
+    with (home / "stderr").open("wb") as errors:
+        process = subprocess.Popen(
+            ["timeout", "--signal=ABRT", str(LIMIT_S), *command],
+            cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_maxrss * 1024, (home / "stderr").read_text(errors="replace")
+
+
+def prepare(home: Path) -> None:
+    for name, content in (("out/canary/kept", "kept"), ("canary/kept", "kept"), ("tree/a", "other")):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(content)
+
+
+def surroundings(home: Path) -> list[tuple[str, int, str]]:
+    """All that lies around the target."""
+    found = [
+        *(home / "out" / "canary").rglob("*"),
+        *(home / "canary").rglob("*"),
+        *home.glob("*"),
+        *(home / "out").glob("*"),
+    ]
+    state = {"state", "config", "stderr", "a.warp", "target", "out"}
+    kept = [path for path in found if path.name not in state]
+    return sorted(
+        (str(path), path.lstat().st_mode, path.read_text() if path.is_file() else "")
+        for path in kept
+        if path.name != "seed"
+    )
+
+
+def check(home: Path, name: str, commands: Sequence[Sequence[str]]) -> None:
+    prepare(home)
+    # A child's peak begins with what its parent has, so the archive is made in another.
+    assert in_child(lambda: CASES[name](home / "a.warp")) == 0
+    (home / "seed").unlink()
+    before = surroundings(home)
+    try:
+        check_all(home, name, before, commands)
+    finally:  # `rmtree` ends where a tree has more levels than Python's stack
+        subprocess.run(["rm", "-rf", str(home / "out")], check=True)
+
+
+def check_all(home: Path, name: str, before: object, commands: Sequence[Sequence[str]]) -> None:
+    for arguments in commands:
+        code, peak, messages = run(home, arguments)
+        told = f"{name}: {' '.join(arguments)}: exit {code}, peak {peak >> 20} MiB\n{messages[-2000:]}"
+        assert code in KNOWN_EXITS, told
+        assert "Traceback" not in messages, told
+        assert code in (0, 4) or messages.strip(), told
+        assert peak < PEAK_BYTES, told
+        assert surroundings(home) == before, told
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_hostile_archive_does_no_harm(tmp_path: Path, name: str) -> None:
+    check(tmp_path, name, SOME)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", CASES)
+def test_soak_hostile_archives_with_every_command(tmp_path: Path, name: str) -> None:
+    check(tmp_path, name, [*SOME, *OTHERS])
+
+
+def test_what_the_cases_are_made_of_is_a_whole_archive(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    base(tmp_path / "a.warp")
+    assert [run(tmp_path, arguments)[0] for arguments in SOME] == [0, 0]
