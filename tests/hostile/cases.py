@@ -241,7 +241,7 @@ def one_chunk(fragments: Iterator[bytes], count: int) -> bytes:
         number = int.from_bytes(blake3(fragment, key=key)[:8], "little")
         return number * (sizes.mean - sizes.minimum) >= len(fragment) << 64
 
-    return b"".join(itertools.islice(filter(goes_on, fragments), count))
+    return b"".join(itertools.islice((each for each in fragments if goes_on(each)), count))
 
 
 @case
