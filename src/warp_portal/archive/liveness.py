@@ -12,10 +12,15 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, compress, groupby
+from typing import Final
 
 from warp_portal.errors import FormatError
 
 Run = tuple[int, int]
+
+# Fragments whose use is noted together: a hostile recipe may name the same million fragments a million times.
+BLOCK: Final = 4096
+_ONES: Final = b"\x01" * BLOCK
 
 
 class Liveness:
@@ -24,13 +29,27 @@ class Liveness:
     def __init__(self, fragments_of_chunks: Iterable[int]) -> None:
         self.starts = array("Q", accumulate(fragments_of_chunks, initial=0))
         self._used = bytearray(self.starts[-1])
+        self._whole = bytearray(self.starts[-1] // BLOCK)  # whether all of a block is used
 
     def use(self, runs: Iterable[Run], fragments: int) -> None:
         """Note the runs of a recipe, of a snapshot with so many fragments; raises FormatError for one beyond them."""
         for first, count in runs:
             if first + count > fragments:
                 raise FormatError("a file's recipe names fragments that its snapshot does not have")
-            self._used[first : first + count] = b"\x01" * count
+            self._use(first, first + count)
+
+    def _use(self, first: int, end: int) -> None:
+        lower, upper = -(-first // BLOCK), end // BLOCK
+        if lower >= upper:
+            self._used[first:end] = b"\x01" * (end - first)
+            return
+        self._used[first : lower * BLOCK] = _ONES[: lower * BLOCK - first]
+        self._used[upper * BLOCK : end] = _ONES[: end - upper * BLOCK]
+        block = self._whole.find(0, lower, upper)
+        while block >= 0:
+            self._whole[block] = 1
+            self._used[block * BLOCK : (block + 1) * BLOCK] = _ONES
+            block = self._whole.find(0, block + 1, upper)
 
     def used_bytes(self, first: int, lengths: Sequence[int]) -> int:
         """Bytes of those fragments that are used, of the ones from `first` on with these lengths."""

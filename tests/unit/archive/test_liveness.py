@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warp_portal.archive.filetable import decode_runs, encode_runs
-from warp_portal.archive.liveness import Liveness
+from warp_portal.archive.liveness import BLOCK, Liveness
 from warp_portal.errors import FormatError
 
 SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=30)
@@ -43,6 +43,23 @@ def test_spans_are_the_live_chunks_of_a_range(sizes: list[int], data: st.DataObj
     assert [c for start, stop in spans for c in range(start, stop)] == [c for c in range(first, end) if live.flags[c]]
     assert all(before[1] < after[0] for before, after in pairwise(spans))
     assert live.count == sum(live.flags)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5 * BLOCK), st.integers(0, 5 * BLOCK)), max_size=5))
+def test_long_runs_use_each_of_their_fragments(ends: list[tuple[int, int]]) -> None:
+    total = 5 * BLOCK
+    liveness = Liveness([total])
+    liveness.use([(min(pair), max(pair) - min(pair)) for pair in ends], total)
+    used = {ordinal for pair in ends for ordinal in range(min(pair), max(pair))}
+    assert [liveness.used_bytes(ordinal, [1]) for ordinal in range(total)] == [ordinal in used for ordinal in range(total)]
+
+
+def test_many_runs_of_the_same_many_fragments_take_the_time_of_their_number() -> None:
+    """Byte by byte these would be 10^13: some twenty minutes."""
+    total = 10_000_000
+    liveness = Liveness([total])
+    liveness.use(((number, total - number) for number in range(1_000_000)), total)
+    assert liveness.used_bytes(0, [1] * 1000) == 1000
 
 
 def test_a_recipe_beyond_its_snapshot_is_malformed() -> None:
