@@ -1,6 +1,6 @@
 """Every command on archives whose author chose every byte: a typed error or a right answer, in bounded memory and time.
 
-The program runs as a process of its own, whose peak memory is what `wait4` says. Around the target lies a canary tree that
+The program runs as a process of its own, and `wait4` tells its peak memory. Around the target lies a canary tree that
 must stay as it is.
 """
 
@@ -15,6 +15,7 @@ import pytest
 
 from tests.hostile.cases import CASES
 from tests.hostile.forging import base
+from tests.scale.commands import measured
 from tests.unit.archive.common import in_child
 
 PEAK_BYTES: Final = 256 << 20
@@ -46,14 +47,12 @@ def run(home: Path, arguments: Sequence[str]) -> tuple[int, int, str]:
         "XDG_CONFIG_HOME": str(home / "config"),
     }
     command = [sys.executable, "-m", "warp_portal", *("a.warp" if word == "A" else word for word in arguments)]
-    with (home / "stderr").open("wb") as errors:
-        process = subprocess.Popen(
-            ["timeout", "--signal=ABRT", str(LIMIT_S), *command],
-            cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL,
+    limited = ["timeout", "--signal=ABRT", str(LIMIT_S), *command]
+    with (home / "stderr").open("wb") as errors, measured(limited) as (between, usage):
+        process = subprocess.run(
+            between, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL, check=False
         )  # fmt: skip
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss * 1024, (home / "stderr").read_text(errors="replace")
+        return process.returncode, usage().peak_bytes, (home / "stderr").read_text(errors="replace")
 
 
 def prepare(home: Path) -> None:
@@ -81,7 +80,7 @@ def surroundings(home: Path) -> list[tuple[str, int, str]]:
 
 def check(home: Path, name: str, commands: Sequence[Sequence[str]]) -> None:
     prepare(home)
-    # A child's peak begins with what its parent has, so the archive is made in another.
+    # In another process: what is forged may be large.
     assert in_child(lambda: CASES[name](home / "a.warp")) == 0
     (home / "seed").unlink()
     before = surroundings(home)

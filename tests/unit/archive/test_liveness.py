@@ -51,7 +51,9 @@ def test_long_runs_use_each_of_their_fragments(ends: list[tuple[int, int]]) -> N
     liveness = Liveness([total])
     liveness.use([(min(pair), max(pair) - min(pair)) for pair in ends], total)
     used = {ordinal for pair in ends for ordinal in range(min(pair), max(pair))}
-    assert [liveness.used_bytes(ordinal, [1]) for ordinal in range(total)] == [ordinal in used for ordinal in range(total)]
+    assert [liveness.used_bytes(ordinal, [1]) for ordinal in range(total)] == [
+        ordinal in used for ordinal in range(total)
+    ]
 
 
 def test_many_runs_of_the_same_many_fragments_take_the_time_of_their_number() -> None:
