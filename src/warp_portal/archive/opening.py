@@ -128,11 +128,8 @@ def _slots(file: ArchiveFile, header: Header, toc: TOC) -> SlotCopy | None:
 
 
 def _salvaged(file: ArchiveFile, header: Header, named: int) -> SlotCopy:
-    """The other copy if it is whole: the one named was wiped when a later, lost commit changed the keys. Else what is left of it."""
-    try:
-        return SlotCopy.parse(_read_slots(file, header, 1 - named))
-    except IntegrityError:
-        return SlotCopy.salvage(_read_slots(file, header, named))
+    """What is left of both copies: the one named was wiped if a later, lost commit changed the keys, or it is damaged."""
+    return SlotCopy.salvage(_read_slots(file, header, copy) for copy in (named, 1 - named))
 
 
 def _beginning(header: Header) -> str:

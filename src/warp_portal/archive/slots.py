@@ -3,11 +3,10 @@
 "WSLT" │ u32 generation │ u16 count │ u16 zero │ u32 used │ slots … │ MAC 32 │ zeros up to the copy's length
 """
 
-import contextlib
 import hmac
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -114,16 +113,32 @@ class SlotCopy:
         return cls(generation, slots, raw[used : used + _MAC_BYTES])
 
     @classmethod
-    def salvage(cls, raw: bytes) -> Self:
-        """What can still be told of a damaged copy: the slots before the first whose length is wrong."""
-        slots: list[Slot] = []
-        passphrases = 0
-        with contextlib.suppress(FormatError):
-            for slot in _split(raw[_COPY_HEAD.size :]):
-                passphrases += slot.type == PASSPHRASE
-                if slot.type in _RECIPIENT_KINDS or (slot.type == PASSPHRASE and passphrases <= MAX_PASSPHRASE_SLOTS):
-                    slots.append(slot)
-        return cls(0, tuple(slots), whole=False)
+    def salvage(cls, copies: Iterable[bytes]) -> Self:
+        """What can still be told of damaged copies: whatever looks like a slot, also behind one whose head is damaged."""
+        slots = list(dict.fromkeys(slot for raw in copies for slot in _scanned(raw)))
+        # As many as a whole copy may have: each costs what the passphrase of a whole one does.
+        passphrases = [slot for slot in slots if slot.type == PASSPHRASE][:MAX_PASSPHRASE_SLOTS]
+        return cls(0, (*(slot for slot in slots if slot.type != PASSPHRASE), *passphrases), whole=False)
+
+
+def _scanned(raw: bytes) -> Iterator[Slot]:
+    at = _COPY_HEAD.size
+    while at < len(raw):
+        slot = _slot_at(raw, at)
+        if slot:
+            yield slot
+        at += _SLOT_HEAD.size + len(slot.body) if slot else 1
+
+
+def _slot_at(raw: bytes, at: int) -> Slot | None:
+    """A slot of a known type whose head lies there, if its length is right: three bytes of chance in a million places."""
+    if at + _SLOT_HEAD.size > len(raw):
+        return None
+    kind, zero, length, slot_id = _SLOT_HEAD.unpack_from(raw, at)
+    if zero or (kind != PASSPHRASE and kind not in _RECIPIENT_KINDS) or length != _body_bytes(kind, length):
+        return None
+    body = raw[at + _SLOT_HEAD.size : at + _SLOT_HEAD.size + length]
+    return Slot(kind, slot_id, body) if len(body) == length else None
 
 
 def _split(raw: bytes) -> Iterator[Slot]:
