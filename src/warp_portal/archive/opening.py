@@ -14,7 +14,7 @@ from warp_portal.archive.limits import ALIGNMENT, ZERO_DIGEST
 from warp_portal.archive.slots import SlotCopy
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.toc import TOC
-from warp_portal.errors import BeginningError, DamagedTailError, FormatError, IntegrityError
+from warp_portal.errors import BeginningError, BusyError, DamagedTailError, FormatError, IntegrityError
 
 _SCAN_BYTES: Final = 4 * 1024 * 1024
 
@@ -158,6 +158,7 @@ def newest(
     The file's end must be such a commit, except beside a live writer or with `recover`: then the end is passed over.
 
     Raises:
+        BusyError: it is being created.
         DamagedTailError: the end is damaged, cut short, unfinished or followed by bytes; `recover` may help.
     """
     commit = last_commit(file)
@@ -179,6 +180,8 @@ def newest(
             beginning = beginning or error
         except IntegrityError:
             continue
+    if not recover and file.being_written():
+        raise BusyError(f"{file.name} is being created by another process, and has no snapshot yet: wait for its end")
     if beginning:  # the snapshots may be whole, and can be read once it is
         raise beginning
     raise DamagedTailError(f"{file.name}: no whole snapshot is left: nothing to read; fetch the archive again")

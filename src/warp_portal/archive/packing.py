@@ -143,6 +143,12 @@ def walker_over(source: Source, archive_fd: int) -> Walker:
     )
 
 
+def spill_directory(archive: bytes | None) -> bytes:
+    """Where what exceeds the memory lies: beside the archive, where there is room for it, unless no file may be made there."""
+    beside = os.path.dirname(os.path.abspath(archive)) if archive is not None else b""
+    return beside if beside and os.access(beside, os.W_OK | os.X_OK) else os.fsencode(tempfile.gettempdir())
+
+
 def known_fragments(
     index_pages: Iterable[Page], read: Callable[[Page], IndexPage], memory: int, directory: bytes
 ) -> FragmentIndex:
@@ -196,7 +202,7 @@ class Packing:
     def _fragments(self, memory: int) -> FragmentIndex:
         """The fragments that the archive holds already. What exceeds `memory` lies beside the archive, without a name."""
         file = self._target.file
-        directory = os.path.dirname(os.path.abspath(file.path)) if file else os.fsencode(tempfile.gettempdir())
+        directory = spill_directory(file.path if file else None)
         return known_fragments(self._target.base.index[KIND_FRAGMENT], self._read_index, memory, directory)
 
     def _read_index(self, page: Page) -> IndexPage:

@@ -52,9 +52,10 @@ def command(
     from warp_portal.cli import packing
     from warp_portal.cli.progress import Reporter
 
+    if paths in ((), ("-",)):
+        raise UsageError("nothing to analyze: name files or directories (standard input can be read only once)")
     source = packing.chosen_source(settings, paths, directory, exclude_from, None)
-    if isinstance(source, Stream):
-        raise UsageError("standard input can be read only once: name files or directories to analyze")
+    assert not isinstance(source, Stream)
     with Reporter(output, "analyze") as reporter:
         found = analyze(
             source,

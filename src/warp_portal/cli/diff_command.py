@@ -9,7 +9,7 @@ import click
 from warp_portal.cli import options
 from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
-from warp_portal.cli.starting import begin
+from warp_portal.cli.starting import begin, matched
 from warp_portal.errors import EXIT_DIFFERENT, EXIT_OK, NotFoundError, PartialError, UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +96,10 @@ def _snapshots(
     numbers, patterns = chosen
     newest = reader.snapshot.number
     first, second = _chosen_pair(archive, newest, tuple(number or newest for number in numbers))
-    tally = changes.show(output, compare_snapshots(reader.at(first), reader.at(second), patterns))
+    pair = reader.at(first), reader.at(second)
+    tally = changes.show(output, compare_snapshots(*pair, patterns))
+    if not tally.total:
+        matched(patterns, sum(len(chosen) for each in pair for _, chosen in each.matching(patterns)))
     text = f"{archive}: from snapshot {first} to {second}: {changes.account(tally)}"
     output.summary(text, archive=archive, old=first, new=second, **changes.totals(tally))
     return tally
@@ -108,6 +111,8 @@ def _tree(output: Output, reader: "ArchiveReader", directory: str | None, look: 
 
     archive, number = os.fsdecode(reader.file.path), reader.snapshot.number
     tally, problems = changes.show_live(output, reader, directory, look)
+    if not tally.total:
+        matched(look.patterns, sum(len(chosen) for _, chosen in reader.matching(look.patterns)))
     text = f"{archive}: from snapshot {number} to the files: {changes.account(tally)}{changes.unread(problems)}"
     output.summary(text, archive=archive, old=number, new=None, problems=problems, **changes.totals(tally))
     return tally, problems

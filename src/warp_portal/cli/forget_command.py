@@ -71,7 +71,8 @@ def command(
     choice = compacting.SlotChoice(slot_passphrase_file, recipient, drop_slots)
     request = compacting.request_for(settings, selection, choice, dry_run=dry_run)
     report = compacting.run(output, settings, archive, request, choice)
-    compacting.show_fates(output, report)
+    if dry_run or not output.quiet:  # with --dry-run they are the result
+        compacting.show_fates(output, report)
     return compacting.conclude(output, settings, archive, request, report)
 
 

@@ -16,7 +16,15 @@ from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.trust import SignatureState
 from warp_portal.archive.unlock import Lock, Unlock
 from warp_portal.archive.writer import append, create
-from warp_portal.errors import DamagedTailError, FormatError, KeyRequiredError, NotFoundError, UsageError, WrongKeyError
+from warp_portal.errors import (
+    BusyError,
+    DamagedTailError,
+    FormatError,
+    KeyRequiredError,
+    NotFoundError,
+    UsageError,
+    WrongKeyError,
+)
 from warp_portal.keys.password import Argon2Cost
 from warp_portal.keys.recipients import Identity
 from warp_portal.keys.signers import SigningKey
@@ -233,3 +241,14 @@ def test_an_archive_of_nothing_opens(tmp_path: Path) -> None:
     with open_archive(tmp_path / "e.warp") as reader:
         assert [entry.kind for entry in reader] == [Kind.DIRECTORY]
         assert reader.index.chunks == 0
+
+
+def test_an_archive_that_is_being_created_is_busy_not_damaged(archive: Path) -> None:
+    cut = archive.read_bytes()[:8192]
+    archive.write_bytes(cut)
+    with ArchiveFile(archive, os.O_RDWR) as writer:
+        writer.lock()
+        with pytest.raises(BusyError, match="no snapshot yet"):
+            open_archive(archive, UNLOCK)
+    with pytest.raises(DamagedTailError):
+        open_archive(archive, UNLOCK)

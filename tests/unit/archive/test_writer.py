@@ -1,6 +1,7 @@
 """Creating and appending, as the oracle sees the result."""
 
 import os
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.unit.archive.common import (
 )
 
 from warp_portal.archive.options import Source, Stream
+from warp_portal.archive.packing import spill_directory
 from warp_portal.archive.state import StateStore
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.unlock import Lock, Unlock
@@ -222,3 +224,9 @@ def test_clashing_sources_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_names_of_streams_are_stored_paths(name: bytes) -> None:
     with pytest.raises(UsageError):
         Stream(name)
+
+
+def test_what_exceeds_the_memory_lies_beside_the_archive_if_it_may(tmp_path: Path) -> None:
+    assert spill_directory(os.fsencode(tmp_path / "a.warp")) == os.fsencode(tmp_path)
+    for no_place in (None, os.fsencode(tmp_path / "gone" / "a.warp")):
+        assert spill_directory(no_place) == os.fsencode(tempfile.gettempdir())

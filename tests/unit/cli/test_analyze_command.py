@@ -60,3 +60,14 @@ def test_ctrl_c_ends_it_with_130(tree: Path, capsys: Captured, monkeypatch: pyte
 
     monkeypatch.setattr("warp_portal.archive.survey._run", interrupted)
     assert records(capsys, "analyze", str(tree), code=130)[-2]["type"] == "error"
+
+
+@pytest.mark.parametrize("words", [[], ["-"]])
+def test_standard_input_is_not_analyzed(words: list[str], capsys: Captured) -> None:
+    assert main(["analyze", *words]) == 2
+    assert "name files or directories" in capsys.readouterr().err
+
+
+def test_nothing_is_written_anywhere(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    assert main(["analyze", str(tree)]) == 0

@@ -63,6 +63,13 @@ def test_what_makes_no_sense_is_refused(words: list[str], code: int, changed: st
     assert main(["diff", changed, *words]) == code
 
 
+@pytest.mark.parametrize("words", [["LATEST", "1"], ["1", "2x"], ["nothing-like-it"], ["--tree", "*.nothing"]])
+def test_a_pattern_that_matches_nothing_is_said(words: list[str], changed: str, capsys: Captured) -> None:
+    assert main(["diff", changed, *words]) == 10
+    assert "nothing in the archive matches" in capsys.readouterr().err
+    assert main(["diff", changed, "2", "2", "*.bin"]) == 0
+
+
 def test_one_snapshot_has_nothing_to_compare_with_but_the_files(plain: str, tree: Path, capsys: Captured) -> None:
     assert main(["diff", plain]) == 10
     assert "--tree" in capsys.readouterr().err
