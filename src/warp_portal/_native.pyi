@@ -113,6 +113,8 @@ class Walker:
     def next(self, max_entries: int) -> WalkBatch | None: ...
     def problems(self) -> list[tuple[bytes, str, int]]:
         """(path on disk, what failed, errno) since the last call."""
+    def used_excludes(self) -> list[str]:
+        """The patterns that left something out so far, without blanks at their ends."""
 
 @final
 class WalkBatch:

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::paths::parent;
@@ -48,8 +49,18 @@ impl Matcher {
 
     /// Whether `path` matches, when no directory above it does.
     pub(crate) fn matches_itself(&self, path: &[u8], is_directory: bool) -> bool {
-        !path.is_empty()
-            && self.patterns.matched(Path::new(OsStr::from_bytes(path)), is_directory).is_ignore()
+        self.deciding(path, is_directory).is_some()
+    }
+
+    /// The pattern by which `path` matches, when no directory above it does: the last that does.
+    pub(crate) fn deciding(&self, path: &[u8], is_directory: bool) -> Option<&str> {
+        if path.is_empty() {
+            return None;
+        }
+        match self.patterns.matched(Path::new(OsStr::from_bytes(path)), is_directory) {
+            Match::Ignore(glob) => Some(glob.original()),
+            _ => None,
+        }
     }
 
     /// Whether the directory or one above it matches.

@@ -66,6 +66,10 @@ impl Walker {
             .map(|problem| (PyBytes::new(py, &problem.path), problem.what, problem.errno))
             .collect()
     }
+
+    fn used_excludes(&self) -> Vec<String> {
+        lock(&self.0).used_excludes().iter().cloned().collect()
+    }
 }
 
 impl WalkBatch {

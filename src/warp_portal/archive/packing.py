@@ -317,6 +317,18 @@ class Packing:
         )
 
     @property
+    def idle_excludes(self) -> list[str]:
+        """Patterns that name a place, and left nothing out; the others are often kept for many trees."""
+        source, walker = self._job.source, self._feed.walker
+        if isinstance(source, Stream) or walker is None:
+            return []
+        used = set(walker.used_excludes())
+        named = [
+            pattern for pattern in source.excludes if "/" in pattern.rstrip("/ ") and not pattern.startswith(("!", "#"))
+        ]
+        return [pattern for pattern in named if pattern.rstrip() not in used]
+
+    @property
     def totals(self) -> tuple[int, int]:
         """Entries and logical bytes of the snapshot."""
         return self._tables.totals

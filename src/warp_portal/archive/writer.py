@@ -251,6 +251,11 @@ class ArchiveWriter:
             self._setting.state.remember(target.header.uuid, Remembered(commit.sequence, digest, signer))
             self._setting.state.finish(file.path)
         entries, logical_bytes = packing.totals
+        if idle := packing.idle_excludes:
+            self._notices.append(
+                f"nothing was excluded by {', '.join(idle)}: such a pattern counts from inside each path that is packed, "
+                "as /name or name"
+            )
         return PackReport(
             path=file.path if file else None,
             uuid=target.header.uuid,

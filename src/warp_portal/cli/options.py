@@ -108,7 +108,7 @@ def selecting(function: F) -> F:
             "--exclude",
             metavar="PATTERN",
             multiple=True,
-            help="Leave out what matches, as in .gitignore; repeatable.",
+            help="Leave out what matches, as in a .gitignore at the top of each PATH (so `/photos`, not `work/photos`); repeatable.",
         ),
         click.option(
             "--exclude-from", metavar="FILE", multiple=True, help="Patterns from FILE, one a line; repeatable."

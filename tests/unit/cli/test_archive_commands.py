@@ -243,6 +243,24 @@ def test_recorded_arguments_may_be_anything(previous: dict[str, object]) -> None
     assert no_longer_excluded(previous, Source(((b"tree", b"/tree"),))) == []
 
 
+@pytest.mark.parametrize(
+    ("pattern", "noted"),
+    [
+        ("tree/sub", True),
+        ("./sub", True),
+        ("/nosuch/", True),
+        ("/sub/", False),
+        ("sub/*.bin ", False),
+        ("nosuch", False),
+    ],
+)
+def test_an_exclude_that_names_a_place_and_matches_nothing_is_noted(
+    pattern: str, noted: bool, tree: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    assert main(["create", str(tmp_path / "x.warp"), "-C", str(tree.parent), "tree", "-x", pattern]) == 0
+    assert (f"nothing was excluded by {pattern.rstrip()}" in capsys.readouterr().err) == noted
+
+
 def test_what_is_excluded_still_needs_no_note() -> None:
     before = Source(((b"tree", b"/elsewhere/tree"),), excludes=("a", "b"), exclude_caches=True)
     now = Source(((b"tree", b"/tree"),), excludes=("b",))

@@ -4,7 +4,7 @@
 //! explicit stack of which only the innermost directories stay open, so neither the depth of a tree nor the length of its
 //! paths is limited by the thread's stack, by descriptors or by PATH_MAX.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -61,6 +61,7 @@ pub struct Walker {
     path: Vec<u8>,
     names: HashMap<(u64, u64), FirstName>,
     problems: Vec<Problem>,
+    used_excludes: HashSet<String>,
     spare: Vec<Listing>,
     buffer: ListingBuffer,
 }
@@ -93,6 +94,7 @@ impl Walker {
             path: Vec::new(),
             names: HashMap::new(),
             problems: Vec::new(),
+            used_excludes: HashSet::new(),
             spare: Vec::new(),
             buffer: ListingBuffer::default(),
         })
@@ -180,6 +182,11 @@ impl Walker {
         }
     }
 
+    /// The patterns that left something out so far.
+    pub fn used_excludes(&self) -> &HashSet<String> {
+        &self.used_excludes
+    }
+
     /// The last component of `path`.
     fn name(&self) -> &[u8] {
         let start =
@@ -187,11 +194,18 @@ impl Walker {
         self.path.get(start..).unwrap_or_default()
     }
 
-    fn is_excluded(&self, kind: FileType) -> bool {
-        let excludes = &self.options.excludes;
-        let below =
-            |root: &Arc<RootDirectory>| excludes.matches_itself(root.below(&self.path), kind.is_dir());
-        !excludes.is_empty() && self.root.as_ref().is_some_and(below)
+    fn is_excluded(&mut self, kind: FileType) -> bool {
+        let (excludes, Some(root)) = (&self.options.excludes, &self.root) else { return false };
+        if excludes.is_empty() {
+            return false;
+        }
+        let deciding = excludes.deciding(root.below(&self.path), kind.is_dir());
+        if let Some(pattern) = deciding
+            && !self.used_excludes.contains(pattern)
+        {
+            self.used_excludes.insert(pattern.to_owned());
+        }
+        deciding.is_some()
     }
 
     /// Record the object at `path`, and go into it if it is a directory.
