@@ -184,7 +184,10 @@ def newest(
         raise BusyError(f"{file.name} is being created by another process, and has no snapshot yet: wait for its end")
     if beginning:  # the snapshots may be whole, and can be read once it is
         raise beginning
-    raise DamagedTailError(f"{file.name}: no whole snapshot is left: nothing to read; fetch the archive again")
+    raise DamagedTailError(
+        f"{file.name}: no whole snapshot is left, so there is nothing to read: if its create was stopped, run that command "
+        "again; else fetch the archive again"
+    )
 
 
 def _tail_message(file: ArchiveFile, commit: Commit | None) -> str:

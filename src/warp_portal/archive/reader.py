@@ -40,6 +40,7 @@ from warp_portal.archive.trust import (
 )
 from warp_portal.archive.unlock import NO_KEY, Unlock, open_keys
 from warp_portal.errors import NotFoundError, UsageError
+from warp_portal.keys.signers import Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,9 +391,10 @@ def open_archive(  # noqa: PLR0913 - one call of the API, mostly by keyword
     snapshot: int | None = None,
     recover: bool = False,
     expect_commit: bytes | None = None,
+    signer: Signer | None = None,
     state: StateStore | None = None,
 ) -> ArchiveReader:
-    """Open an archive for reading; of an encrypted one a key opens the content.
+    """Open an archive for reading; of an encrypted one a key opens the content. With `signer` it must be signed by that key.
 
     Raises:
         NotFoundError: no such file or snapshot.
@@ -402,7 +404,7 @@ def open_archive(  # noqa: PLR0913 - one call of the API, mostly by keyword
         RollbackError, UnsignedError, SignatureError: it is older than expected or remembered, or not signed as it was.
         IntegrityError: anything else is not what it must be.
     """
-    choice = Choice(snapshot, recover, Expectation(commit_hash=expect_commit))
+    choice = Choice(snapshot, recover, Expectation(signer, expect_commit))
     return ArchiveReader.open(path, unlock, choice, state)
 
 

@@ -55,7 +55,8 @@ def _check_descent(file: ArchiveFile, commit: Commit, seen: Remembered) -> None:
     if commit.sequence < seen.sequence:
         raise RollbackError(
             f"{file.name} is at commit {commit.sequence}, older than commit {seen.sequence} that this machine has seen: "
-            f"rolled back, or an old copy; to read an old copy: --expect-commit {commit.digest().hex()}"
+            f"rolled back, or an old copy; to read it all the same: --expect-commit {commit.digest().hex()}; to go on from it, and "
+            "give up what came after: `warp append --recover`"
         )
     if named_commit(file, commit, seen.sequence).digest() != seen.commit_digest:
         raise RollbackError(

@@ -23,6 +23,7 @@ COPY_BYTES = 1 << 20
 @options.recovery
 @options.snapshot
 @options.trust
+@options.signed
 @options.opening
 @options.common
 def command(
@@ -32,6 +33,7 @@ def command(
     recover: bool,
     snapshot: int | None,
     expect_commit: bytes | None,
+    signer: str | None,
     **flags: object,
 ) -> int:
     """Write the file PATH of ARCHIVE to standard output. Only the chunks that hold it are read.
@@ -45,7 +47,7 @@ def command(
 
     with (
         reading.opened(
-            output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit
+            output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit, signer=signer
         ) as reader,
         reader.open_file(os.fsencode(path)) as file,
     ):

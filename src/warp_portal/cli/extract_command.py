@@ -41,6 +41,7 @@ _SKIPPED = {
 @options.recovery
 @options.snapshot
 @options.trust
+@options.signed
 @options.opening
 @options.work
 @options.common
@@ -57,6 +58,7 @@ def command(
     no_space_check: bool,
     snapshot: int | None,
     expect_commit: bytes | None,
+    signer: str | None,
     **flags: object,
 ) -> int:
     """Restore what matches each PATTERN (as in .gitignore), or everything, from ARCHIVE.
@@ -79,7 +81,7 @@ def command(
         check_space=not no_space_check,
     )
     with reading.opened(
-        output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit
+        output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit, signer=signer
     ) as reader:
         if dry_run:
             return _preview(output, reader, request)

@@ -80,6 +80,14 @@ def trust(function: F) -> F:
     )
 
 
+def signed(function: F) -> F:
+    """Whose it must be."""
+    return _apply(
+        function,
+        click.option("--signer", metavar="KEY", help="Require a signature by this public key, or by that in a file."),
+    )
+
+
 def recovery(function: F) -> F:
     """Reading what is left of an archive whose end is damaged."""
     return _apply(

@@ -8,6 +8,7 @@ from warp_portal.cli import unlocking
 from warp_portal.cli.output import Output
 from warp_portal.config import Config
 from warp_portal.errors import KeyRequiredError, UsageError
+from warp_portal.keys import load_signer
 
 if TYPE_CHECKING:
     from warp_portal.archive import ArchiveReader
@@ -26,16 +27,18 @@ def opened(
     snapshot: int | None = None,
     recover: bool = False,
     expect_commit: bytes | None = None,
+    signer: str | None = None,
     need_key: bool = True,
 ) -> "ArchiveReader":
     """Open an archive for reading; asks for its passphrase if it needs one (without `need_key` it does not)."""
     if archive == "-" and not os.path.exists(archive):
         raise UsageError("an archive is read here and there, so it must be a file: save standard input to one first")
     state = archives.StateStore(settings.state_path())
+    wanted = load_signer(signer) if signer is not None else None
 
     def attempt(unlock: archives.Unlock) -> "ArchiveReader":
         reader = archives.open_archive(
-            archive, unlock, snapshot=snapshot, recover=recover, expect_commit=expect_commit, state=state
+            archive, unlock, snapshot=snapshot, recover=recover, expect_commit=expect_commit, signer=wanted, state=state
         )
         if need_key and not reader.keyed:
             reader.close()

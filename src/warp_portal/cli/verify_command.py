@@ -35,9 +35,9 @@ LEVELS = ("quick", "index", "data", "deep", SOURCE)
 @click.option(
     "-C", "--directory", metavar="DIR", help="With level source: the files lie below DIR, not where they were packed."
 )
-@click.option("--signer", metavar="KEY", help="Require a signature by this public key, or by that in a file.")
 @options.snapshot
 @options.trust
+@options.signed
 @options.opening
 @click.option("-j", "--threads", metavar="N", help="Threads to work on (default: one a core).")
 @options.common

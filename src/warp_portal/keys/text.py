@@ -80,7 +80,8 @@ def read_line(path: str | os.PathLike[str]) -> str:
 def read_secret_line(path: str | os.PathLike[str]) -> str:
     """`read_line` of a secret: refuses a file that others can read."""
     line = read_line(path)
-    if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+    # Anything else is refused by whoever reads it, as what it is.
+    if _SECRET.match(line) and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
         raise UsageError(f"{os.fspath(path)} holds a secret and is open to others: chmod 600 it")
     return line
 
@@ -91,7 +92,9 @@ def write_secret(path: str | os.PathLike[str], comments: list[str], line: str) -
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
     except FileExistsError:
-        raise UsageError(f"{os.fspath(path)} exists: a key is never overwritten") from None
+        raise UsageError(
+            f"{os.fspath(path)} exists: a key is never overwritten (a key file also holds its public key, in a line that begins with #)"
+        ) from None
     with open(fd, "w", encoding="ascii") as file:
         file.write(content)
         file.flush()

@@ -181,3 +181,26 @@ def test_costly_key_derivation_must_be_meant(sealed: str, passphrase_file: str, 
     ]
     assert main(words) == 2
     assert "--large-argon2" in capsys.readouterr().err
+
+
+def test_extract_and_cat_demand_a_signer(tree: Path, plain: str, tmp_path: Path, capsys: Captured) -> None:
+    keys = [str(tmp_path / name) for name in ("mine", "other")]
+    public = []
+    for key in keys:
+        assert main(["key", "keygen", key, "--kind", "signing"]) == 0
+        public.append(capsys.readouterr().out.strip())
+    signed, target = str(tmp_path / "signed.warp"), tmp_path / "out"
+    assert main(["create", signed, "-C", str(tree.parent), "tree", "--sign", keys[0]]) == 0
+    for archive, signer in ((signed, public[1]), (plain, public[0])):
+        assert main(["extract", archive, "-C", str(target), "--signer", signer]) == 13
+        assert main(["cat", archive, "tree/a.txt", "--signer", signer]) == 13
+        assert not target.exists()
+    assert main(["extract", signed, "-C", str(target), "--signer", public[0]]) == 0
+    assert main(["cat", signed, "tree/a.txt", "--signer", public[0]]) == 0
+
+
+def test_a_public_key_in_the_place_of_a_private_one_is_told(tree: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["key", "keygen", str(tmp_path / "key"), "--kind", "signing"]) == 0
+    (tmp_path / "key.pub").write_text(capsys.readouterr().out)
+    assert main(["create", str(tmp_path / "x.warp"), str(tree), "--sign", str(tmp_path / "key.pub")]) == 2
+    assert "not a warp-signer" in capsys.readouterr().err
