@@ -8,8 +8,10 @@ from itertools import islice
 
 from warp_portal.archive import (
     ArchiveReader,
+    Aspect,
     Change,
     Entry,
+    Kind,
     LiveOptions,
     LiveProgress,
     LiveTree,
@@ -58,16 +60,21 @@ def step_of(progress: LiveProgress) -> Step:
 
 
 def lines(changes: list[Change]) -> list[str]:
-    """`+ path`, `- path`, `M path  (content, mtime)`."""
+    """`+ path  (5.00 kB)`, `- path  (5.00 kB)`, `M path  (content, size +1.00 kB, mtime)`."""
     names = printable_all([change.path for change in changes])
     return [line(change, name or ".") for change, name in zip(changes, names, strict=True)]
 
 
 def line(change: Change, name: str) -> str:
-    """One line, of a name that is escaped already."""
-    if change.old is None:
-        return f"+ {name}"
-    return f"- {name}" if change.new is None else f"M {name}  ({', '.join(change.aspects)})"
+    """One line, of a name that is escaped already; sizes are those of files."""
+    old, new = change.old, change.new
+    if old is None or new is None:
+        entry = old or new
+        size = f"  ({format_bytes(entry.size)})" if entry is not None and entry.kind is Kind.FILE else ""
+        return f"{'+' if old is None else '-'} {name}{size}"
+    more = new.size - old.size
+    grown = f"size {'+' if more > 0 else '-'}{format_bytes(abs(more))}"
+    return f"M {name}  ({', '.join(grown if each is Aspect.SIZE else each for each in change.aspects)})"
 
 
 def fields(change: Change) -> dict[str, object]:

@@ -50,9 +50,9 @@ def command(
     number: '[7]').
 
     \b
-      + path                    added
-      - path                    removed
-      M path  (content, mtime)  changed, and what of it
+      + path  (5.00 kB)                added, with its size
+      - path  (5.00 kB)                removed
+      M path  (content, size +1.2 kB)  changed, and what of it
     """  # noqa: D301  # click wants the character, not two
     settings = begin(output, "diff", **flags)
     from warp_portal.archive import LiveOptions

@@ -27,9 +27,9 @@ def test_a_diff_of_the_last_two_is_short_and_safe_to_print(changed: str, capsys:
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
         "M tree  (mtime)",
-        "M tree/a.txt  (content, size, mtime)",
+        "M tree/a.txt  (content, size -5.99 kB, mtime)",
         "- tree/link",
-        "+ tree/new\\x1b[2J",
+        "+ tree/new\\x1b[2J  (11 B)",
     ]
     assert "from snapshot 1 to 2: 1 entry added (11 B), 1 removed (0 B), 2 changed (6 B in" in captured.err
 

@@ -20,7 +20,7 @@ def test_a_restored_copy_is_found_to_be_the_same(
     (back / "tree" / "a.txt").unlink()
     assert main([*words, "-C", str(back)]) == 4
     captured = capsys.readouterr()
-    assert captured.out == "M tree  (mtime)\n- tree/a.txt\nM tree/sub/b.bin  (content)\n"
+    assert captured.out == "M tree  (mtime)\n- tree/a.txt  (6.00 kB)\nM tree/sub/b.bin  (content)\n"
     assert "no damage found" in captured.err
     assert "the archive is whole, but THE FILES DIFFER" in captured.err
     summary = only(records(capsys, *words, "-C", str(back), code=4), "summary")
