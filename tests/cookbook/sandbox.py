@@ -1,7 +1,8 @@
 """Where a page's commands run: a home of their own, with `warp` on the PATH, disks under /mnt, and a machine to `ssh` to.
 
 In commands `/mnt/` and `/tmp/` mean the sandbox's; in what they print its `/mnt/` is `/mnt/` again. `ssh HOST COMMAND` runs the command in another
-home, without the settings and keys of the first, so that `rsync HOST:` works too.
+home, without the settings and keys of the first, so that `rsync HOST:` works too. `mountpoint /mnt/DISK` finds a disk unless there is a DISK.unmounted
+beside it.
 """
 
 import os
@@ -29,6 +30,10 @@ _SSH: Final = """#!/bin/sh
 shift
 cd {box} && exec env -i HOME={box} PATH="$PATH" PYTHONPATH="$PYTHONPATH" TZ=UTC LANG=C.UTF-8 bash -c "$*"
 """
+_MOUNTPOINT: Final = """#!/bin/sh
+for disk in "$@"; do :; done
+[ -d "$disk" ] && [ ! -e "$disk.unmounted" ]
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Sandbox:
             (root / name).mkdir()
         self._tool("warp", _WARP.format(python=sys.executable))
         self._tool("python3", _PYTHON.format(python=sys.executable))
+        self._tool("mountpoint", _MOUNTPOINT)
         self._tool("ssh", _SSH.format(box=root / "box"))
         # A session of a person knows these two; the runner of the tests may have other ones.
         self._environment = {
