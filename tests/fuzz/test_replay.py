@@ -8,6 +8,7 @@ import pytest
 
 from tests.fuzz import forging, sections, seeds
 from tests.fuzz.targets import PYTHON, RUST
+from warp_portal.archive.indexparts import IndexParts
 from warp_portal.archive.unlock import Unlock
 from warp_portal.archive.verification import Level, verify
 
@@ -43,6 +44,19 @@ def changed(data: bytes, choice: random.Random) -> bytes:
         else:
             out[at:at] = choice.randbytes(choice.randrange(1, 5))
     return bytes(out)
+
+
+@pytest.mark.parametrize("choice", [0, forging.ENCRYPTED])
+def test_the_archive_target_reads_files_by_parts_of_the_index(choice: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, locate = [], IndexParts.locate
+
+    def seen(parts: IndexParts, first: int, count: int) -> list[tuple[int, int, int]]:
+        runs.append((first, count))
+        return locate(parts, first, count)
+
+    monkeypatch.setattr(IndexParts, "locate", seen)
+    PYTHON["archive"].run(seeds.whole_archive(choice))
+    assert {(0, 1), (1, 2)} <= set(runs)
 
 
 def test_the_corpora_stay_small() -> None:

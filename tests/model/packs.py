@@ -40,6 +40,7 @@ CUTTINGS: Final = (TINY, BY_CONTENT)
 POLICIES: Final = ("auto", "none")
 IDENTITIES: Final = tuple(Identity.generate("x25519") for _ in range(3))
 SIGNING_KEY: Final = SigningKey.generate()
+MEMORIES: Final = (256 << 20, 16 << 20)
 CHECKPOINT_BYTES: Final = 4 * KIB
 AHEAD_NS: Final = 10**10
 KILLED: Final = -signal.SIGKILL
@@ -48,10 +49,11 @@ SLOT_COPY_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """A way to pack: the compression, which is one of the arguments, and whether all files count as old by then."""
+    """A way to pack: the compression, which is one of the arguments, whether all files count as old by then, and the memory."""
 
     policy: str
     aged: bool
+    memory: int = MEMORIES[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Operated:
             cutting=self.cutting,
             policy=policy(how.policy),
             threads=2,
+            memory=how.memory,
             checkpoint_bytes=CHECKPOINT_BYTES,
             signing_key=self.signing_key,
         )

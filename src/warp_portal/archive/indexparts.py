@@ -67,8 +67,8 @@ class IndexParts:
         pieces: list[tuple[int, int, int]] = []
         number = max(bisect_right(self._firsts, first) - 1, 0)
         while first < end:
-            start = self._firsts[number]
             index = self._part(number).index
+            start = self._firsts[number]
             stop = min(end, start + index.fragments)
             if stop <= first:
                 raise FormatError("index: the parts of the chunk index leave a gap")
@@ -106,7 +106,7 @@ class IndexParts:
     def _read(self, number: int) -> Part:
         content = self._content
         of_kind = content.pages
-        if number >= len(of_kind[KIND_LOCATOR]):
+        if number >= min(len(of_kind[KIND_LOCATOR]), len(self._firsts)):
             raise FormatError("index: pages disagree on how much there is")
         locators, chunks = (self._page(of_kind[kind][number], number) for kind in (KIND_LOCATOR, KIND_CHUNK))
         index = ChunkIndex(bool(self._keys.suite), self._chunk_max)

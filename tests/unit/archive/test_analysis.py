@@ -1,6 +1,5 @@
 """What `analyze` tells of small made trees, beside what `create` then does with them."""
 
-import os
 import random
 from pathlib import Path
 
@@ -58,15 +57,18 @@ def test_text_is_predicted_as_create_stores_it(tmp_path: Path) -> None:
 
 
 def test_random_bytes_are_told_to_be_incompressible(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
+    rng, tree = random.Random(10), tmp_path / "tree"
     tree.mkdir()
     for number in range(3):
-        (tree / f"{number}.BIN").write_bytes(os.urandom(3 << 20))
+        (tree / f"{number}.BIN").write_bytes(rng.randbytes(3 << 20))
     found, quotient = compared(tree, tmp_path)
     assert quotient == pytest.approx(1, abs=0.01)
     assert found.estimate.ratio >= 1
     assert found.advice.compression == "none"
-    assert [(kind.extension, kind.compressed_share) for kind in found.types] == [("bin", 1.0)]
+    (kind,) = found.types
+    # A block of few bytes may look as if it had structure.
+    assert kind.extension == "bin"
+    assert kind.compressed_share == pytest.approx(1, abs=0.01)
 
 
 def test_a_copy_of_everything_is_told_to_be_duplicate(tmp_path: Path) -> None:
@@ -220,7 +222,7 @@ def test_an_unreadable_file_is_a_problem_and_the_rest_is_told(tmp_path: Path) ->
         (str(tree / "a").encode().lstrip(b"/"), "read")
     ]
     assert found.files == 2
-    assert found.estimate.new_bytes == pytest.approx(5000, rel=1.1)
+    assert (found.read_bytes, found.estimate.data_bytes, found.estimate.new_bytes) == (5000, 5000, 5000)
 
 
 def test_finer_fragments_are_advised_where_they_find_much_more(tmp_path: Path) -> None:

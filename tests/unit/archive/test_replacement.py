@@ -3,18 +3,21 @@
 import errno
 import os
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.trees import IS_ROOT
 from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, check_contents, dies_at, essence, grow, killed, read
 
 from warp_portal.archive import replacement
-from warp_portal.archive.compaction import CompactRequest, compact
+from warp_portal.archive.commit import Commit
+from warp_portal.archive.compaction import Compaction, CompactRequest, compact
 from warp_portal.archive.limits import KIND_TABLE
 from warp_portal.archive.options import Source
-from warp_portal.archive.reader import open_archive
+from warp_portal.archive.reader import open_archive, snapshot_commits
 from warp_portal.archive.retention import Selection
 from warp_portal.archive.state import StateStore
 from warp_portal.archive.storage import ArchiveFile, FileOutput
@@ -141,6 +144,103 @@ def test_a_leftover_is_removed_even_if_there_is_nothing_to_do(archive: Path) -> 
     compact(archive, replace(SECOND_ONLY, dry_run=True), unlock=UNLOCK)
     assert leftover.exists()
     assert not compact(archive, unlock=UNLOCK).changed
+    assert alone(archive)
+
+
+def test_a_file_that_is_being_written_is_no_leftover(archive: Path) -> None:
+    """It is a run's that has the archive under another name."""
+    written = archive.with_name("a.warp.compact-00c0ffee")
+    written.write_bytes(b"half of an archive")
+    with ArchiveFile(written, os.O_RDWR) as file:
+        file.lock()
+        compact(archive, SECOND_ONLY, unlock=UNLOCK)
+        assert written.read_bytes() == b"half of an archive"
+    compact(archive, unlock=UNLOCK)
+    assert alone(archive)
+
+
+def damage_a_page(file: ArchiveFile) -> None:
+    """One bit of the last file-table page."""
+    with open_archive(file.path, UNLOCK) as reader:
+        ref = reader.content.pages[KIND_TABLE][-1].ref
+    offset = ref.offset + ref.stored_bytes // 2
+    os.pwrite(file.fd, bytes([os.pread(file.fd, 1, offset)[0] ^ 1]), offset)
+
+
+def cut_the_last_snapshot(file: ArchiveFile) -> None:
+    """What is left is a whole archive, of the snapshot before."""
+    with open_archive(file.path, UNLOCK) as reader:
+        before = snapshot_commits(reader.file, reader.newest)[0]
+    os.ftruncate(file.fd, before.end)
+
+
+def cut_the_last_byte(file: ArchiveFile) -> None:
+    os.ftruncate(file.fd, file.size() - 1)
+
+
+def three_snapshots(archive: Path, tree: Path) -> None:
+    (tree / "third").write_bytes(b"something new")
+    append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK)
+
+
+def on_a_bad_disk(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[ArchiveFile], object]) -> None:
+    """The new file is spoiled as soon as it is written."""
+    write = Compaction.write
+
+    def badly(plan: Compaction, file: ArchiveFile, *arguments: Any) -> Commit:
+        commit = write(plan, file, *arguments)
+        spoil(file)
+        return commit
+
+    monkeypatch.setattr(Compaction, "write", badly)
+
+
+@pytest.mark.parametrize("spoil", [damage_a_page, cut_the_last_snapshot, cut_the_last_byte])
+def test_a_new_file_that_is_not_what_was_written_never_takes_over(
+    archive: Path, tree: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[ArchiveFile], None]
+) -> None:
+    three_snapshots(archive, tree)
+    before = archive.read_bytes()
+    on_a_bad_disk(monkeypatch, spoil)
+    with pytest.raises(WarpPortalError):
+        compact(archive, SECOND_ONLY, unlock=UNLOCK)
+    assert archive.read_bytes() == before
+    assert alone(archive)
+
+
+def test_another_whole_archive_in_the_new_file_never_takes_over(
+    archive: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as many snapshots as were to be kept, under the same key."""
+    other = archive.read_bytes()
+    three_snapshots(archive, tree)
+    before = archive.read_bytes()
+
+    def exchange(file: ArchiveFile) -> None:
+        os.ftruncate(file.fd, 0)
+        os.pwrite(file.fd, other, 0)
+
+    on_a_bad_disk(monkeypatch, exchange)
+    with pytest.raises(WarpPortalError):
+        compact(archive, SECOND_ONLY, unlock=UNLOCK)
+    assert archive.read_bytes() == before
+    assert alone(archive)
+
+
+def test_a_new_file_without_a_kept_snapshot_never_takes_over(
+    archive: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_snapshots(archive, tree)
+    before, write, contents = archive.read_bytes(), Compaction.write, Compaction._contents
+
+    def forgetful(plan: Compaction, *arguments: Any) -> Commit:
+        monkeypatch.setattr(Compaction, "_contents", lambda plan: list(contents(plan))[1:])
+        return write(plan, *arguments)
+
+    monkeypatch.setattr(Compaction, "write", forgetful)
+    with pytest.raises(IntegrityError, match=r"left as it is.*its snapshots are not all there"):
+        compact(archive, SECOND_ONLY, unlock=UNLOCK)
+    assert archive.read_bytes() == before
     assert alone(archive)
 
 
