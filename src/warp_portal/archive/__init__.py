@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from warp_portal.archive.about import SlotInfo, Snapshot, Summary
     from warp_portal.archive.advice import Advice
     from warp_portal.archive.analysis import Analysis, TypeShare, analyze
     from warp_portal.archive.compaction import CompactReport, CompactRequest, Fate, compact
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
         Source,
         Stream,
     )
-    from warp_portal.archive.reader import ArchiveReader, SlotInfo, Snapshot, Summary, open_archive
+    from warp_portal.archive.reader import ArchiveReader, open_archive
     from warp_portal.archive.rekey import add_slot, list_slots, proven, remove_slot
     from warp_portal.archive.retention import KeepRules, Selection
     from warp_portal.archive.rewriting import CompactProgress
@@ -114,6 +115,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "about": ("SlotInfo", "Snapshot", "Summary"),
     "advice": ("Advice",),
     "analysis": ("Analysis", "TypeShare", "analyze"),
     "estimate": ("Alternative", "Estimate"),
@@ -124,7 +126,7 @@ _HOMES = {
     "filetable": ("Entry", "Kind"),
     "livetree": ("LiveOptions", "LiveProgress", "LiveTree", "recorded_source"),
     "options": ("SUITES", "PackOptions", "PackProgress", "PackReport", "Problem", "Source", "Stream"),
-    "reader": ("ArchiveReader", "SlotInfo", "Snapshot", "Summary", "open_archive"),
+    "reader": ("ArchiveReader", "open_archive"),
     "rekey": ("add_slot", "list_slots", "proven", "remove_slot"),
     "retention": ("KeepRules", "Selection"),
     "rewriting": ("CompactProgress",),

@@ -4,7 +4,6 @@ Opening reads the header, the last commit and its TOC; the file table and the ch
 table only in the pages that a question touches.
 """
 
-import builtins
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from warp_portal._native import ChunkIndex, EntryTable, Matcher, ScopeKeys
+from warp_portal.archive.about import SlotInfo, Snapshot, Summary, slot_infos
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.content import Content, Page, open_content, read_chunk_index, read_table
 from warp_portal.archive.contents import ChunkCache, StoredFile
@@ -25,7 +25,6 @@ from warp_portal.archive.limits import KIND_LOCATOR, KIND_TABLE
 from warp_portal.archive.opening import Opened, history, newest, open_earlier, read_header
 from warp_portal.archive.options import checked_patterns
 from warp_portal.archive.reach import pages_below, pages_matching
-from warp_portal.archive.slots import SlotCopy
 from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import AnyPath, ArchiveFile
 from warp_portal.archive.trust import (
@@ -41,53 +40,6 @@ from warp_portal.archive.trust import (
 from warp_portal.archive.unlock import NO_KEY, Unlock, open_keys
 from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.keys.signers import Signer
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One of the archive's snapshots, numbered from 1; `sequence` counts all its commits.
-
-    `signer` is None if it is unsigned or the archive was opened without a key.
-    """
-
-    number: int
-    sequence: int
-    time_ns: int
-    commit_hash: bytes
-    signed: bool
-    signer: bytes | None
-    chunks: int
-    stored_bytes: int
-    offset: int
-
-    @classmethod
-    def of(cls, number: int, commit: Commit, signer: bytes | None) -> Self:
-        """As its commit tells; the signer's public key, where known."""
-        place = (number, commit.sequence, commit.time_ns, commit.digest(), commit.signed, signer)
-        return cls(*place, commit.chunks, commit.stored_bytes, commit.offset)
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What the open snapshot holds, and how it was made."""
-
-    entries: int
-    bytes: int
-    fragments: int
-    chunks: int
-    stored_bytes: int
-    scan_time_ns: int
-    arguments: dict[str, object]
-    owners: "tuple[dict[int, builtins.bytes], dict[int, builtins.bytes]]"
-
-
-@dataclass(frozen=True, slots=True)
-class SlotInfo:
-    """A key slot, as anyone can see it."""
-
-    slot_id: bytes
-    kind: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,11 +331,6 @@ def snapshot_commits(file: ArchiveFile, newest_commit: Commit) -> list[Commit]:
     return [commit for commit in history(file, newest_commit) if commit.snapshot][::-1]
 
 
-def slot_infos(slots: SlotCopy | None) -> tuple[SlotInfo, ...]:
-    """What can be told of slots without a key."""
-    return tuple(SlotInfo(slot.slot_id, slot.kind, slot.detail) for slot in slots.slots) if slots else ()
-
-
 def open_archive(  # noqa: PLR0913 - one call of the API, mostly by keyword
     path: AnyPath,
     unlock: Unlock = NO_KEY,
@@ -408,4 +355,4 @@ def open_archive(  # noqa: PLR0913 - one call of the API, mostly by keyword
     return ArchiveReader.open(path, unlock, choice, state)
 
 
-__all__ = ["ArchiveReader", "Choice", "Expectation", "SlotInfo", "Snapshot", "Summary", "open_archive", "slot_infos"]
+__all__ = ["ArchiveReader", "Choice", "Expectation", "open_archive"]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Self
 
 from warp_portal._native import Frontier, ScopeKeys, blake3
+from warp_portal.archive.about import SlotInfo, slot_infos
 from warp_portal.archive.base import Base
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.committing import CommitChain, Facts
@@ -18,7 +19,6 @@ from warp_portal.archive.content import Content, open_content
 from warp_portal.archive.header import Header
 from warp_portal.archive.limits import MAX_PASSPHRASE_SLOTS
 from warp_portal.archive.opening import Opened, newest, open_commit, read_header, slot_copy_offset
-from warp_portal.archive.reader import SlotInfo, slot_infos
 from warp_portal.archive.resuming import check_finished, newest_for_writer, remembered_as, tidy_slots, writable_header
 from warp_portal.archive.slots import (
     PASSPHRASE,
