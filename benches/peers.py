@@ -14,7 +14,7 @@ from typing import Final
 
 from benches.harness import Run, measure
 from benches.places import Place
-from benches.tools import Tool
+from benches.tools import Checker
 
 HOW_TO_GET: Final = {
     "restic": "git clone https://github.com/restic/restic && cd restic && go build ./cmd/restic, or apt-get install restic",
@@ -41,7 +41,7 @@ def version(name: str, binary: str) -> str:
     return (ran.stdout + ran.stderr).strip().splitlines()[0]
 
 
-class Repository(Tool):
+class Repository(Checker):
     """A tool that keeps snapshots in a directory of its own."""
 
     environment: Mapping[str, str]

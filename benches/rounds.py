@@ -11,7 +11,7 @@ from functools import partial
 
 from benches.harness import CommandFailedError, Run, Table
 from benches.places import Place, differences, drop_caches, empty, warm
-from benches.tools import Tool
+from benches.tools import Checker, Tool
 
 COLD, CREATE, SECOND, UNCHANGED, VERIFY, EXTRACT = (
     "create, cold",
@@ -64,7 +64,7 @@ class Rounds:
         newest = self._pack(tool)
         if newest is None:
             return
-        if tool.verifies:
+        if isinstance(tool, Checker):
             self.table.time(tool.name, VERIFY, tool.verify)
         with empty(self.place.scratch / "restored") as target:
             extracted = self.table.time(tool.name, EXTRACT, partial(tool.extract, target))

@@ -24,7 +24,6 @@ class Tool(ABC):
     settings: str
     encrypted = True
     appends = True
-    verifies = True
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -35,10 +34,6 @@ class Tool(ABC):
     @abstractmethod
     def pack(self, number: int) -> Run:
         """Pack what lies at the common path as snapshot `number`, from 1."""
-
-    @abstractmethod
-    def verify(self) -> Run:
-        """Check every stored byte."""
 
     @abstractmethod
     def extract(self, target: Path) -> Run:
@@ -61,7 +56,15 @@ class Tool(ABC):
                 path.unlink(missing_ok=True)
 
 
-class Warp(Tool):
+class Checker(Tool):
+    """A tool that can tell without the tree whether all that it stored is whole."""
+
+    @abstractmethod
+    def verify(self) -> Run:
+        """Check every stored byte."""
+
+
+class Warp(Checker):
     """Our own command."""
 
     def __init__(self, place: Place, name: str, settings: str, *, cores: int = 0, verify_writes: bool = True) -> None:
@@ -93,7 +96,7 @@ class Warp(Tool):
 class Pipe(Tool):
     """tar through filters into one file: no deduplication, no index, no random access."""
 
-    encrypted = appends = verifies = False
+    encrypted = appends = False
 
     def __init__(self, place: Place, name: str, pack: str, unpack: str) -> None:
         super().__init__(place)
@@ -103,9 +106,6 @@ class Pipe(Tool):
 
     def pack(self, number: int) -> Run:
         return shell(f"tar -C {self.place.current} -c tree{self._pack} > {self._file}")
-
-    def verify(self) -> Run:
-        raise NotImplementedError(f"{self.name} checks nothing without the tree")
 
     def extract(self, target: Path) -> Run:
         return shell(f"< {self._file} {self._unpack}tar -C {target} -x")

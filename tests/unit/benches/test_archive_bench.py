@@ -12,7 +12,7 @@ from benches import generated, images, lineup, places, plot, report
 from benches.harness import CommandFailedError, Run, Table, measure, own_peak_bytes, write_json
 from benches.places import Place
 from benches.rounds import Rounds
-from benches.tools import Pipe, Tool
+from benches.tools import Checker, Pipe
 
 SVG = "{http://www.w3.org/2000/svg}"
 NEEDED = ("rsync", "taskset", "tar")
@@ -36,7 +36,7 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "scratch", tmp_path / "current", generated.small_files(tmp_path / "small", 60))
 
 
-class Copy(Tool):
+class Copy(Checker):
     """A tool that copies the tree, and fails where it is told to."""
 
     name, settings = "copy", "cp -a"
