@@ -131,15 +131,15 @@ class Feed:
         return bool(self.waiting) or not self.walk_done
 
 
-def walker_over(source: Source, archive_fd: int) -> Walker:
-    """A walk over a source that passes over the archive itself."""
-    status = os.fstat(archive_fd)
+def walker_over(source: Source, archive_fd: int | None = None) -> Walker:
+    """A walk over a source that passes over the archive itself, if there is one."""
+    archive = [] if archive_fd is None else [os.fstat(archive_fd)]
     return Walker(
         source.roots,
         excludes=source.excludes,
         exclude_caches=source.exclude_caches,
         one_file_system=source.one_file_system,
-        skip=[(status.st_dev, status.st_ino)],
+        skip=[(status.st_dev, status.st_ino) for status in archive],
     )
 
 

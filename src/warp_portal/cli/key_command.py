@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 KINDS = ("xwing", "x25519", "signing")
 # Fewer hex digits name a slot too easily by accident.
 SLOT_DIGITS = 4
-# More memory than this a guess keeps small machines from opening the archive, so it must be meant.
-LARGE_ARGON2_BYTES = 128 << 20
 
 
 @click.group("key")
@@ -77,10 +75,12 @@ def add_slot(
 
     if recipient is not None and new_passphrase_file is not None:
         raise UsageError("give --recipient or --new-passphrase-file, not both: one key is added at a time")
-    memory = parse_bytes(argon2_memory)
-    if memory > LARGE_ARGON2_BYTES and not large_argon2:
-        raise UsageError("more than 128M of --argon2-memory needs --large-argon2: every opening will take as much")
-    cost = Argon2Cost(memory_kib=memory // 1024, passes=argon2_passes)
+    cost = Argon2Cost(memory_kib=parse_bytes(argon2_memory) // 1024, passes=argon2_passes)
+    if cost.large and not large_argon2:
+        raise UsageError(
+            "more than 128M of --argon2-memory needs --large-argon2: every opening will take as much, and needs the setting "
+            "large_argon2"
+        )
     key = None if recipient is None else load_recipient(recipient)
     passphrase = None if new_passphrase_file is None else unlocking.read_passphrase(output, new_passphrase_file)
     state, signing_key = archives.StateStore(settings.state_path()), unlocking.signing_key(settings)
