@@ -6,31 +6,34 @@ create    open, stat, read and close each file; hash each byte; cut those of fil
 extract   hash, open and decode each chunk; create each file under a temporary name, write, date, rename and close it
 A primitive runs over all of the data, in pieces of the size that it meets in the pipeline: a chunk, or for the hash that names
 fragments a small file. Reading copies from the page cache, writing into a file system in memory. For a primitive that a public
-tool also has, the faster of ours and the tool counts; the cutter counts with at least 2 GB/s.
+tool also has, the faster of ours and the tool counts; the cutter counts with at least 2 GB/s. zstd runs at the level that
+`--compression auto` gives each piece, and not over what that would store.
 eta = L / (cores × wall).
 """
 
+import math
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from warp_portal import _native
+from warp_portal.primitives.compression import AUTO, ZSTD
 
 MOST_SAMPLE_BYTES: Final = 2 << 30
 CHUNK: Final = 1 << 20
 SECONDS: Final = 1.0
 CUTTER_FLOOR: Final = 2e9
 MEAN_FRAGMENT: Final = 64 << 10
-LEVEL: Final = 2  # what `--compression auto` mostly chooses
+WINDOW: Final = 4 << 10
 SEAL: Final = "chacha20-poly1305"
-ZSTD, UNZSTD = f"zstd:{LEVEL}", f"unzstd:{LEVEL}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +57,19 @@ def measure(tree: Path, work: Work) -> Limit:
     """Measure the primitives now, on one core, and add them up for this work."""
     files = _files(tree)
     sample = _sample(tree)
-    rates = {name: _rate(name, sample) for name in ("cut", "blake3", ZSTD, UNZSTD, SEAL)}
+    rates = {name: _rate(name, sample) for name in ("cut", "blake3", SEAL)}
     sizes = [path.stat().st_size for path in files]
     names = _rate("blake3", sample, _fragments([path.stat().st_size for path in _sampled(tree)]))
-    for name, rate in (*_zstd_tool(sample).items(), *_openssl().items(), ("cut", CUTTER_FLOOR)):
+    for name, rate in (*_openssl().items(), ("cut", CUTTER_FLOOR)):
         rates[name] = max(rates[name], rate)
+    compress_s, decode_s = _compression(tree, work.raw_bytes)
     seal_s, hash_s = work.stored_bytes / rates[SEAL], work.stored_bytes / rates["blake3"]
     create = {
         "read": _native.measure_files([os.fsencode(path) for path in files], MOST_SAMPLE_BYTES),
         "cut": sum(size for size in sizes if size > MEAN_FRAGMENT) / rates["cut"],
         "hash": work.bytes / names,
-        "compress": work.raw_bytes / rates[ZSTD],
-        "decode": work.raw_bytes / rates[UNZSTD],
+        "compress": compress_s,
+        "decode": decode_s,
         "seal": seal_s,
         "hash stored": 2 * hash_s,
         "write": _creation([work.stored_bytes]),
@@ -73,7 +77,7 @@ def measure(tree: Path, work: Work) -> Limit:
     extract = {
         "hash stored": hash_s,
         "open": seal_s,
-        "decode": work.raw_bytes / rates[UNZSTD],
+        "decode": decode_s,
         "files": _creation(sizes),
     }
     return Limit(create, extract)
@@ -114,18 +118,51 @@ def _rate(name: str, sample: bytes, lengths: Sequence[int] | None = None) -> flo
     return count / seconds
 
 
-def _zstd_tool(sample: bytes) -> dict[str, float]:
-    """`zstd -b` on the same bytes, in blocks of 1 MiB."""
+def _compression(tree: Path, raw_bytes: int) -> tuple[float, float]:
+    """CPU seconds to compress so many bytes of a tree, and to decode them."""
+    levels = _levels(tree)
+    compress_s = decode_s = 0.0
+    for level in sorted({level for level in levels if level is not None}):
+        part = b"".join(piece for piece, own in zip(_pieces(tree), levels, strict=True) if own == level)
+        tool = _zstd_tool(part, level)
+        share = raw_bytes * len(part) / len(_sample(tree))
+        compress_s += share / max(_rate(f"zstd:{level}", part), tool[0])
+        decode_s += share / max(_rate(f"unzstd:{level}", part), tool[1])
+    return compress_s, decode_s
+
+
+def _pieces(tree: Path) -> Iterator[memoryview]:
+    view = memoryview(_sample(tree))
+    return (view[at : at + CHUNK] for at in range(0, len(view), CHUNK))
+
+
+@cache
+def _levels(tree: Path) -> tuple[int | None, ...]:
+    """The zstd level that `auto` gives each piece, None if it stores it."""
+    rows = [next(row for row in AUTO.rows if _entropy(piece) < row[0]) for piece in _pieces(tree)]
+    return tuple(level if codec == ZSTD else None for _, codec, level in rows)
+
+
+def _entropy(piece: memoryview) -> float:
+    """Order-0 entropy of four windows, as the policy looks at them, in bits a byte."""
+    last = max(len(piece) - WINDOW, 0)
+    sample = b"".join(piece[start : start + WINDOW] for start in (last * window // 3 for window in range(4)))
+    shares = [count / len(sample) for count in Counter(sample).values()]
+    return -sum(share * math.log2(share) for share in shares)
+
+
+def _zstd_tool(sample: bytes, level: int) -> tuple[float, float]:
+    """`zstd -b` on the same bytes, in blocks of 1 MiB: bytes a second in and out, 0 where it is not there."""
     if not shutil.which("zstd"):
-        return {}
+        return 0.0, 0.0
     with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
         file.write(sample)
         file.flush()
-        command = ["zstd", f"-b{LEVEL}", "-i1", f"-B{CHUNK}", file.name]
+        command = ["zstd", f"-b{level}", "-i1", f"-B{CHUNK}", file.name]
         out = subprocess.run(command, capture_output=True, text=True, check=True)
     # Progress lines come first, some with one of the two figures only.
     found = re.findall(r"([\d.]+) MB/s[ ,]+([\d.]+) MB/s", out.stdout + out.stderr)
-    return {ZSTD: float(found[-1][0]) * 1e6, UNZSTD: float(found[-1][1]) * 1e6} if found else {}
+    return (float(found[-1][0]) * 1e6, float(found[-1][1]) * 1e6) if found else (0.0, 0.0)
 
 
 def _openssl() -> dict[str, float]:

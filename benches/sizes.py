@@ -61,7 +61,7 @@ class Cell:
         """`auto` with another codec."""
         codec, level = CODECS[self.codec]
         return Policy(
-            self.codec.replace(" ", ":"), AUTO.version, ((AUTO.rows[0][0], codec, level), (ANY_ENTROPY, STORE, 0))
+            self.codec.replace(" ", ":"), AUTO.version, ((AUTO.rows[-2][0], codec, level), (ANY_ENTROPY, STORE, 0))
         )
 
     def sizes(self) -> str:

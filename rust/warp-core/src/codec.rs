@@ -59,7 +59,8 @@ const LZ4_FIRST_HIGH_LEVEL: i32 = 3;
 /// A codec and level for chunks that look compressible enough.
 #[derive(Clone, Debug)]
 pub struct PolicyRow {
-    /// The row applies below this many bits a byte (see [`crate::entropy`]).
+    /// The row applies below this many bits a byte: order-0 entropy, or the estimate of [`Probe::bits_per_byte`] for what
+    /// would be stored otherwise.
     pub entropy_below: f64,
     /// Codec to use.
     pub codec: Codec,
@@ -83,9 +84,15 @@ impl Policy {
         if first.entropy_below > 8.0 {
             return (first.codec, first.level);
         }
-        let bits = probe.bits_per_byte_unless_below(raw, first.entropy_below);
+        let bits = probe.bits_per_byte_unless_below(raw, self.compressed_below());
         let row = self.rows.iter().find(|row| bits < row.entropy_below);
         row.map_or((Codec::Store, 0), |row| (row.codec, row.level))
+    }
+
+    /// Order-0 entropy alone decides below this; what would be stored gets a trial, for it may repeat itself.
+    fn compressed_below(&self) -> f64 {
+        let compressed = self.rows.iter().filter(|row| row.codec != Codec::Store);
+        compressed.map(|row| row.entropy_below).fold(0.0, f64::max)
     }
 }
 

@@ -31,8 +31,7 @@ impl Probe {
         self.bits_per_byte_unless_below(data, 0.0)
     }
 
-    /// As [`Probe::bits_per_byte`], but without the LZ4 trial if the entropy alone is below `enough`: then the result
-    /// is an upper bound that is below `enough`, as the exact value would be.
+    /// As [`Probe::bits_per_byte`], but without the LZ4 trial if the order-0 entropy is below `enough`: then it is that.
     pub fn bits_per_byte_unless_below(&mut self, data: &[u8], enough: f64) -> f64 {
         self.sample.clear();
         take_sample(data, &mut self.sample);
