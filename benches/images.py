@@ -19,6 +19,7 @@ MOST_FILE_BYTES: Final = 32 << 20
 SYSTEM: Final = (Path("/usr/bin"), Path("/usr/share"), Path("/usr/lib"))
 NEW_FILE_BYTES: Final = 1 << 20
 EPOCH: Final = 1_700_000_000
+DAY_S: Final = 86_400
 UUID: Final = "77617270-0000-4000-8000-62656e636865"
 # mke2fs and debugfs take the present from it.
 FIXED_TIME: Final = {**os.environ, "E2FSPROGS_FAKE_TIME": str(EPOCH)}
@@ -35,8 +36,10 @@ def disk_images(home: Path, sources: Sequence[Path] = SYSTEM, size: int = IMAGE_
         _upgrade(old, new, chosen)
         shutil.rmtree(content)
         for version in (old, new):
-            os.utime(version / "tree" / "disk.img", (EPOCH, EPOCH))
             (version / "complete").touch()
+    # A disk that was written to has another time; tools may take it for unchanged otherwise.
+    for version, time_s in ((old, EPOCH), (new, EPOCH + DAY_S)):
+        os.utime(version / "tree" / "disk.img", (time_s, time_s))
     return old, new
 
 

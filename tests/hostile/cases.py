@@ -272,3 +272,10 @@ commit_with("sequence_at_its_end", sequence=(1 << 64) - 1, previous=4096)
 commit_with("toc_before_the_file", toc_offset=0)
 commit_with("toc_too_long", toc_bytes=1 << 62)
 commit_with("chunks_without_end", chunks=1 << 62)
+
+
+@case
+def a_million_hard_links(path: Path) -> None:
+    """More than a file system lets one file have: each of the others fails."""
+    base(path)
+    forge(path, tables([file(b"a"), *(link(b"b%07d" % number, b"a", Kind.HARDLINK) for number in range(1_000_000))]))

@@ -23,6 +23,9 @@ POLL_S: Final = 0.1
 PROGRESS_S: Final = 0.05
 PLANNED_SHARE: Final = 4  # of the memory, for tables and plans; chunks that are decoded take the rest
 TAG_BYTES: Final = 8
+# An archive of some kilobytes can have a million entries that fail: their paths are kept as far as this goes.
+KEPT_PROBLEM_BYTES: Final = 16 * MIB
+PROBLEM_BYTES: Final = 256  # of one, beside its path
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 Planned = tuple[EntryTable, list[int] | None]
@@ -70,11 +73,16 @@ class ExtractProgress:
 
 @dataclass(frozen=True, slots=True)
 class ExtractReport:
-    """A finished run: what was left out by rule, and what failed (errno 0: damaged data)."""
+    """A finished run: what was left out by rule, and what failed (errno 0: damaged data).
+
+    `failed` counts all paths that did, `damaged` those for damaged data; `problems` are the first of them, up to 16 MiB.
+    """
 
     progress: ExtractProgress
     skips: dict[str, int]
     problems: tuple[Problem, ...]
+    failed: int
+    damaged: int
 
 
 ProgressCallback = Callable[[ExtractProgress], None]
@@ -204,6 +212,8 @@ class Extraction:
         self._start_s = time.monotonic()
         self._reported_s = 0.0
         self._problems: list[Problem] = []
+        self._room = KEPT_PROBLEM_BYTES
+        self._failed = self._damaged = 0
         root = os.geteuid() == 0
         self._pipeline = UnpackPipeline(
             reader.file.fd,
@@ -232,21 +242,28 @@ class Extraction:
             self._pipeline.finish()
             while not self._poll(POLL_S):
                 pass
-            return ExtractReport(
-                self._progress(self._pipeline.poll(0.0)), self._pipeline.skips(), tuple(self._problems)
-            )
+            progress = self._progress(self._pipeline.poll(0.0))
+            return ExtractReport(progress, self._pipeline.skips(), tuple(self._problems), self._failed, self._damaged)
         finally:
             self._pipeline.abort()
 
     def _poll(self, timeout_s: float) -> bool:
         """Take what there is to know; whether the pipeline is done."""
         counters = self._pipeline.poll(timeout_s)
-        self._problems += (Problem(*problem) for problem in self._pipeline.problems())
+        for path, what, error in self._pipeline.problems():
+            self._note(Problem(path, what, error))
         now_s = time.monotonic()
         if self._callback and (counters["done"] or now_s - self._reported_s >= PROGRESS_S):
             self._reported_s = now_s
             self._callback(self._progress(counters))
         return bool(counters["done"])
+
+    def _note(self, problem: Problem) -> None:
+        self._failed += 1
+        self._damaged += problem.errno == 0
+        self._room -= PROBLEM_BYTES + len(problem.path)
+        if self._room >= 0:
+            self._problems.append(problem)
 
     def _progress(self, counters: dict[str, int]) -> ExtractProgress:
         summary = self._reader.summary

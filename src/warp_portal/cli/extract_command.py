@@ -89,7 +89,7 @@ def command(
         with Reporter(output, "extract") as reporter:
             report = archives.extract(reader, directory, request, reporter.following(step_of))
     code = _conclude(output, directory, report)
-    if not report.problems:
+    if not report.failed:
         matched(patterns, report.progress.entries)
     return code
 
@@ -128,6 +128,8 @@ def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest")
 def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
     progress = report.progress
     output.damage(report.problems)
+    if unlisted := report.failed - len(report.problems):
+        output.remark(f"warp: … and {unlisted:,} more paths failed, too many to list")
     written, seconds = progress.bytes_written, progress.elapsed_s
     speed = f" ({format_rate(written / seconds)})" if written and seconds > 0 else ""
     lines = [
@@ -138,10 +140,9 @@ def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
             lines.append(
                 "  " + _SKIPPED.get(name, f"{{}}: {name} left out").format(count_of(number, "entry", "entries"))
             )
-    damaged = sum(problem.errno == 0 for problem in report.problems)
-    if report.problems:
+    if report.failed:
         lines.append(
-            f"  {count_of(len(report.problems), 'path')} failed, {damaged} of them for damaged data: see above"
+            f"  {count_of(report.failed, 'path')} failed, {report.damaged:,} of them for damaged data: see above"
         )
     output.summary(
         "\n".join(lines),
@@ -152,9 +153,9 @@ def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
         bytes=written,
         seconds=round(seconds, 3),
         skips=dict(report.skips),
-        problems=len(report.problems),
-        damaged=damaged,
+        problems=report.failed,
+        damaged=report.damaged,
     )
-    if damaged:
+    if report.damaged:
         return IntegrityError.exit_code
-    return PartialError.exit_code if report.problems else EXIT_OK
+    return PartialError.exit_code if report.failed else EXIT_OK

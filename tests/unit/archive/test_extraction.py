@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.archive.common import OFTEN, grow
 
+from warp_portal.archive import extraction
 from warp_portal.archive.extraction import ExtractProgress, ExtractRequest, Overwrite, extract, plan
 from warp_portal.archive.filetable import Kind
 from warp_portal.archive.options import Source
@@ -105,3 +106,15 @@ def test_the_target_is_a_directory(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with open_archive(archive) as reader, pytest.raises((UsageError, FileExistsError)):
         extract(reader, tmp_path / "file")
+
+
+def test_failures_are_counted_all_and_kept_as_far_as_there_is_room(
+    archive: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(path.relative_to(tree) for path in (tree / "d1").iterdir() if path.is_file())
+    for name in names:  # a directory that is not empty is never removed for a file
+        (tmp_path / "out" / name / "in-the-way").mkdir(parents=True)
+    monkeypatch.setattr(extraction, "KEPT_PROBLEM_BYTES", 2 * (extraction.PROBLEM_BYTES + len("d1/f0001")))
+    with open_archive(archive) as reader:
+        report = extract(reader, tmp_path / "out", ExtractRequest(("d1",), overwrite=Overwrite.ALWAYS))
+    assert (report.failed, report.damaged, len(report.problems)) == (len(names), 0, 2)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, grow
 
+from warp_portal.archive import metadata
 from warp_portal.archive.limits import KIND_FRAGMENT, KIND_LOCATOR, KIND_TABLE
 from warp_portal.archive.options import Source
 from warp_portal.archive.reader import ArchiveReader, open_archive
@@ -189,3 +190,17 @@ def test_an_earlier_snapshot_can_be_verified(archive: Path) -> None:
 def test_ranges_merge_where_they_touch() -> None:
     assert merged([]) == []
     assert merged([(0, 3), (3, 5), (9, 10)]) == [(0, 5), (9, 10)]
+
+
+def test_so_many_pieces_of_damage_are_told_one_by_one(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_archive(archive) as reader:
+        pages = reader.opened.toc.clear.pages
+    assert len(pages) > 3
+    for page in pages:
+        flip(archive, page.offset + page.stored_bytes // 2)
+    every = verify(archive, Level.INDEX, unlock=UNLOCK).metadata_damage
+    monkeypatch.setattr(metadata, "MAX_NOTES", 2)
+    some = verify(archive, Level.INDEX, unlock=UNLOCK).metadata_damage
+    assert some[:2] == every[:2]
+    assert some[2] == "more than 2 pieces are damaged"
+    assert len(every) >= len(pages)

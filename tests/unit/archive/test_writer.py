@@ -19,7 +19,8 @@ from tests.unit.archive.common import (
     read,
 )
 
-from warp_portal.archive.options import Source, Stream
+from warp_portal.archive import toc
+from warp_portal.archive.options import PackOptions, Source, Stream
 from warp_portal.archive.packing import spill_directory
 from warp_portal.archive.state import StateStore
 from warp_portal.archive.storage import ArchiveFile
@@ -230,3 +231,15 @@ def test_what_exceeds_the_memory_lies_beside_the_archive_if_it_may(tmp_path: Pat
     assert spill_directory(os.fsencode(tmp_path / "a.warp")) == os.fsencode(tmp_path)
     for no_place in (None, os.fsencode(tmp_path / "gone" / "a.warp")):
         assert spill_directory(no_place) == os.fsencode(tempfile.gettempdir())
+
+
+def test_a_toc_that_no_reader_takes_is_not_written(
+    tree: Path, archive: Path, state: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(toc, "most_pages", lambda _offset: 4)
+        with pytest.raises(UsageError, match="no reader takes: TOC: more pages"):
+            create(archive, Source.of(["."]), PackOptions(threads=2, cutting=TINY), state=state)
+    assert b"WCOMMIT1" not in archive.read_bytes()
+    create(archive, Source.of(["."]), OFTEN, state=state)
+    check_contents(read(archive, None), tree)
