@@ -8,7 +8,7 @@ uuid. Until the rename the archive is as it was.
 
 import builtins
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from warp_portal.archive import filetable
@@ -35,7 +35,7 @@ from warp_portal.archive.storage import AnyPath, ArchiveFile, naming
 from warp_portal.archive.unlock import NO_KEY, Unlock
 from warp_portal.archive.verification import Level, verify
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import IntegrityError
+from warp_portal.errors import IntegrityError, UsageError
 from warp_portal.keys.recipients import Recipient
 from warp_portal.keys.signers import SigningKey
 
@@ -69,7 +69,8 @@ class CompactReport:
     """What was done, or with `dry_run` would be. `bytes` are stored bytes of chunks; file sizes are in `file_bytes`.
 
     `unused_bytes` is raw data that no kept snapshot uses, and that stays because the rest of its chunk is used.
-    `uuid` is the archive's now; `signed` tells whether its newest snapshot is.
+    `uuid` is the archive's now; `signed` tells whether its newest snapshot is. With `dry_run`, `obstacle` is why the run itself
+    would stop before it writes anything, for want of keys: empty if it would not.
     """
 
     changed: bool
@@ -85,6 +86,7 @@ class CompactReport:
     file_bytes_before: int
     signed: bool
     dropped_slots: int = 0
+    obstacle: str = ""
 
     @property
     def forgotten(self) -> int:
@@ -115,7 +117,7 @@ def compact(  # noqa: PLR0913 - one call of the API, mostly by keyword
     with Original(path, unlock, state) as original:
         plan = Compaction(original, request)
         if request.dry_run:
-            return plan.report()
+            return replace(plan.report(), obstacle=plan.obstacle(clock, unlock))
         remove_leftovers(original.file)
         if not plan.worthwhile:
             return plan.report()
@@ -204,6 +206,16 @@ class Compaction:
             return ()
         binding = Rebinding(original.archive_key, original.header.uuid, header.uuid)
         return carried_over(original.newest.slots.slots, binding, unlock, request.recipients, request.drop_slots)
+
+    def obstacle(self, clock: Clock, unlock: Unlock) -> str:
+        """Why a run with these keys would stop before it writes anything; empty if it would not."""
+        if not self.worthwhile:
+            return ""
+        try:
+            self.slots(new_header(self._original, clock), unlock)
+        except (UsageError, IntegrityError) as error:
+            return str(error)
+        return ""
 
     def write(
         self,

@@ -95,6 +95,8 @@ def _why(fate: "Fate") -> str:
 
 def conclude(output: Output, settings: Config, archive: str, request: "CompactRequest", report: "CompactReport") -> int:
     """Give the account; the exit code."""
+    if report.obstacle:
+        output.status(f"note: with the keys given, the run itself would stop: {report.obstacle}")
     if report.changed and settings.sign is not None and not report.signed:
         output.status(f"note: {archive} is not signed, and stays so: append with --sign to sign it")
     if report.dropped_slots:
@@ -117,6 +119,7 @@ def conclude(output: Output, settings: Config, archive: str, request: "CompactRe
         file_bytes=report.file_bytes,
         file_bytes_before=report.file_bytes_before,
         dropped_slots=report.dropped_slots,
+        obstacle=report.obstacle or None,
     )
     return EXIT_OK
 

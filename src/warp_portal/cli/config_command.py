@@ -11,6 +11,7 @@ from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.text import columns, printable
 from warp_portal.errors import NotFoundError
+from warp_portal.primitives.compression import policy
 
 
 @click.group("config")
@@ -57,6 +58,8 @@ def get_setting(output: Output, name: str) -> int:
 @options.common
 def set_setting(output: Output, name: str, values: tuple[str, ...]) -> int:
     """Set NAME in your own file, keeping its comments; a list takes several VALUEs."""
+    if name == "compression":
+        policy(values[0])  # what codecs there are is not known to the settings
     path = config.user_file()
     config.store(name, values, Path(path))
     value = getattr(config.load(files=(config.ConfigFile(path),), environ={}).config, name)

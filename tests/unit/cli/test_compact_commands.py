@@ -101,9 +101,14 @@ def test_every_key_slot_needs_its_key(
     assert main(["key", "add", sealed, "-p", passphrase_file, "--new-passphrase-file", str(second)]) == 0
     assert main(["key", "add", sealed, "-p", passphrase_file, "-r", str(identity.recipient)]) == 0
     forget = ["forget", sealed, "--keep-last", "1", "--compact", "-p", passphrase_file]
+    capsys.readouterr()
+    assert main([*forget, "--dry-run"]) == 0
+    assert "would stop: key slots that none of the keys given can make again" in capsys.readouterr().err
     assert main(forget) == 2
     assert "--drop-slots" in capsys.readouterr().err
-    assert main([*forget, "--slot-passphrase-file", str(second), "-r", str(identity.recipient)]) == 0
+    with_all = [*forget, "--slot-passphrase-file", str(second), "-r", str(identity.recipient)]
+    assert only(records(capsys, *with_all, "--dry-run"), "summary")["obstacle"] is None
+    assert main(with_all) == 0
     assert snapshots(sealed, "another passphrase") == 1
     assert main(["verify", sealed, "-l", "deep", "-i", str(tmp_path / "me.key")]) == 0
 

@@ -24,6 +24,7 @@ def test_a_setting_is_set_shown_and_says_where_it_is_from(
 
 def test_a_wrong_value_is_refused_and_nothing_written(own_settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "set", "threads", "many"]) == 2
+    assert main(["config", "set", "compression", "gzip"]) == 2
     assert "whole number" in capsys.readouterr().err
     assert not (own_settings / "config.toml").exists()
 
