@@ -17,30 +17,41 @@ Result = dict[str, Any]
 
 
 def markdown(name: str, result: Result) -> Iterator[str]:
-    """One data set: every step of every tool, what failed, ratios, sizes, limits and eta."""
+    """One data set: a row a tool, what failed, ratios, limits and eta."""
     yield f"## {name}"
     if "files" in result:
         yield f"{result['files']:,} files, {result['bytes'] / 1e9:.2f} GB; {result['rounds']} round{'s' * (result['rounds'] > 1)}.\n"
-    yield "| tool | step | wall s: median (range) | CPU s | peak MB | stored MB |"
-    yield "|-|-|-|-|-|-|"
-    yield from map(_row, result["rows"])
+    yield from tool_table(result)
     for failure in result.get("failures", ()):
         yield f"\n**Failed**: {failure['tool']}, {failure['step']}:\n```\n{failure['error'].strip()}\n```"
     yield ""
     yield from ratio_table(result)
-    yield ""
-    yield from size_lines(result)
     yield from restored_lines(result)
     yield from efficiency_lines(result)
 
 
-def _row(row: Result) -> str:
+def tool_table(result: Result) -> Iterator[str]:
+    """Seconds of each step, median and range; bytes stored; CPU seconds of create, and the largest peak of any step."""
+    rows, stored = by_step(result), sizes(result)
+    steps = [step for step in STEPS if any(known == step for _, known in rows)]
+    heads = [*(f"{step}, s" for step in steps), "stored MB", "second version + MB", "CPU s of create", "peak MB"]
+    yield "| tool | " + " | ".join(heads) + " |"
+    yield "|-" * (len(heads) + 1) + "|"
+    for tool in tools_of(result):
+        own = {step: row for (name, step), row in rows.items() if name == tool and step in STEPS}
+        first, more = stored.get(tool, (None, None))
+        cells = [
+            *(_seconds(own[step]) if step in own else "" for step in steps),
+            *("" if size is None else f"{size / 1e6:.1f}" for size in (first, more)),
+            f"{median(own[CREATE], 'cpu_s'):.2f}" if CREATE in own else "",
+            f"{max(median(row, 'peak_bytes') for row in own.values()) / 1e6:.0f}",
+        ]
+        yield f"| {_cell(tool)} | " + " | ".join(cells) + " |"
+
+
+def _seconds(row: Result) -> str:
     walls = [run["wall_s"] for run in row["runs"]]
-    stored = row["sizes"].get("stored_bytes")
-    return (
-        f"| {_cell(row['tool'])} | {row['step']} | {median(row):.2f} ({min(walls):.2f}–{max(walls):.2f}) "
-        f"| {median(row, 'cpu_s'):.2f} | {median(row, 'peak_bytes') / 1e6:.0f} | {'' if stored is None else f'{stored / 1e6:.1f}'} |"
-    )
+    return f"{median(row):.2f} ({min(walls):.2f}–{max(walls):.2f})"
 
 
 def _cell(text: str) -> str:

@@ -210,7 +210,7 @@ def results() -> report.Result:
 def test_the_report_has_ratios_growth_and_failures() -> None:
     lines = list(report.markdown("tree", results()))
     assert r"| tar\|lz4 | 2.00× |  |" in lines
-    assert "- warp: 220.0 MB, second version + 20.0 MB" in lines
+    assert "| warp | 2.50 (2.50–2.50) | 1.00 (1.00–1.00) | 220.0 | 20.0 | 4.00 | 0 |" in lines
     assert any("**Failed**: tar|lz4, extract" in line for line in lines)
 
 
