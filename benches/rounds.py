@@ -1,7 +1,8 @@
 """The rounds of the archive bench over one data set.
 
-A round: from a cold page cache each tool packs version 1; then everything is read once, and each tool packs version 1, adds
-version 2 in its place, adds it again unchanged, checks all and restores. Each tool's output is deleted before the next one
+A round: from a cold page cache each tool packs version 1; then, everything having been read once (again for each tool, as borg
+has the kernel forget the files that it reads), each packs version 1, adds version 2 in its place, adds it again unchanged,
+checks all and restores. Each tool's output is deleted before the next one
 starts, and each round begins with another tool. What each tool restored first is compared with the tree.
 """
 
@@ -40,7 +41,6 @@ class Rounds:
         if self.cold:
             for tool in order:
                 self._alone(tool, self._cold)
-        warm(self.place.versions)
         for tool in order:
             self._alone(tool, self._steps)
 
@@ -61,6 +61,7 @@ class Rounds:
             self.table.time(tool.name, COLD, partial(tool.pack, 1))
 
     def _steps(self, tool: Tool) -> None:
+        warm(self.place.versions)
         newest = self._pack(tool)
         if newest is None:
             return
