@@ -187,7 +187,9 @@ impl Cutter {
     pub fn cut(&self, data: &[u8], ends: &mut Vec<usize>) {
         let mut candidates = Vec::new();
         if data.len() > self.sizes.mean as usize {
-            self.candidates(&[], data, 0, &mut candidates);
+            // No fragment ends before its least length, so windows before it need no look.
+            let skipped = (self.sizes.min as usize).saturating_sub(WINDOW);
+            self.candidates(&[], data.get(skipped..).unwrap_or_default(), skipped as u64, &mut candidates);
         }
         let mut resolver = self.resolver();
         let mut found = Vec::new();

@@ -17,6 +17,7 @@ mod guard;
 mod large;
 mod output;
 mod pool;
+mod queues;
 pub(crate) mod segment;
 mod sequence;
 mod shared;
@@ -39,7 +40,8 @@ use crate::{Error, Result};
 use batch::BatchJob;
 use guard::PanicGuard;
 use large::LargeFile;
-use shared::{Job, Shared};
+use queues::Job;
+use shared::Shared;
 
 pub use events::{ChunkColumns, Counters, Events, Problem};
 

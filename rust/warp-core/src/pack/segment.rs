@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::batch;
 use super::large::{self, CONTEXT, LargeFile};
 use super::pool::Lent;
+use super::queues::Position;
 use super::sequence::{Bytes, Item, Message, Pieces};
-use super::shared::{Position, Shared};
+use super::shared::Shared;
 use crate::cutter::Candidate;
 
 /// Data of one segment: `context` bytes of the one before, then its own.

@@ -2,61 +2,23 @@
 //!
 //! A job is about a megabyte, so the lock is taken a few thousand times a second at most.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::batch::BatchJob;
 use super::encode::{ChunkJob, EncodedChunk};
-use super::events::{EventLog, Events, Problem};
-use super::large::LargeFile;
+use super::events::{Events, Problem};
 use super::output::Output;
 use super::pool::Pool;
-use super::segment::{HashJob, Segment};
+use super::queues::{Awaited, Job, Position, Queues};
+use super::segment::HashJob;
 use super::sequence::{Delivered, Message};
 use super::{Limits, PackOptions, lock};
 use crate::attributes::XattrSupport;
 use crate::{Error, Result};
 
-/// Place of a message in walk order: (submission, part).
-pub(super) type Position = (u64, u64);
-
 /// Buffers kept while nobody uses them.
 const SPARE_BUFFERS: usize = 64;
-
-pub(super) enum Job {
-    Encode(ChunkJob),
-    Hash(Box<HashJob>),
-    Batch(BatchJob),
-    Open(Arc<LargeFile>),
-    Segment { file: Arc<LargeFile>, attempt: u8, index: u64 },
-    Scan { file: Arc<LargeFile>, segment: Segment },
-}
-
-#[derive(Default)]
-struct Queues {
-    encode: VecDeque<ChunkJob>,
-    hash: BTreeMap<Position, HashJob>,
-    read: BTreeMap<Position, Job>,
-    messages: BTreeMap<Position, Message>,
-    encoded: BTreeMap<u64, EncodedChunk>,
-    /// Cost of what is submitted and not yet sequenced, in bytes.
-    window: u64,
-    /// Chunks that the sequencer closed and the writer has not written.
-    chunks: usize,
-    /// Threads that wait for room.
-    feeders: usize,
-    next_sequence: u64,
-    input_finished: bool,
-    chunks_finished: Option<u64>,
-    held: bool,
-    writing: bool,
-    done: bool,
-    stopped: bool,
-    error: Option<Error>,
-    events: EventLog,
-}
 
 pub(super) struct Shared {
     pub options: PackOptions,
@@ -128,8 +90,7 @@ impl Shared {
         let mut queues = self.queues();
         let sequence = queues.reserve(cost);
         queues.read.insert((sequence, 0), job(sequence));
-        drop(queues);
-        self.workers.notify_one();
+        self.wake_worker(queues);
     }
 
     /// Takes the next place without queueing a job.
@@ -160,29 +121,51 @@ impl Shared {
             if let Some((_, job)) = queues.read.pop_first() {
                 return Some(job);
             }
+            queues.idle_workers += 1;
             queues = self.workers.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues.idle_workers -= 1;
+        }
+    }
+
+    fn wake_worker(&self, queues: MutexGuard<'_, Queues>) {
+        let idle = queues.idle_workers > 0;
+        drop(queues);
+        if idle {
+            self.workers.notify_one();
         }
     }
 
     pub fn queue_read(&self, position: Position, job: Job) {
-        self.queues().read.insert(position, job);
-        self.workers.notify_one();
+        let mut queues = self.queues();
+        queues.read.insert(position, job);
+        self.wake_worker(queues);
     }
 
     pub fn queue_hash(&self, job: HashJob) {
-        self.queues().hash.insert(job.position, job);
-        self.workers.notify_one();
+        let mut queues = self.queues();
+        queues.hash.insert(job.position, job);
+        self.wake_worker(queues);
     }
 
     /// A result for the sequencer.
     pub fn deliver(&self, position: Position, message: Message) {
-        self.queues().messages.insert(position, message);
-        self.sequencer.notify_one();
+        let mut queues = self.queues();
+        queues.messages.insert(position, message);
+        let awaited = queues.sequencer_waits == Some(Awaited::Message(position));
+        drop(queues);
+        if awaited {
+            self.sequencer.notify_one();
+        }
     }
 
     pub fn encoded(&self, chunk: EncodedChunk) {
-        self.queues().encoded.insert(chunk.ordinal, chunk);
-        self.writer.notify_one();
+        let mut queues = self.queues();
+        let awaited = queues.writer_waits == Some(chunk.ordinal);
+        queues.encoded.insert(chunk.ordinal, chunk);
+        drop(queues);
+        if awaited {
+            self.writer.notify_one();
+        }
     }
 
     // --- sequencer ---
@@ -198,8 +181,19 @@ impl Shared {
             if queues.input_finished && position == (queues.next_sequence, 0) {
                 return Ok(None);
             }
-            queues = self.sequencer.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues = self.sequencer_waits(queues, Awaited::Message(position));
         }
+    }
+
+    fn sequencer_waits<'a>(
+        &self,
+        mut queues: MutexGuard<'a, Queues>,
+        awaited: Awaited,
+    ) -> MutexGuard<'a, Queues> {
+        queues.sequencer_waits = Some(awaited);
+        queues = self.sequencer.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
+        queues.sequencer_waits = None;
+        queues
     }
 
     /// Hands a closed chunk to the workers; waits while too many are under way.
@@ -207,13 +201,12 @@ impl Shared {
         let mut queues = self.queues();
         while queues.chunks >= self.limits.chunks {
             queues.running()?;
-            queues = self.sequencer.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues = self.sequencer_waits(queues, Awaited::Room);
         }
         queues.running()?;
         queues.chunks += 1;
         queues.encode.push_back(chunk);
-        drop(queues);
-        self.workers.notify_one();
+        self.wake_worker(queues);
         Ok(())
     }
 
@@ -258,7 +251,9 @@ impl Shared {
                     return Ok(None);
                 }
             }
+            queues.writer_waits = Some(ordinal);
             queues = self.writer.wait(queues).unwrap_or_else(std::sync::PoisonError::into_inner);
+            queues.writer_waits = None;
         }
     }
 
@@ -268,9 +263,11 @@ impl Shared {
         queues.writing = false;
         queues.chunks -= 1;
         queues.events.written(chunk, offset);
-        let held = queues.held;
+        let (held, room) = (queues.held, queues.sequencer_waits == Some(Awaited::Room));
         self.tell(queues);
-        self.sequencer.notify_one();
+        if room {
+            self.sequencer.notify_one();
+        }
         if held {
             self.caller.notify_all();
         }
@@ -364,29 +361,6 @@ impl Shared {
 
     fn queues(&self) -> MutexGuard<'_, Queues> {
         lock(&self.queues)
-    }
-}
-
-impl Queues {
-    fn reserve(&mut self, cost: u64) -> u64 {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        self.window += cost;
-        sequence
-    }
-
-    /// For the pipeline's own threads.
-    fn running(&self) -> Result<()> {
-        if self.stopped { Err(Error::Cancelled) } else { Ok(()) }
-    }
-
-    /// For the caller: the first failure is told once; later calls learn that the pipeline stopped.
-    fn check(&mut self) -> Result<()> {
-        match self.error.take() {
-            Some(error) => Err(error),
-            None if self.stopped => Err(Error::Cancelled),
-            None => Ok(()),
-        }
     }
 }
 

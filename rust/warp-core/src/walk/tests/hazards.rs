@@ -81,13 +81,22 @@ fn nest(tree: &Path, name: &str, levels: usize) {
 fn a_tree_of_a_thousand_levels_is_walked_and_read_with_few_descriptors() {
     let tree = Scratch::new("deep");
     nest(tree.path(), "a-directory-name", 1_000);
-    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    // Of this tree only, for tests beside this one open others: a path too long for the kernel is of it, too.
+    let is_ours = |link: std::io::Result<std::path::PathBuf>| match link {
+        Ok(path) => path.starts_with(tree.path()),
+        Err(error) => error.raw_os_error() == Some(rustix::io::Errno::NAMETOOLONG.raw_os_error()),
+    };
+    let open = || {
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap();
+        descriptors.filter(|found| is_ours(fs::read_link(found.as_ref().unwrap().path()))).count()
+    };
     let mut walker = Walker::new(options("", tree.path())).unwrap();
-    let (before, mut found) = (open(), Vec::new());
+    let (mut found, mut most) = (Vec::new(), 0);
     while let Some(batch) = walker.next(100).unwrap() {
         found.extend(batch.entries);
-        assert!(open() < before + 100, "descriptors of tests beside this one, and 32");
+        most = most.max(open());
     }
+    assert!((2..40).contains(&most), "{most} descriptors");
     assert_eq!((found.len(), walker.problems()), (2_001, vec![]));
     assert!(found.is_sorted_by(|a, b| compare_paths(&a.entry.path, &b.entry.path).is_lt()));
     let deepest = found.iter().max_by_key(|found| found.entry.path.len()).unwrap();
