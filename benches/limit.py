@@ -11,13 +11,11 @@ tool also has, the faster of ours and the tool counts; the cutter counts with at
 eta = L / (cores × wall).
 """
 
-import math
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +30,6 @@ CHUNK: Final = 1 << 20
 SECONDS: Final = 1.0
 CUTTER_FLOOR: Final = 2e9
 MEAN_FRAGMENT: Final = 64 << 10
-WINDOW: Final = 4 << 10
 SEAL: Final = "chacha20-poly1305"
 
 
@@ -139,16 +136,10 @@ def _pieces(tree: Path) -> Iterator[memoryview]:
 @cache
 def _levels(tree: Path) -> tuple[int | None, ...]:
     """The zstd level that `auto` gives each piece, None if it stores it."""
-    rows = [next(row for row in AUTO.rows if _entropy(piece) < row[0]) for piece in _pieces(tree)]
+    stored_from = max(bound for bound, codec, _ in AUTO.rows if codec == ZSTD)
+    bits = (_native.bits_per_byte(piece, stored_from) for piece in _pieces(tree))
+    rows = [next(row for row in AUTO.rows if each < row[0]) for each in bits]
     return tuple(level if codec == ZSTD else None for _, codec, level in rows)
-
-
-def _entropy(piece: memoryview) -> float:
-    """Order-0 entropy of four windows, as the policy looks at them, in bits a byte."""
-    last = max(len(piece) - WINDOW, 0)
-    sample = b"".join(piece[start : start + WINDOW] for start in (last * window // 3 for window in range(4)))
-    shares = [count / len(sample) for count in Counter(sample).values()]
-    return -sum(share * math.log2(share) for share in shares)
 
 
 def _zstd_tool(sample: bytes, level: int) -> tuple[float, float]:

@@ -34,7 +34,9 @@ def tool_table(result: Result) -> Iterator[str]:
     """Seconds of each step, median and range; bytes stored; CPU seconds of create, and the largest peak of any step."""
     rows, stored = by_step(result), sizes(result)
     steps = [step for step in STEPS if any(known == step for _, known in rows)]
-    heads = [*(f"{step}, s" for step in steps), "stored MB", "second version + MB", "CPU s of create", "peak MB"]
+    grows = any(more is not None for _, more in stored.values())
+    growth = ["second version + MB"] if grows else []
+    heads = [*(f"{step}, s" for step in steps), "stored MB", *growth, "CPU s of create", "peak MB"]
     yield "| tool | " + " | ".join(heads) + " |"
     yield "|-" * (len(heads) + 1) + "|"
     for tool in tools_of(result):
@@ -42,7 +44,7 @@ def tool_table(result: Result) -> Iterator[str]:
         first, more = stored.get(tool, (None, None))
         cells = [
             *(_seconds(own[step]) if step in own else "" for step in steps),
-            *("" if size is None else f"{size / 1e6:.1f}" for size in (first, more)),
+            *("" if size is None else f"{size / 1e6:.1f}" for size in ((first, more) if grows else (first,))),
             f"{median(own[CREATE], 'cpu_s'):.2f}" if CREATE in own else "",
             f"{max(median(row, 'peak_bytes') for row in own.values()) / 1e6:.0f}",
         ]

@@ -1,8 +1,7 @@
 """The rounds of the archive bench over one data set.
 
-A round: from a cold page cache each tool packs version 1; then, everything having been read once (again for each tool, as borg
-has the kernel forget the files that it reads), each packs version 1, adds version 2 in its place, adds it again unchanged,
-checks all and restores. Each tool's output is deleted before the next one
+A round: from a cold page cache each tool packs version 1; then each packs version 1, adds version 2 in its place, adds it
+again unchanged, checks all and restores. Before that all is read, for each tool anew: borg has the kernel forget what it reads. Each tool's output is deleted before the next one
 starts, and each round begins with another tool. What each tool restored first is compared with the tree.
 """
 

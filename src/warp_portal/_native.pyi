@@ -56,6 +56,9 @@ class ScopeKeys:
 def cut(data: Buffer, keys: ScopeKeys, algorithm: int, sizes: tuple[int, int, int], segment: int, threads: int) -> list[int]:
     """End offsets of the fragments of `data`, found in segments by `threads`: the same for any segment and threads."""
 
+def bits_per_byte(data: Buffer, enough: float) -> float:
+    """How compressible a chunk looks to a policy, 0 to 8: order-0 entropy of a sample, or 8 × its LZ4 ratio if that is smaller and it is not below `enough`."""
+
 def measure(
     primitive: str, data: Buffer, threads: int, seconds: float, lengths: Sequence[int] | None = None
 ) -> tuple[int, float]:

@@ -11,6 +11,7 @@ use pyo3::types::PyBytes;
 use warp_core::codec::{Codec, Decoder, Encoder};
 use warp_core::cutter::{Algorithm, Cutter, Sizes};
 use warp_core::digest::{Digest, Mode};
+use warp_core::entropy::Probe;
 use warp_core::keys::{self, ObjectKind, Suite};
 use warp_core::{Result, merkle, seal};
 
@@ -28,6 +29,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(merkle_leaves, module)?)?;
     module.add_function(wrap_pyfunction!(merkle_root, module)?)?;
     module.add_function(wrap_pyfunction!(cut, module)?)?;
+    module.add_function(wrap_pyfunction!(bits_per_byte, module)?)?;
     module.add_function(wrap_pyfunction!(measure, module)?)?;
     module.add_function(wrap_pyfunction!(measure_creation, module)?)?;
     module.add_function(wrap_pyfunction!(measure_files, module)?)
@@ -254,6 +256,12 @@ fn cut(
         Ok(ends)
     };
     py.detach(cut).map_err(raise)
+}
+
+/// What a compression policy looks at.
+#[pyfunction]
+fn bits_per_byte(data: Bytes, enough: f64) -> f64 {
+    Probe::new().bits_per_byte_unless_below(data.as_slice(), enough)
 }
 
 /// Throughput of a primitive.
