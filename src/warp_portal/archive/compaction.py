@@ -70,7 +70,7 @@ class CompactReport:
 
     `unused_bytes` is raw data that no kept snapshot uses, and that stays because the rest of its chunk is used.
     `uuid` is the archive's now; `signed` tells whether its newest snapshot is. With `dry_run`, `obstacle` is why the run itself
-    would stop before it writes anything, for want of keys: empty if it would not.
+    would stop before it writes anything: for want of keys, or a signature that does not hold. Empty if it would not.
     """
 
     changed: bool
@@ -208,7 +208,7 @@ class Compaction:
         return carried_over(original.newest.slots.slots, binding, unlock, request.recipients, request.drop_slots)
 
     def obstacle(self, clock: Clock, unlock: Unlock) -> str:
-        """Why a run with these keys would stop before it writes anything; empty if it would not."""
+        """Why the run itself would stop before it writes anything; empty if it would not."""
         if not self.worthwhile:
             return ""
         try:

@@ -96,7 +96,7 @@ def _why(fate: "Fate") -> str:
 def conclude(output: Output, settings: Config, archive: str, request: "CompactRequest", report: "CompactReport") -> int:
     """Give the account; the exit code."""
     if report.obstacle:
-        output.status(f"note: with the keys given, the run itself would stop: {report.obstacle}")
+        output.status(f"note: the run itself would stop: {report.obstacle}")
     if report.changed and settings.sign is not None and not report.signed:
         output.status(f"note: {archive} is not signed, and stays so: append with --sign to sign it")
     if report.dropped_slots:

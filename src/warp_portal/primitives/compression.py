@@ -1,8 +1,9 @@
 """Which codec a chunk gets: a table by the entropy of its bytes, applied natively.
 
 A policy's rows are tried from the top; the first whose bound lies above the measured order-0 entropy (bits a byte) of
-a chunk's sample decides. Where that would store, 8 × the ratio of an LZ4 trial counts if it is smaller. The choice depends on the chunk's bytes and the policy's version alone, so that equal data
-packs equally on any machine and at any load. A codec that does not make the chunk smaller falls back to `store`.
+a chunk's sample decides. Where that would store, 8 × the ratio of an LZ4 trial counts if it is smaller. The choice
+depends on the chunk's bytes and the policy's version alone, so that equal data packs equally on any machine and at any
+load. A codec that does not make the chunk smaller falls back to `store`.
 """
 
 from dataclasses import dataclass
@@ -21,9 +22,9 @@ MIN_LEVEL: Final = -7
 MAX_LEVEL: Final = 22
 DEFAULT_LEVEL: Final = 3
 
-# Text lies below 5.8 bits a byte, machine code above: it takes level 3, which stores 4 to 5 % less of either, but would cost
-# text a speed that nothing else has (docs/decisions/0009). Above 7.95, compressed and encrypted files are found; zstd gains
-# < 1 % there and costs 1 ns a byte.
+# Text lies below 5.8 bits a byte, machine code above. Level 3 stores 4 to 5 % less of either; it is taken where level 2 would
+# store more than other backup tools do (docs/decisions/0009). Above 7.95, compressed and encrypted files are found; zstd
+# gains < 1 % there and costs 1 ns a byte.
 _AUTO: Final = ((5.8, ZSTD, 2), (7.95, ZSTD, 3), (ANY_ENTROPY, STORE, 0))
 _AUTO_VERSION: Final = 2
 

@@ -195,17 +195,23 @@ def on_a_bad_disk(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[ArchiveFile]
     monkeypatch.setattr(Compaction, "write", badly)
 
 
+def fails_and_changes_nothing(
+    archive: Path, error: type[WarpPortalError] = WarpPortalError, says: str | None = None
+) -> None:
+    before = archive.read_bytes()
+    with pytest.raises(error, match=says):
+        compact(archive, SECOND_ONLY, unlock=UNLOCK)
+    assert archive.read_bytes() == before
+    assert alone(archive)
+
+
 @pytest.mark.parametrize("spoil", [damage_a_page, cut_the_last_snapshot, cut_the_last_byte])
 def test_a_new_file_that_is_not_what_was_written_never_takes_over(
     archive: Path, tree: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[ArchiveFile], None]
 ) -> None:
     three_snapshots(archive, tree)
-    before = archive.read_bytes()
     on_a_bad_disk(monkeypatch, spoil)
-    with pytest.raises(WarpPortalError):
-        compact(archive, SECOND_ONLY, unlock=UNLOCK)
-    assert archive.read_bytes() == before
-    assert alone(archive)
+    fails_and_changes_nothing(archive)
 
 
 def test_another_whole_archive_in_the_new_file_never_takes_over(
@@ -214,34 +220,27 @@ def test_another_whole_archive_in_the_new_file_never_takes_over(
     """With as many snapshots as were to be kept, under the same key."""
     other = archive.read_bytes()
     three_snapshots(archive, tree)
-    before = archive.read_bytes()
 
     def exchange(file: ArchiveFile) -> None:
         os.ftruncate(file.fd, 0)
         os.pwrite(file.fd, other, 0)
 
     on_a_bad_disk(monkeypatch, exchange)
-    with pytest.raises(WarpPortalError):
-        compact(archive, SECOND_ONLY, unlock=UNLOCK)
-    assert archive.read_bytes() == before
-    assert alone(archive)
+    fails_and_changes_nothing(archive)
 
 
 def test_a_new_file_without_a_kept_snapshot_never_takes_over(
     archive: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     three_snapshots(archive, tree)
-    before, write, contents = archive.read_bytes(), Compaction.write, Compaction._contents
+    write, contents = Compaction.write, Compaction._contents
 
     def forgetful(plan: Compaction, *arguments: Any) -> Commit:
         monkeypatch.setattr(Compaction, "_contents", lambda plan: list(contents(plan))[1:])
         return write(plan, *arguments)
 
     monkeypatch.setattr(Compaction, "write", forgetful)
-    with pytest.raises(IntegrityError, match=r"left as it is.*its snapshots are not all there"):
-        compact(archive, SECOND_ONLY, unlock=UNLOCK)
-    assert archive.read_bytes() == before
-    assert alone(archive)
+    fails_and_changes_nothing(archive, IntegrityError, r"left as it is.*its snapshots are not all there")
 
 
 def test_chunks_of_a_stopped_run_go_if_nothing_used_them_in_the_end(tmp_path: Path, tree: Path) -> None:
