@@ -88,9 +88,9 @@ def command(
         output.resume_hint = ": run the same command again to go on"
         with Reporter(output, "extract") as reporter:
             report = archives.extract(reader, directory, request, reporter.following(step_of))
-    code = _conclude(output, directory, report)
-    if not report.failed:
-        matched(patterns, report.progress.entries)
+        code = _conclude(output, directory, report)
+        if not report.failed:
+            matched(patterns, report.progress.entries, reader)
     return code
 
 
@@ -121,7 +121,7 @@ def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest")
         "what is there already was not looked at (--overwrite)"
     )
     output.summary(text, dry_run=True, entries=entries, files=files, bytes=size)
-    matched(request.patterns, entries)
+    matched(request.patterns, entries, reader)
     return EXIT_OK
 
 

@@ -44,8 +44,8 @@ def command(
     ) as reader:
         show = _show_records if output.json_lines else _show_lines
         number = show(output, reader, patterns, paths)
-    output.flush()
-    matched(patterns, number)
+        output.flush()
+        matched(patterns, number, reader)
     return 0
 
 

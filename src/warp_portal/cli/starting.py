@@ -1,11 +1,15 @@
 """What every command does first: settings from all sources, and logs if they are asked for."""
 
 import os
+from typing import TYPE_CHECKING
 
 from warp_portal.cli.output import Output
 from warp_portal.cli.text import printable
 from warp_portal.config import Config, load, mistyped_variables
 from warp_portal.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from warp_portal.archive import ArchiveReader
 
 
 def begin(output: Output, command: str, **flags: object) -> Config:
@@ -38,10 +42,22 @@ def read_patterns(paths: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(patterns)
 
 
-def matched(patterns: tuple[str, ...], entries: int) -> None:
-    """Raises NotFoundError where patterns were given and chose nothing: most likely one is mistyped."""
+def matched(patterns: tuple[str, ...], entries: int, reader: "ArchiveReader | None" = None) -> None:
+    """Raises NotFoundError where patterns chose nothing, or one of several alone has no match in `reader`: most likely mistyped.
+
+    To be called when what the others choose is done.
+    """
     if patterns and not entries:
         raise NotFoundError(f"nothing in the archive matches {' or '.join(map(printable, patterns))}: see `warp list`")
+    if reader is not None and len(patterns) > 1 and (missed := _unmatched(patterns, reader)):
+        names = " or ".join(map(printable, missed))
+        raise NotFoundError(f"nothing in the archive matches {names}: see `warp list`; the other patterns are done")
+
+
+def _unmatched(patterns: tuple[str, ...], reader: "ArchiveReader") -> list[str]:
+    """Those of `patterns` that no entry matches, whatever the others say."""
+    positive = (pattern for pattern in patterns if not pattern.startswith("!"))
+    return [pattern for pattern in positive if not any(len(chosen) for _, chosen in reader.matching([pattern]))]
 
 
 def absolute(path: str) -> str:

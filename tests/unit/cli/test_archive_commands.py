@@ -85,6 +85,26 @@ def test_a_pattern_that_matches_nothing_is_not_found(
     only(records(capsys, command, plain, "nonesuch", *flags, code=10), "error")
 
 
+@pytest.mark.parametrize("words", [["list"], ["extract"], ["extract", "--dry-run"]])
+def test_one_of_several_patterns_that_matches_nothing_is_named_and_the_others_are_done(
+    words: list[str], plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    (tmp_path / "back").mkdir()
+    monkeypatch.chdir(tmp_path / "back")
+    command, *flags = words
+    assert main([command, plain, "*.bin", "tree/nonesuch", "!copy.bin", *flags]) == 10
+    captured = capsys.readouterr()
+    assert "nothing in the archive matches tree/nonesuch:" in captured.err
+    done = sorted(path.name for path in Path().rglob("*") if path.is_file())
+    assert done == (["b.bin"] if words == ["extract"] else [])
+    if words != ["extract"]:
+        assert "b.bin" in captured.out
+
+
+def test_patterns_that_match_the_same_all_count(plain: str, capsys: Captured) -> None:
+    assert main(["list", plain, "b.bin", "*.bin", "tree", "!*.exe"]) == 0
+
+
 def test_a_pattern_that_is_not_utf_8_is_refused_and_wildcards_stand_for_its_bytes(
     plain: str, tree: Path, tmp_path: Path, capsys: Captured
 ) -> None:
