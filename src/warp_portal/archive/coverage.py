@@ -8,25 +8,41 @@ from collections.abc import Iterator
 
 from warp_portal.archive.commit import COMMIT_BYTES
 from warp_portal.archive.metadata import MetadataCheck
-from warp_portal.archive.opening import slot_copy_offset
+from warp_portal.archive.opening import last_commit, slot_copy_offset
 from warp_portal.archive.reader import ArchiveReader
+from warp_portal.archive.trust import named_commit
+from warp_portal.errors import IntegrityError
 
 Range = tuple[int, int]
 
 
 def check_coverage(reader: ArchiveReader, check: MetadataCheck) -> list[str]:
     """What is wrong, in words."""
-    damage = [*_slot_area(reader), *_padding(reader, check)]
-    end = 0
+    damage, end = list(_padding(reader, check)), 0
     for start, stop in sorted(_ranges(reader, check)):
         if start > end:
             damage.append(f"bytes {end} to {start} belong to nothing in the archive")
         elif start < end:
             damage.append(f"bytes {start} to {end} belong to two things at once")
         end = max(end, stop)
-    if end != reader.file.size() and not reader.file.being_written():
-        damage.append(f"bytes follow the newest commit from {end} on")
-    return damage
+    changed = [*_slot_area(reader)]
+    if end != reader.file.size():
+        changed.append(f"bytes follow the newest commit from {end} on")
+    return damage + changed if changed and not _gone_on(reader) else damage
+
+
+def _gone_on(reader: ArchiveReader) -> bool:
+    """Whether a writer is at work, or has added commits since the archive was opened: then these bytes are its own."""
+    if reader.file.being_written():
+        return True
+    commit = last_commit(reader.file)
+    if commit is None or commit.sequence <= reader.newest.sequence:
+        return False
+    try:
+        commit.check_mac(reader.keys)
+        return named_commit(reader.file, commit, reader.newest.sequence) == reader.newest
+    except IntegrityError:
+        return False
 
 
 def _ranges(reader: ArchiveReader, check: MetadataCheck) -> Iterator[Range]:

@@ -161,15 +161,18 @@ def newest(
         BusyError: it is being created.
         DamagedTailError: the end is damaged, cut short, unfinished or followed by bytes; `recover` may help.
     """
-    commit = last_commit(file)
-    if commit is not None and accept(commit):
-        try:
-            return open_commit(file, header, commit)
-        except IntegrityError:
-            if not recover:
-                raise
-    if not recover and not file.being_written():
-        raise DamagedTailError(_tail_message(file, commit))
+    for last in (False, True):  # a writer may have ended after the look at the end, and before the one for a writer
+        commit = last_commit(file)
+        if commit is not None and accept(commit):
+            try:
+                return open_commit(file, header, commit)
+            except IntegrityError:
+                if last and not recover:
+                    raise
+        elif recover or file.being_written():
+            break
+        elif last:
+            raise DamagedTailError(_tail_message(file, commit))
     beginning: BeginningError | None = None
     for candidate in candidates_before(file, file.size()):
         if not accept(candidate):

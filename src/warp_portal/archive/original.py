@@ -48,7 +48,8 @@ class Original:
         self.archive_key = self._find_key(unlock)
         self.keys = ScopeKeys(self.archive_key, self.header.suite if self.archive_key else SUITE_PLAIN)
         check_header_mac(self.header, self.keys)
-        self._seen = check_state(self.file, self.newest, self.keys, state)
+        self._seen = state.remembered(self.header.uuid) if state else None
+        check_state(self.file, self.newest, self.keys, self._seen)
         public = open_content(self.newest, self.keys).sealed.signer
         check_signature(self.file, self.newest, public, self._seen, None)
         self.snapshots: tuple[Opened, ...] = tuple(self._chain())[::-1]

@@ -68,7 +68,7 @@ class ArchiveReader:
         self.newest = opened.commit
         self.newest_copy = opened.toc.clear.active_copy
         self.signature = SignatureState.UNSIGNED
-        self.damaged_tail = max(0, file.size() - opened.commit.end)
+        self.damaged_tail = 0  # bytes that --recover passes over
 
     @classmethod
     def open(
@@ -78,30 +78,34 @@ class ArchiveReader:
         file = ArchiveFile(path)
         try:
             header = read_header(file)
+            # After a damaged end the remembered commit may be the one that is lost, and who names a commit by its hash
+            # wants that one, even if it is an old copy: the user has chosen.
+            if choice.recover or choice.expectation.commit_hash is not None:
+                state = None
+            seen = state.remembered(header.uuid) if state else None
             opened = newest(file, header, recover=choice.recover)
             needs_key = header.encrypted and not unlock
             keys = None if needs_key else open_keys(header, opened.slots, unlock)
             reader = cls(file, opened, keys)
-            reader._check(choice, state)
+            if choice.recover and not file.being_written():
+                reader.damaged_tail = max(0, file.size() - opened.commit.end)
+            reader._check(choice, seen)
+            if state and keys:
+                reader._remember(state)
+            if choice.snapshot is not None:
+                reader._go_back(choice, seen)
         except BaseException:
             file.close()
             raise
         return reader
 
-    def _check(self, choice: Choice, state: StateStore | None) -> None:
-        """Whether this is the archive it should be; then go to the snapshot chosen, and remember the newest."""
-        # After a damaged end the remembered commit may be the one that is lost, and who names a commit by its hash wants
-        # that one, even if it is an old copy: the user has chosen.
-        if choice.recover or choice.expectation.commit_hash is not None:
-            state = None
-        seen = self._seen = check_state(self._file, self._opened, self._keys, state)
+    def _check(self, choice: Choice, seen: Remembered | None) -> None:
+        """Whether this is the archive it should be, by what was `seen` before it was opened."""
+        self._seen = seen
+        check_state(self._file, self._opened, self._keys, seen)
         check_expected_commit(self._file, self._opened.commit, choice.expectation.commit_hash)
         public = self.content.sealed.signer if self._keys else None
         self.signature = check_signature(self._file, self._opened, public, seen, choice.expectation.signer)
-        if state and self._keys:
-            self._remember(state, seen, public or b"")
-        if choice.snapshot is not None:
-            self._go_back(choice, seen)
 
     def _go_back(self, choice: Choice, seen: Remembered | None) -> None:
         """Go to the snapshot chosen, and check its own signature too: the newest one's may be by another."""
@@ -112,9 +116,9 @@ class ArchiveReader:
             expected = choice.expectation.signer
             self.signature = check_earlier_signature(self._file, self._opened, public, seen, expected)
 
-    def _remember(self, state: StateStore, seen: Remembered | None, signer: bytes) -> None:
-        now = Remembered(self.commit.sequence, self.commit.digest(), signer)
-        if now != seen:
+    def _remember(self, state: StateStore) -> None:
+        now = Remembered(self.commit.sequence, self.commit.digest(), self.content.sealed.signer)
+        if now != self._seen:
             state.remember(self.uuid, now)
 
     def at(self, number: int) -> Self:

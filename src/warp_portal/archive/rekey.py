@@ -140,7 +140,8 @@ class _Rekeying:
         self.slots: SlotCopy = self._opened.slots
         self.archive_key = find_archive_key(self.header, self.slots, unlock)  # once: it takes a second
         self.keys: ScopeKeys = open_keys(self.header, self.slots, Unlock(archive_key=self.archive_key))
-        self._seen = check_state(self.file, self._opened, self.keys, self._state)
+        self._seen = self._state.remembered(self.header.uuid) if self._state else None
+        check_state(self.file, self._opened, self.keys, self._seen)
 
     def _check_start(self, signing_key: SigningKey | None) -> None:
         """Whose state is changed; then note it, so that `append` knows what a stopped change leaves."""

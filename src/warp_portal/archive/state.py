@@ -8,9 +8,10 @@ written: it is a warning in the log. Only a create that could not be resumed for
 """
 
 import contextlib
+import fcntl
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -73,11 +74,18 @@ class StateStore:
         except OSError as error:
             _log.warning("the record of an unfinished archive cannot be removed: %s", error)
 
-    def remember(self, uuid: bytes, seen: Remembered) -> None:
-        """Note the newest state of an archive, if that can be."""
+    def remember(self, uuid: bytes, seen: Remembered, *, go_back: bool = False) -> None:
+        """Note the newest state of an archive, if that can be; one older than what is noted only with `go_back`.
+
+        A reader may be late: what a writer has noted since it opened the archive stays.
+        """
         content: dict[str, object] = {"sequence": seen.sequence, "commit": seen.commit_digest, "signer": seen.signer}
+        path = self._archive(uuid)
         try:
-            self._write(self._archive(uuid), content)
+            with _locked(path.parent):
+                known = self.remembered(uuid)
+                if go_back or known is None or known.sequence <= seen.sequence:
+                    self._write(path, content)
         except OSError as error:
             _log.warning("the state of the archive cannot be remembered, so a rollback will not be noticed: %s", error)
 
@@ -113,6 +121,19 @@ class StateStore:
             return parse(packed.unpack_map(path.read_bytes(), "state record"))
         except (FileNotFoundError, NotADirectoryError, FormatError, KeyError):
             return None
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock, so that of two who note something each sees what the other has; where locks are none, don't."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _unfinished(content: dict[str, object]) -> Unfinished:

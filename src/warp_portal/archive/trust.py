@@ -11,7 +11,7 @@ from typing import Final
 from warp_portal._native import ScopeKeys
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.opening import Opened, history, read_toc
-from warp_portal.archive.state import Remembered, StateStore
+from warp_portal.archive.state import Remembered
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.errors import RollbackError, SignatureError, SignerError, UnsignedError
 from warp_portal.keys.signers import Signer
@@ -38,16 +38,16 @@ class Expectation:
 NOTHING_EXPECTED: Final = Expectation()
 
 
-def check_state(
-    file: ArchiveFile, opened: Opened, keys: ScopeKeys | None, state: StateStore | None
-) -> Remembered | None:
-    """Check the commit's MAC (with keys) and that it descends from the state remembered; what was remembered."""
+def check_state(file: ArchiveFile, opened: Opened, keys: ScopeKeys | None, seen: Remembered | None) -> None:
+    """Check the commit's MAC (with keys) and that it descends from the state remembered.
+
+    `seen` has to be read before the commit is, or under the writer's lock: a writer may end its work, and remember it, in
+    between, and what was read before that would look rolled back.
+    """
     if keys is not None:
         opened.commit.check_mac(keys)
-    seen = state.remembered(opened.header.uuid) if state else None
     if seen is not None:
         _check_descent(file, opened.commit, seen)
-    return seen
 
 
 def _check_descent(file: ArchiveFile, commit: Commit, seen: Remembered) -> None:

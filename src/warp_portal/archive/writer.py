@@ -95,7 +95,9 @@ class ArchiveWriter:
             opened = newest_for_writer(file, header, recover=recover)
             keys = open_keys(header, opened.slots, self._setting.unlock)
             # As in reading, who recovers has chosen to go back behind what is remembered.
-            seen = check_state(file, opened, keys, None if recover else self._setting.state)
+            state = None if recover else self._setting.state
+            seen = state.remembered(header.uuid) if state else None
+            check_state(file, opened, keys, seen)
             last = self._last_snapshot(file, opened)
             start = opened if self._goes_on(file, opened, keys) else open_commit(file, header, last)
             if recover:
@@ -104,7 +106,7 @@ class ArchiveWriter:
                 check_tail(file, opened.commit, start.commit, seen)
             self._note_cutting(file, start.commit)
             snapshot = open_earlier(file, opened, last)
-            self._check_start(file, snapshot, keys, seen)
+            self._check_start(file, snapshot, keys, seen, go_back=recover)
             if self._setting.previous:
                 self._setting.previous(open_content(snapshot, keys).sealed.arguments)
             tidy_slots(file, opened)
@@ -139,7 +141,9 @@ class ArchiveWriter:
             return False
         return load_base(file, opened, keys).arguments == self._job.arguments()
 
-    def _check_start(self, file: ArchiveFile, snapshot: Opened, keys: ScopeKeys, seen: Remembered | None) -> None:
+    def _check_start(
+        self, file: ArchiveFile, snapshot: Opened, keys: ScopeKeys, seen: Remembered | None, *, go_back: bool
+    ) -> None:
         """Whose it is; then note it, so that a next run knows the bytes after it for its own."""
         start = remembered_as(snapshot, keys)
         check_continued(file, snapshot, start.signer, seen, self._own)
@@ -149,7 +153,7 @@ class ArchiveWriter:
                 f"`warp verify --signer {self._own}` is run there"
             )
         if self._setting.state and start != seen:
-            self._setting.state.remember(snapshot.header.uuid, start)
+            self._setting.state.remember(snapshot.header.uuid, start, go_back=go_back)
 
     # Creating
 
