@@ -7,6 +7,7 @@ The archive key stays the same, so this binds nobody who has it, or an old copy 
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
@@ -136,7 +137,8 @@ class _Rekeying:
         self._opened: Opened = newest_for_writer(self.file, self.header)
         if self._opened.slots is None:
             raise UsageError(f"{self.file.name} is not encrypted: it has no key slots")
-        check_finished(self.file, self._opened)
+        begun = self._state.changed_from(self.header.uuid) if self._state else None
+        check_finished(self.file, self._opened, begun)
         self.slots: SlotCopy = self._opened.slots
         self.archive_key = find_archive_key(self.header, self.slots, unlock)  # once: it takes a second
         self.keys: ScopeKeys = open_keys(self.header, self.slots, Unlock(archive_key=self.archive_key))
@@ -150,6 +152,8 @@ class _Rekeying:
         check_continued(self.file, self._opened, start.signer, self._seen, own)
         if self._state and start != self._seen:
             self._state.remember(self.header.uuid, start)
+        if self._state:
+            self._state.begin_change(self.header.uuid, self._opened.commit.digest())
 
     def exchange(self, slots: tuple[Slot, ...], signing_key: SigningKey | None, clock: Clock) -> None:
         """Make `slots` the ones that count."""
@@ -160,13 +164,27 @@ class _Rekeying:
         draft = SlotCopy(self.slots.generation + 1, slots)
         copy = replace(draft, mac=self.keys.slot_mac(draft.body())).serialize(self.header.slot_copy_bytes)
         with naming(self.file.path):
-            os.pwrite(self.file.fd, copy, slot_copy_offset(self.header, unused))
-            self.file.sync()
-            commit = self._commit(unused, blake3(copy), signing_key, clock)
+            try:
+                os.ftruncate(self.file.fd, self._opened.commit.end)
+                os.pwrite(self.file.fd, copy, slot_copy_offset(self.header, unused))
+                self.file.sync()
+                commit = self._commit(unused, blake3(copy), signing_key, clock)
+            except BaseException:
+                self._undo()
+                raise
             tidy_slots(self.file, open_commit(self.file, self.header, commit))
         if self._state:
             signer = signing_key.public.raw if signing_key else b""
             self._state.remember(self.header.uuid, Remembered(commit.sequence, commit.digest(), signer))
+            self._state.end_change(self.header.uuid)
+
+    def _undo(self) -> None:
+        """Leave the archive as it was, if that can be; else the next change does."""
+        with suppress(OSError):
+            os.ftruncate(self.file.fd, self._opened.commit.end)
+            tidy_slots(self.file, self._opened)
+            if self._state:
+                self._state.end_change(self.header.uuid)
 
     def _commit(self, active: int, digest: bytes, signing_key: SigningKey | None, clock: Clock) -> Commit:
         """A snapshot that lists what the one before lists."""

@@ -106,27 +106,31 @@ def check_signed_alike(file: ArchiveFile, opened: Opened, own: Signer | None) ->
     )
 
 
-def check_finished(file: ArchiveFile, newest: Opened) -> None:
-    """Raises DamagedTailError unless the file ends with its newest snapshot: what is no append may only start from there."""
-    if not newest.commit.snapshot or file.size() > newest.commit.end:
+def check_finished(file: ArchiveFile, newest: Opened, begun: bytes | None = None) -> None:
+    """Raises DamagedTailError unless the file ends with its newest snapshot: what is no append may only start from there.
+
+    A change that was `begun` here after that commit, and stopped, may have left something after it.
+    """
+    own = newest.commit.snapshot and newest.commit.digest() == begun
+    if not newest.commit.snapshot or (file.size() > newest.commit.end and not own):
         raise DamagedTailError(
             f"{file.name}: its last change was not finished, or its end is cut off: repeat that command or fetch the archive "
             "again, then run this one; `warp append --recover` goes on from the last whole state"
         )
 
 
-def check_tail(file: ArchiveFile, newest: Commit, start: Commit, seen: Remembered | None) -> None:
+def check_tail(file: ArchiveFile, newest: Commit, start: Commit, begun: bytes | None) -> None:
     """Refuse to cut off what may be more than the rest of a stopped append.
 
-    `newest` is the newest whole commit, `start` the one to go on from: it, or the snapshot before it.
+    `newest` is the newest whole commit, `start` the one to go on from: it, or the snapshot before it; `begun` the digest of
+    the one that a stopped run of this machine went on from.
 
     Raises:
         DamagedTailError: something unknown would be lost.
     """
     if file.size() == newest.end or (start == newest and not newest.snapshot):
         return
-    # Between the remembered snapshot and the end there are checkpoints at most: this machine's own append.
-    if start.snapshot and seen is not None and seen.commit_digest == start.digest():
+    if start.snapshot and begun == start.digest():
         return
     raise DamagedTailError(
         f"{file.name}: unknown bytes follow its last whole commit, perhaps a newer snapshot that was cut short: fetch the "

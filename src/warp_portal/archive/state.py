@@ -1,6 +1,7 @@
 """What this machine remembers of archives: unfinished ones with their key, and the newest state it has seen of each.
 
     unfinished/<hash of the path>   uuid, archive key, arguments: until the first snapshot, so that `create` resumes
+    changing/<uuid>                 the commit that an append or key change goes on from, until it is done: what follows is its own
     archives/<uuid>                 sequence, commit, signer: an older or unsigned state is refused
 
 Files are MessagePack maps, mode 0600, replaced atomically. What cannot be noted keeps nobody from reading, or from having
@@ -67,12 +68,24 @@ class StateStore:
         """The record of the archive at `path`, if its creation was begun here and not finished."""
         return self._read(self._unfinished(path), _unfinished)
 
+    def begin_change(self, uuid: bytes, commit_digest: bytes) -> None:
+        """Note that a snapshot is being added after that commit, if that can be."""
+        try:
+            self._write(self._changing(uuid), {"commit": commit_digest})
+        except OSError as error:
+            _log.warning("if this run is stopped, the next one will not know its traces: %s", error)
+
+    def changed_from(self, uuid: bytes) -> bytes | None:
+        """Digest of the commit after which a run here began to add a snapshot, and did not finish."""
+        return self._read(self._changing(uuid), lambda content: packed.binary(content, "commit", "state record"))
+
+    def end_change(self, uuid: bytes) -> None:
+        """Forget that a snapshot was being added: it is there, or nothing of it."""
+        self._remove(self._changing(uuid))
+
     def finish(self, path: bytes) -> None:
         """Forget the record (and with it the key) of an archive that has its first snapshot."""
-        try:
-            self._unfinished(path).unlink(missing_ok=True)
-        except OSError as error:
-            _log.warning("the record of an unfinished archive cannot be removed: %s", error)
+        self._remove(self._unfinished(path))
 
     def remember(self, uuid: bytes, seen: Remembered, *, go_back: bool = False) -> None:
         """Note the newest state of an archive, if that can be; one older than what is noted only with `go_back`.
@@ -96,8 +109,18 @@ class StateStore:
     def _unfinished(self, path: bytes) -> Path:
         return self._directory / "unfinished" / blake3(os.path.realpath(path))[:16].hex()
 
+    def _changing(self, uuid: bytes) -> Path:
+        return self._directory / "changing" / uuid.hex()
+
     def _archive(self, uuid: bytes) -> Path:
         return self._directory / "archives" / uuid.hex()
+
+    @staticmethod
+    def _remove(path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("the record of an unfinished archive cannot be removed: %s", error)
 
     @staticmethod
     def _write(path: Path, content: dict[str, object]) -> None:

@@ -103,14 +103,29 @@ class ArchiveWriter:
             if recover:
                 self._note_going_back(opened)
             else:
-                check_tail(file, opened.commit, start.commit, seen)
+                begun = state.changed_from(header.uuid) if state else None
+                check_tail(file, opened.commit, start.commit, begun)
             self._note_cutting(file, start.commit)
             snapshot = open_earlier(file, opened, last)
             self._check_start(file, snapshot, keys, seen, go_back=recover)
             if self._setting.previous:
                 self._setting.previous(open_content(snapshot, keys).sealed.arguments)
             tidy_slots(file, opened)
-            return self._run(_going_on(file, start, keys), file)
+            with self._noted(file, header.uuid, last):
+                return self._run(_going_on(file, start, keys), file)
+
+    @contextlib.contextmanager
+    def _noted(self, file: ArchiveFile, uuid: bytes, last: Commit) -> Iterator[None]:
+        """Note that what follows the snapshot `last` from now on is this machine's own, unless nothing does."""
+        state = self._setting.state
+        if state:
+            state.begin_change(uuid, last.digest())
+        try:
+            yield
+        except BaseException:
+            if state and file.size() <= last.end:
+                state.end_change(uuid)
+            raise
 
     def _note_going_back(self, opened: Opened) -> None:
         remembered = self._setting.state.remembered(opened.header.uuid) if self._setting.state else None
@@ -254,6 +269,7 @@ class ArchiveWriter:
             signer = self._own.raw if self._own else b""
             self._setting.state.remember(target.header.uuid, Remembered(commit.sequence, digest, signer))
             self._setting.state.finish(file.path)
+            self._setting.state.end_change(target.header.uuid)
         entries, logical_bytes = packing.totals
         if idle := packing.idle_excludes:
             self._notices.append(

@@ -1,5 +1,6 @@
 """Changing what opens an archive."""
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from warp_portal.archive.options import Source
 from warp_portal.archive.reader import open_archive
 from warp_portal.archive.rekey import add_slot, list_slots, remove_slot
 from warp_portal.archive.state import StateStore
+from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.unlock import Lock, Unlock
 from warp_portal.archive.verification import Level, verify
 from warp_portal.archive.writer import append, create
@@ -116,9 +118,15 @@ def test_a_change_that_is_stopped_leaves_the_archive_readable(
     if step == "commit":
         with open_archive(archive, ONE, recover=True) as reader:
             assert reader.find("d1/f0001") is not None
+        stopped = archive.read_bytes()
         with pytest.raises(DamagedTailError, match="not finished"):
             add_slot(archive, ONE, passphrase="three", cost=CHEAP)
-        append(archive, Source.of(["."]), OFTEN, unlock=ONE, state=state)
+        add_slot(
+            archive, ONE, passphrase="three", cost=CHEAP, state=state
+        )  # the machine whose change was stopped goes on
+        assert verify(archive, Level.DEEP, unlock=Unlock(("three",))).ok
+        archive.write_bytes(stopped)
+        append(archive, Source.of(["."]), OFTEN, unlock=ONE, state=state, recover=True)
     else:
         assert opens(archive, ONE)
     add_slot(archive, ONE, passphrase="three", cost=CHEAP)
@@ -142,3 +150,23 @@ def test_stripped_slots_are_damage_and_no_wrong_key(archive: Path) -> None:
     archive.write_bytes(raw)
     with pytest.raises(IntegrityError, match="key slots"):
         open_archive(archive, ONE)
+
+
+@pytest.mark.parametrize("step", ["sync", "_commit"])
+def test_a_change_that_fails_leaves_the_archive_as_it_was(
+    archive: Path, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, before = StateStore(tmp_path / "state"), archive.read_bytes()
+
+    def fail(rekeying: rekey._Rekeying | ArchiveFile, *_: object) -> None:
+        file = rekeying.file if isinstance(rekeying, rekey._Rekeying) else rekeying
+        os.pwrite(file.fd, b"half of a commit", file.size())
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ArchiveFile if step == "sync" else rekey._Rekeying, step, fail)
+    with pytest.raises(OSError, match="No space left"):
+        add_slot(archive, ONE, passphrase="two", cost=CHEAP, state=state)
+    assert archive.read_bytes() == before
+    add_slot(archive, ONE, passphrase="two", cost=CHEAP, state=state)
+    assert opens(archive, Unlock(("two",)))

@@ -24,8 +24,9 @@ from tests.unit.archive.common import (
 )
 
 from warp_portal.archive.options import PackOptions, PackProgress, Source
+from warp_portal.archive.packing import Packing
 from warp_portal.archive.reader import open_archive
-from warp_portal.archive.state import Remembered, StateStore
+from warp_portal.archive.state import StateStore
 from warp_portal.archive.unlock import Lock
 from warp_portal.archive.writer import append, create
 from warp_portal.errors import DamagedTailError, RollbackError, UsageError
@@ -119,12 +120,14 @@ def test_a_record_left_at_the_very_end_is_dropped(
 
 
 def test_a_killed_append_goes_on_or_is_cut_back(tree: Path, archive: Path, tmp_path: Path) -> None:
+    state, other = StateStore(tmp_path / "state"), StateStore(tmp_path / "other")
     create(archive, Source.of(["."]), OFTEN, lock=LOCK, archive_key=KEY)
+    open_archive(archive, UNLOCK, state=other).close()
     finished = archive.read_bytes()
     grow(tree / "more", 300, 30_000, seed=2)
     grow_large(tree / "most", 48 << 20, seed=5)
     killed(
-        lambda: append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK, progress=dies_at(2)),
+        lambda: append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK, state=state, progress=dies_at(2)),
         lambda: archive.write_bytes(finished),
     )
     stopped = archive.read_bytes()
@@ -133,14 +136,35 @@ def test_a_killed_append_goes_on_or_is_cut_back(tree: Path, archive: Path, tmp_p
     check_contents(read(archive), tree)
 
     archive.write_bytes(stopped + b"rest")
-    with pytest.raises(DamagedTailError, match="perhaps a newer snapshot"):
-        append(archive, Source.of(["d1"]), OFTEN, unlock=UNLOCK)
-    state = StateStore(tmp_path / "state")
-    with open_archive(archive, UNLOCK, recover=True) as reader:
-        state.remember(reader.uuid, Remembered(reader.commit.sequence, reader.commit_hash, b""))
+    for stranger in (None, other):  # the other machine has seen it, and appended nothing
+        with pytest.raises(DamagedTailError, match="perhaps a newer snapshot"):
+            append(archive, Source.of(["d1"]), OFTEN, unlock=UNLOCK, state=stranger)
+    assert archive.read_bytes() == stopped + b"rest"
     assert not append(archive, Source.of(["d1"]), OFTEN, unlock=UNLOCK, state=state).resumed
     assert archive.stat().st_size < len(stopped)
     assert {entry["path"].split(b"/")[0] for entry in read(archive).entries} == {b"d1"}
+
+    done = archive.read_bytes()
+    archive.write_bytes(done + b"rest")
+    with pytest.raises(DamagedTailError, match="perhaps a newer snapshot"):  # no append of ours is unfinished now
+        append(archive, Source.of(["d1"]), OFTEN, unlock=UNLOCK, state=state)
+
+
+def test_an_append_that_left_nothing_excuses_nothing(
+    tree: Path, archive: Path, state: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(archive, Source.of(["d1"]), OFTEN, state=state)
+    with monkeypatch.context() as patches:
+        patches.setattr(Packing, "run", raises)
+        with pytest.raises(KeyboardInterrupt):
+            append(archive, Source.of(["d2"]), OFTEN, state=state)
+    archive.write_bytes(archive.read_bytes() + b"a newer snapshot, cut short")
+    with pytest.raises(DamagedTailError, match="perhaps a newer snapshot"):
+        append(archive, Source.of(["d2"]), OFTEN, state=state)
+
+
+def raises(_: Packing) -> None:
+    raise KeyboardInterrupt
 
 
 def test_ctrl_c_keeps_what_is_done(tree: Path, archive: Path, state: StateStore) -> None:
