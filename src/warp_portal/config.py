@@ -13,6 +13,7 @@ This is the only module that reads the environment.
 
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -26,6 +27,7 @@ APP: Final = "warp-portal"
 SYSTEM_FILE: Final = f"/etc/{APP}/config.toml"
 PROJECT_FILE: Final = ".warp-portal.toml"
 MAX_THREADS: Final = 1024
+_MAX_FILE: Final = 1 << 20
 _MAX_DIGITS: Final = 20  # of the largest number in 64 bits; Python itself refuses to read some thousands
 _PREFIX: Final = "WARP_"
 # Set but empty they are most likely a secret that did not arrive: without it archives would be plain or unsigned.
@@ -175,6 +177,8 @@ def load(
     found: list[tuple[str, object, str]] = []
     for file in default_files(environ) if files is None else files:
         found += [(name, value, file.path) for name, value in _read(file).items()]
+    if "WARP_PASSPHRASE" in environ:  # or a file set somewhere would seal what that passphrase should open
+        found = [each for each in found if each[0] != "passphrase_file"]
     found += [(name, value, _PREFIX + name.upper()) for name, value in _from_environment(environ).items()]
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     found += [(name, value, "--" + name.replace("_", "-")) for name, value in given.items()]
@@ -242,10 +246,16 @@ def store(name: str, values: Sequence[str], path: "Path") -> None:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
     document[name] = kept
+    path = path.resolve()  # a link, as dotfiles are kept, stays one
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(tomlkit.dumps(document))
-    temporary.replace(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        temporary.write_text(tomlkit.dumps(document))
+        if path.exists():
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def environment_passphrase() -> str | None:
@@ -287,8 +297,13 @@ def _read(file: ConfigFile) -> dict[str, object]:
     import tomllib
 
     try:
-        with open(file.path, "rb") as source:
-            values = tomllib.load(source)
+        with open(file.path, "rb", opener=_without_waiting) as source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                raise UsageError(f"{file.path}: settings are read from a regular file, and this is none")
+            text = source.read(_MAX_FILE + 1)
+        if len(text) > _MAX_FILE:
+            raise UsageError(f"{file.path}: larger than {_MAX_FILE >> 20} MiB: these are no settings")
+        values = tomllib.loads(text.decode())
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, numbers without end, tables without bottom
@@ -297,6 +312,11 @@ def _read(file: ConfigFile) -> dict[str, object]:
         if not file.trusted and name in SETTINGS and not SETTINGS[name]["harmless"]:
             raise UsageError(f"{file.path}: {name} cannot be set here: set it in {user_file()} or by its flag")
     return values
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A FIFO in a tree from elsewhere opens at once, and is refused."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:

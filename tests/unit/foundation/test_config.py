@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,30 @@ def test_a_variable_that_nothing_reads_is_named_with_the_one_it_resembles() -> N
     assert config.mistyped_variables(dict.fromkeys(read | {"RECIPIENTS", "WARP_ZZZ"}, "x")) == []
     found = config.mistyped_variables({"WARP_RECIPIENTS": "x", "WARP_PASSFRASE": "x"})
     assert found == [("WARP_PASSFRASE", "WARP_PASSPHRASE"), ("WARP_RECIPIENTS", "WARP_RECIPIENT")]
+
+
+def test_the_passphrase_of_the_environment_goes_before_a_file_that_is_set_and_not_before_a_flag(tmp_path: Path) -> None:
+    user, environ = written(tmp_path / "user.toml", 'passphrase_file = "one"'), {"WARP_PASSPHRASE": "words"}
+    assert load(files=(user,), environ={}).config.passphrase_file == "one"
+    assert load(files=(user,), environ=environ).config.passphrase_file is None
+    assert load(files=(user,), environ=environ, flags={"passphrase_file": "two"}).config.passphrase_file == "two"
+
+
+def test_what_is_no_settings_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "large").write_text("#" * (1 << 20) + "\n")
+    for name, message in (("fifo", "regular file"), ("zero", "regular file"), ("large", "larger than 1 MiB")):
+        with pytest.raises(UsageError, match=message):
+            load(files=(ConfigFile(str(tmp_path / name), trusted=False),), environ={})
+
+
+def test_storing_keeps_a_link_and_the_mode(tmp_path: Path) -> None:
+    real, link = tmp_path / "dotfiles.toml", tmp_path / "config.toml"
+    real.write_text("threads = 1\n")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    config.store("threads", ["2"], link)
+    assert link.is_symlink()
+    assert (real.read_text(), real.stat().st_mode & 0o777) == ("threads = 2\n", 0o600)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "dotfiles.toml"]
