@@ -20,7 +20,7 @@ from warp_portal.archive.limits import KIND_TABLE
 from warp_portal.archive.liveness import LiveChunks, Liveness
 from warp_portal.archive.opening import Opened
 from warp_portal.archive.original import CHUNK_FRAGMENTS, FRAGMENT_LENGTHS, RAW_LENGTHS, STORED_LENGTHS, Original
-from warp_portal.archive.replacement import Replacement, remove_leftovers
+from warp_portal.archive.replacement import Replacement, check_room, remove_leftovers
 from warp_portal.archive.retention import EVERYTHING, Selection
 from warp_portal.archive.rewriting import (
     CompactProgress,
@@ -35,7 +35,7 @@ from warp_portal.archive.storage import AnyPath, ArchiveFile, naming
 from warp_portal.archive.unlock import NO_KEY, Unlock
 from warp_portal.archive.verification import Level, verify
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import IntegrityError, UsageError
+from warp_portal.errors import IntegrityError, StorageFullError, UsageError
 from warp_portal.keys.recipients import Recipient
 from warp_portal.keys.signers import SigningKey
 
@@ -70,7 +70,8 @@ class CompactReport:
 
     `unused_bytes` is raw data that no kept snapshot uses, and that stays because the rest of its chunk is used.
     `uuid` is the archive's now; `signed` tells whether its newest snapshot is. With `dry_run`, `obstacle` is why the run itself
-    would stop before it writes anything: for want of keys, or a signature that does not hold. Empty if it would not.
+    would stop before it writes anything: for want of keys or room, or a signature that does not hold; chunks are not read for
+    it. Empty if it would not.
     """
 
     changed: bool
@@ -117,7 +118,7 @@ def compact(  # noqa: PLR0913 - one call of the API, mostly by keyword
     with Original(path, unlock, state) as original:
         plan = Compaction(original, request)
         if request.dry_run:
-            return replace(plan.report(), obstacle=plan.obstacle(clock, unlock))
+            return plan.preview(clock, unlock)
         remove_leftovers(original.file)
         if not plan.worthwhile:
             return plan.report()
@@ -207,15 +208,17 @@ class Compaction:
         binding = Rebinding(original.archive_key, original.header.uuid, header.uuid)
         return carried_over(original.newest.slots.slots, binding, unlock, request.recipients, request.drop_slots)
 
-    def obstacle(self, clock: Clock, unlock: Unlock) -> str:
-        """Why the run itself would stop before it writes anything; empty if it would not."""
+    def preview(self, clock: Clock, unlock: Unlock) -> CompactReport:
+        """What the run would do, and why it would stop before it writes anything, if it would."""
+        report, slots = self.report(), self._original.newest.slots
         if not self.worthwhile:
-            return ""
+            return report
         try:
-            self.slots(new_header(self._original, clock), unlock)
-        except (UsageError, IntegrityError) as error:
-            return str(error)
-        return ""
+            kept = self.slots(new_header(self._original, clock), unlock)
+            check_room(self._original.file, self.room_bytes)
+        except (UsageError, IntegrityError, StorageFullError) as error:
+            return replace(report, obstacle=str(error))
+        return replace(report, dropped_slots=len(slots.slots) - len(kept) if slots else 0)
 
     def write(
         self,

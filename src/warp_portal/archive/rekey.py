@@ -20,7 +20,14 @@ from warp_portal.archive.content import Content, open_content
 from warp_portal.archive.header import Header
 from warp_portal.archive.limits import MAX_PASSPHRASE_SLOTS
 from warp_portal.archive.opening import Opened, newest, open_commit, read_header, slot_copy_offset
-from warp_portal.archive.resuming import check_finished, newest_for_writer, remembered_as, tidy_slots, writable_header
+from warp_portal.archive.resuming import (
+    check_finished,
+    newest_for_writer,
+    noted_change,
+    remembered_as,
+    tidy_slots,
+    writable_header,
+)
 from warp_portal.archive.slots import (
     PASSPHRASE,
     Slot,
@@ -146,14 +153,12 @@ class _Rekeying:
         check_state(self.file, self._opened, self.keys, self._seen)
 
     def _check_start(self, signing_key: SigningKey | None) -> None:
-        """Whose state is changed; then note it, so that `append` knows what a stopped change leaves."""
+        """Whose state is changed; then remember it."""
         start = remembered_as(self._opened, self.keys)
         own = signing_key.public if signing_key else None
         check_continued(self.file, self._opened, start.signer, self._seen, own)
         if self._state and start != self._seen:
             self._state.remember(self.header.uuid, start)
-        if self._state:
-            self._state.begin_change(self.header.uuid, self._opened.commit.digest())
 
     def exchange(self, slots: tuple[Slot, ...], signing_key: SigningKey | None, clock: Clock) -> None:
         """Make `slots` the ones that count."""
@@ -163,9 +168,10 @@ class _Rekeying:
         unused = 1 - self._opened.toc.clear.active_copy
         draft = SlotCopy(self.slots.generation + 1, slots)
         copy = replace(draft, mac=self.keys.slot_mac(draft.body())).serialize(self.header.slot_copy_bytes)
-        with naming(self.file.path):
+        last = self._opened.commit
+        with naming(self.file.path), noted_change(self.file, self.header.uuid, last, self._state):
             try:
-                os.ftruncate(self.file.fd, self._opened.commit.end)
+                os.ftruncate(self.file.fd, last.end)
                 os.pwrite(self.file.fd, copy, slot_copy_offset(self.header, unused))
                 self.file.sync()
                 commit = self._commit(unused, blake3(copy), signing_key, clock)
@@ -173,18 +179,15 @@ class _Rekeying:
                 self._undo()
                 raise
             tidy_slots(self.file, open_commit(self.file, self.header, commit))
-        if self._state:
-            signer = signing_key.public.raw if signing_key else b""
-            self._state.remember(self.header.uuid, Remembered(commit.sequence, commit.digest(), signer))
-            self._state.end_change(self.header.uuid)
+            if self._state:
+                signer = signing_key.public.raw if signing_key else b""
+                self._state.remember(self.header.uuid, Remembered(commit.sequence, commit.digest(), signer))
 
     def _undo(self) -> None:
         """Leave the archive as it was, if that can be; else the next change does."""
         with suppress(OSError):
             os.ftruncate(self.file.fd, self._opened.commit.end)
             tidy_slots(self.file, self._opened)
-            if self._state:
-                self._state.end_change(self.header.uuid)
 
     def _commit(self, active: int, digest: bytes, signing_key: SigningKey | None, clock: Clock) -> Commit:
         """A snapshot that lists what the one before lists."""

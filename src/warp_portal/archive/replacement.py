@@ -34,7 +34,7 @@ class Replacement:
         self._archive = archive
         # Behind a link: the file is replaced, and the link stays.
         self._target = os.path.realpath(archive.path)
-        _check_room(archive, os.path.dirname(self._target), room_bytes)
+        check_room(archive, room_bytes)
         path = self._target + _MARK + os.urandom(_TAG_BYTES).hex().encode()
         try:
             self.file = ArchiveFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -123,8 +123,9 @@ def _is_leftover(entry: "os.DirEntry[bytes]", name: bytes) -> bool:
     return tag != entry.name and bool(_LEFTOVER.fullmatch(tag)) and entry.is_file(follow_symlinks=False)
 
 
-def _check_room(archive: ArchiveFile, directory: bytes, room_bytes: int) -> None:
-    status = os.statvfs(directory)
+def check_room(archive: ArchiveFile, room_bytes: int) -> None:
+    """Raises StorageFullError if there is no room for so many bytes beside the archive."""
+    status = os.statvfs(os.path.dirname(os.path.realpath(archive.path)))
     free = status.f_bavail * status.f_frsize
     if free < room_bytes:
         raise StorageFullError(

@@ -8,7 +8,9 @@ Anyone can forge a checkpoint of a plain archive, and the snapshot that is built
 signs goes on from checkpoints only if they are signed by its own key.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from itertools import takewhile
 
 from warp_portal._native import ScopeKeys
@@ -25,7 +27,7 @@ from warp_portal.archive.opening import (
     read_header,
     slot_copy_offset,
 )
-from warp_portal.archive.state import Remembered
+from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.errors import (
     BeginningError,
@@ -136,6 +138,22 @@ def check_tail(file: ArchiveFile, newest: Commit, start: Commit, begun: bytes | 
         f"{file.name}: unknown bytes follow its last whole commit, perhaps a newer snapshot that was cut short: fetch the "
         "archive again, or repeat the append that was stopped; `warp append --recover` cuts them off"
     )
+
+
+@contextlib.contextmanager
+def noted_change(file: ArchiveFile, uuid: bytes, last: Commit, state: StateStore | None) -> Iterator[None]:
+    """Note that what follows the snapshot `last` is this machine's own, until it is a snapshot itself or nothing is left of it."""
+    if state is None:
+        yield
+        return
+    state.begin_change(uuid, last.digest())
+    try:
+        yield
+    except BaseException:
+        if file.size() <= last.end:
+            state.end_change(uuid)
+        raise
+    state.end_change(uuid)
 
 
 def remembered_as(snapshot: Opened, keys: ScopeKeys) -> Remembered:

@@ -31,6 +31,7 @@ from warp_portal.archive.resuming import (
     check_tail,
     find_newest,
     newest_for_writer,
+    noted_change,
     remembered_as,
     signed_alike,
     tidy_slots,
@@ -111,21 +112,8 @@ class ArchiveWriter:
             if self._setting.previous:
                 self._setting.previous(open_content(snapshot, keys).sealed.arguments)
             tidy_slots(file, opened)
-            with self._noted(file, header.uuid, last):
+            with noted_change(file, header.uuid, last, self._setting.state):
                 return self._run(_going_on(file, start, keys), file)
-
-    @contextlib.contextmanager
-    def _noted(self, file: ArchiveFile, uuid: bytes, last: Commit) -> Iterator[None]:
-        """Note that what follows the snapshot `last` from now on is this machine's own, unless nothing does."""
-        state = self._setting.state
-        if state:
-            state.begin_change(uuid, last.digest())
-        try:
-            yield
-        except BaseException:
-            if state and file.size() <= last.end:
-                state.end_change(uuid)
-            raise
 
     def _note_going_back(self, opened: Opened) -> None:
         remembered = self._setting.state.remembered(opened.header.uuid) if self._setting.state else None
@@ -159,7 +147,7 @@ class ArchiveWriter:
     def _check_start(
         self, file: ArchiveFile, snapshot: Opened, keys: ScopeKeys, seen: Remembered | None, *, go_back: bool
     ) -> None:
-        """Whose it is; then note it, so that a next run knows the bytes after it for its own."""
+        """Whose it is; then remember it."""
         start = remembered_as(snapshot, keys)
         check_continued(file, snapshot, start.signer, seen, self._own)
         if self._own and start.signer not in (b"", self._own.raw):
@@ -269,7 +257,6 @@ class ArchiveWriter:
             signer = self._own.raw if self._own else b""
             self._setting.state.remember(target.header.uuid, Remembered(commit.sequence, digest, signer))
             self._setting.state.finish(file.path)
-            self._setting.state.end_change(target.header.uuid)
         entries, logical_bytes = packing.totals
         if idle := packing.idle_excludes:
             self._notices.append(

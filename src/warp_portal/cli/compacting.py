@@ -101,7 +101,8 @@ def conclude(output: Output, settings: Config, archive: str, request: "CompactRe
         output.status(f"note: {archive} is not signed, and stays so: append with --sign to sign it")
     if report.dropped_slots:
         what = count_of(report.dropped_slots, "key slot")
-        output.status(f"note: {what} left out: who opened the archive with them and kept its key still can")
+        left = "would be left out" if request.dry_run else "left out"
+        output.status(f"note: {what} {left}: who opened the archive with them and kept its key still can")
     output.summary(
         f"{archive}: {_account(request, report)}",
         archive=archive,

@@ -127,8 +127,9 @@ def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest")
 
 def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
     progress = report.progress
+    unlisted = report.failed - len(report.problems)
     output.damage(report.problems)
-    if unlisted := report.failed - len(report.problems):
+    if unlisted:
         output.remark(f"warp: … and {unlisted:,} more paths failed, too many to list")
     written, seconds = progress.bytes_written, progress.elapsed_s
     speed = f" ({format_rate(written / seconds)})" if written and seconds > 0 else ""
@@ -154,6 +155,7 @@ def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
         seconds=round(seconds, 3),
         skips=dict(report.skips),
         problems=report.failed,
+        unlisted=unlisted,
         damaged=report.damaged,
     )
     if report.damaged:

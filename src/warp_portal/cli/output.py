@@ -114,7 +114,7 @@ class Output:
     def more(self, number: int, what: str = "") -> None:
         """That so many paths are not shown to people, if any."""
         if number > 0:
-            self.remark(f"warp: … and {number:,} more{what} (--json names all)")
+            self.remark(f"warp: … and {number:,} more{what} (--json names them)")
 
     def _remark_problem(self, problem: "Problem") -> None:
         reason = f": {os.strerror(problem.errno)}" if problem.errno else ""

@@ -289,6 +289,7 @@ def test_room_is_looked_for_before_anything_is_written(
     with pytest.raises(StorageFullError, match="are free"):
         compact(archive, THIRD_ONLY, unlock=unlock)
     assert beside(archive) == set()
+    assert "are free" in compact(archive, replace(THIRD_ONLY, dry_run=True), unlock=unlock).obstacle
 
 
 # Signatures

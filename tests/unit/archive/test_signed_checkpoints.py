@@ -43,13 +43,14 @@ def stopped_create(archive: Path, options: PackOptions) -> bytes:
     return whole_part(archive)
 
 
-def stopped_append(archive: Path, options: PackOptions) -> bytes:
+def stopped_append(archive: Path, options: PackOptions, state: StateStore | None = None) -> bytes:
     """A snapshot by Alice, and what an append leaves that is killed after its second checkpoint."""
     create(archive, Source.of(["."]), BY_ALICE)
     finished = archive.read_bytes()
     grow_large(Path("more"), 24 << 20, seed=2)
     killed(
-        lambda: append(archive, Source.of(["."]), options, progress=dies_at(2)), lambda: archive.write_bytes(finished)
+        lambda: append(archive, Source.of(["."]), options, state=state, progress=dies_at(2)),
+        lambda: archive.write_bytes(finished),
     )
     return whole_part(archive)
 
@@ -163,17 +164,18 @@ def test_one_forged_checkpoint_among_signed_ones_is_enough(
 
 
 def test_bytes_after_a_forged_checkpoint_are_cut_off_only_if_they_are_known(
-    tree: Path, archive: Path, state: StateStore
+    tree: Path, archive: Path, state: StateStore, tmp_path: Path
 ) -> None:
-    stopped = stopped_append(archive, BY_ALICE)
+    stopped, other = stopped_append(archive, BY_ALICE, state), StateStore(tmp_path / "other")
     change_newest(archive, unsigned)
     with open(archive, "ab") as file:
         file.write(b"rest")
-    with pytest.raises(DamagedTailError, match="perhaps a newer snapshot"):
-        append(archive, Source.of(["."]), BY_ALICE, state=state)
-    assert archive.stat().st_size == len(stopped) + 4
     with open_archive(archive, recover=True) as reader:
-        state.remember(reader.uuid, Remembered(reader.commit.sequence, reader.commit_hash, ALICE.public.raw))
+        other.remember(reader.uuid, Remembered(reader.commit.sequence, reader.commit_hash, ALICE.public.raw))
+    for stranger in (None, other):
+        with pytest.raises(DamagedTailError, match="perhaps a newer snapshot"):
+            append(archive, Source.of(["."]), BY_ALICE, state=stranger)
+    assert archive.stat().st_size == len(stopped) + 4
     assert not append(archive, Source.of(["."]), BY_ALICE, state=state).resumed
 
 
