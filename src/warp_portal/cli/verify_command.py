@@ -92,7 +92,7 @@ def command(
     output.resume_hint = ": nothing was changed"
     report = unlocking.unlocked(output, settings, attempt)
     if level != SOURCE:
-        return _conclude(output, archive, report)
+        return _conclude(output, archive, report, level)
     # The snapshot that was checked, even if another run has appended since.
     reopened = partial(
         archives.open_archive, archive, used, snapshot=report.snapshot, expect_commit=expect_commit, state=state
@@ -111,14 +111,14 @@ def _compare(
     """Compare the files with an archive that is whole, then conclude."""
     if not report.ok:
         output.status("the files were not compared: what is damaged could not vouch for them")
-        return _conclude(output, archive, report)
+        return _conclude(output, archive, report, SOURCE)
     try:
         with reopened() as reader:
             compared = show(output, reader)
     except WarpPortalError:
-        _conclude(output, archive, report)  # of the archive all is known
+        _conclude(output, archive, report, SOURCE)  # of the archive all is known
         raise
-    return _conclude(output, archive, report, compared)
+    return _conclude(output, archive, report, SOURCE, compared)
 
 
 def step_of(progress: "VerifyProgress") -> "Step":
@@ -131,8 +131,10 @@ def step_of(progress: "VerifyProgress") -> "Step":
     )
 
 
-def _conclude(output: Output, archive: str, report: "VerifyReport", compared: "tuple[Tally, int] | None" = None) -> int:
-    """Say what was found in the archive and, if the files were `compared`, of these; the exit code."""
+def _conclude(
+    output: Output, archive: str, report: "VerifyReport", level: str, compared: "tuple[Tally, int] | None" = None
+) -> int:
+    """Say what was found in the archive at the `level` asked for and, if the files were `compared`, of these; the exit code."""
     from warp_portal.cli.reading import signature_text
 
     for reason in report.metadata_damage:
@@ -151,10 +153,10 @@ def _conclude(output: Output, archive: str, report: "VerifyReport", compared: "t
             output.remark(f"warp: {printable(path)}: its content is damaged")
     output.more(len(report.damaged_files) - shown)
     output.summary(
-        _account(archive, report) + f"; {signature_text(report.signature)}" + _comparison(compared),
+        _account(archive, report, level) + f"; {signature_text(report.signature)}" + _comparison(compared),
         archive=archive,
         ok=report.ok,
-        level=report.level.name.lower(),
+        level=level,
         keyed=report.keyed,
         snapshot=report.snapshot,
         snapshots=report.snapshots,
@@ -197,8 +199,8 @@ def _comparison_fields(compared: "tuple[Tally, int] | None") -> dict[str, object
     return {"source": {"same": not (tally.total or problems), "problems": problems, **changes.totals(tally)}}
 
 
-def _account(archive: str, report: "VerifyReport") -> str:
-    checked = f"{archive}: snapshot {report.snapshot}, level {report.level.name.lower()}"
+def _account(archive: str, report: "VerifyReport", level: str) -> str:
+    checked = f"{archive}: snapshot {report.snapshot}, level {level}"
     if report.chunks:
         checked += f", {count_of(report.chunks, 'chunk')} ({format_bytes(report.bytes)})"
     if report.ok:

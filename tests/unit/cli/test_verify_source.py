@@ -28,6 +28,12 @@ def test_a_restored_copy_is_found_to_be_the_same(
     assert main(words) == 0
 
 
+def test_the_level_is_called_as_it_was_asked_for(plain: str, capsys: Captured) -> None:
+    assert main(["verify", plain, "--level", "source"]) == 0
+    assert "snapshot 1, level source, " in capsys.readouterr().err
+    assert only(records(capsys, "verify", plain, "--level", "source"), "summary")["level"] == "source"
+
+
 def test_damage_comes_before_a_comparison(plain: str, capsys: Captured) -> None:
     raw = bytearray(Path(plain).read_bytes())
     raw[300] ^= 1
