@@ -23,6 +23,8 @@ from warp_portal.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tomlkit import TOMLDocument
+
 APP: Final = "warp-portal"
 SYSTEM_FILE: Final = f"/etc/{APP}/config.toml"
 PROJECT_FILE: Final = ".warp-portal.toml"
@@ -34,6 +36,7 @@ _PREFIX: Final = "WARP_"
 _PROTECTING: Final = frozenset({"passphrase_file", "recipient", "sign"})
 # An item of a list in the environment: the colon of a key's text parts no items.
 _ITEM: Final = re.compile(rf"((?:warp-(?:recipient|identity)-\w+:)?[^{os.pathsep}]*)(?:{os.pathsep}|$)", re.IGNORECASE)
+_KEY: Final = re.compile(r"\s*warp-[\w-]+:", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -109,8 +112,11 @@ def _one_of(*choices: str) -> Callable[[object], str]:
     return parse
 
 
-def _setting(default: T, parse: Callable[[object], T], says: str, *, harmless: bool = False) -> T:
-    found: T = field(default=default, metadata={"parse": parse, "says": says, "harmless": harmless})
+def _setting(
+    default: T, parse: Callable[[object], T], says: str, *, harmless: bool = False, names_file: bool = False
+) -> T:
+    metadata = {"parse": parse, "says": says, "harmless": harmless, "names_file": names_file}
+    found: T = field(default=default, metadata=metadata)
     return found
 
 
@@ -133,12 +139,14 @@ class Config:
     checkpoint_bytes: int = _setting(256 << 20, _size, "bytes between checkpoints", harmless=True)
     checkpoint_seconds: float = _setting(5.0, _seconds, "seconds between checkpoints", harmless=True)
     overwrite: str = _setting("never", _one_of("never", "changed", "always"), "what extract does with existing files")
-    passphrase_file: str | None = _setting(None, _text, "file that holds the passphrase")
+    passphrase_file: str | None = _setting(None, _text, "file that holds the passphrase", names_file=True)
     large_argon2: bool = _setting(False, _switch, "try passphrase slots that ask for more than 128M of memory")
-    identity: tuple[str, ...] = _setting((), _texts, "identity files that open archives")
-    recipient: tuple[str, ...] = _setting((), _texts, "recipients of every new archive")
-    sign: str | None = _setting(None, _text, "key file that signs snapshots")
-    state_dir: str | None = _setting(None, _text, "where remembered archives and unfinished creates are kept")
+    identity: tuple[str, ...] = _setting((), _texts, "identity files that open archives", names_file=True)
+    recipient: tuple[str, ...] = _setting((), _texts, "recipients of every new archive", names_file=True)
+    sign: str | None = _setting(None, _text, "key file that signs snapshots", names_file=True)
+    state_dir: str | None = _setting(
+        None, _text, "where remembered archives and unfinished creates are kept", names_file=True
+    )
     log_level: str = _setting(
         "warning", _one_of("debug", "info", "warning", "error"), "least level that is logged", harmless=True
     )
@@ -195,17 +203,22 @@ def load(
 def parse(name: str, value: object, source: str) -> object:
     """The value of a setting from what a file, a variable or a person wrote."""
     if name not in SETTINGS:
-        import difflib
-
-        near = difflib.get_close_matches(name, SETTINGS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else "`warp config list` shows them all"
-        raise UsageError(f"{source}: no setting is called {name!r}: {hint}")
+        raise UsageError(f"{source}: {unknown(name)}")
     try:
         return SETTINGS[name]["parse"](value)
     except UsageError as error:
         where = source if source.startswith(("--", _PREFIX)) else f"{source}: {name}"
         shown = "a key" if isinstance(value, str) and "warp-" in value.lower() else _shown(value)  # it may be a secret
         raise UsageError(f"{where} = {shown}: {error}") from None
+
+
+def unknown(name: str) -> str:
+    """What to say of a name that no setting has."""
+    import difflib
+
+    near = difflib.get_close_matches(name, SETTINGS, 1)
+    hint = f"did you mean {near[0]!r}?" if near else "`warp config list` shows them all"
+    return f"no setting is called {name!r}: {hint}"
 
 
 def _shown(value: object) -> str:
@@ -231,21 +244,49 @@ def user_file(environ: Mapping[str, str] | None = None) -> str:
 
 
 def store(name: str, values: Sequence[str], path: "Path") -> None:
-    """Set one setting in a file, keeping its comments and its other lines."""
-    import tomlkit
-
+    """Set one setting in a file, keeping its comments and its other lines; names of files are made absolute."""
     is_list = isinstance(getattr(Config(), name, None), tuple)
     if not is_list and len(values) != 1:
         raise UsageError(f"{name} takes one value, not {len(values)}")
+    if name in SETTINGS and SETTINGS[name]["names_file"]:
+        values = [_absolute(value) for value in values]
     value = parse(name, list(values) if is_list else values[0], "warp config set")
     kept: object = list(value) if isinstance(value, tuple) else value
     if SETTINGS[name]["parse"] is _size:
         kept = values[0]  # as written: 512M says more than 536870912
+    document = _document(path)
+    document[name] = kept
+    _replace(path, document)
+
+
+def remove(name: str, path: "Path") -> bool:
+    """Take one setting out of a file, be it one that nothing reads; whether it was there."""
+    document = _document(path)
+    if name not in document:
+        return False
+    del document[name]
+    _replace(path, document)
+    return True
+
+
+def _absolute(value: str) -> str:
+    """A file's name that means the same from every directory; a key's text, and what is empty, as it is."""
+    return os.path.abspath(os.path.expanduser(value)) if value and not _KEY.match(value) else value
+
+
+def _document(path: "Path") -> "TOMLDocument":
+    import tomlkit
+
     try:
-        document = tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
+        return tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
-    document[name] = kept
+
+
+def _replace(path: "Path", document: "TOMLDocument") -> None:
+    """Write the file anew, whole or not at all."""
+    import tomlkit
+
     path = path.resolve()  # a link, as dotfiles are kept, stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -9,9 +10,11 @@ from warp_portal import config
 from warp_portal.cli import options
 from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
-from warp_portal.cli.text import columns, printable
+from warp_portal.cli.text import columns, printable, shortened
 from warp_portal.errors import NotFoundError
 from warp_portal.primitives.compression import policy
+
+VALUE_WIDTH: Final = 40  # of a value in the list: a key's text has 2,000 characters
 
 
 @click.group("config")
@@ -26,13 +29,16 @@ def command() -> None:
 @command.command("list", epilog=epilog("config list"))
 @options.common
 def list_settings(output: Output) -> int:
-    """List all settings: value, where it comes from, what it is."""
+    """List all settings: value, where it comes from, what it is.
+
+    Of a long value, as a key's, the middle is left out: `warp config get` and --json give it whole.
+    """
     effective = config.load()
     rows = []
     for name, setting in config.SETTINGS.items():
         value = getattr(effective.config, name)
         output.record("setting", name=name, value=value, origin=effective.origin[name], about=setting["says"])
-        rows.append((name, shown(value), effective.origin[name], setting["says"]))
+        rows.append((name, shortened(shown(value), VALUE_WIDTH), effective.origin[name], setting["says"]))
     for line in columns([("SETTING", "VALUE", "FROM", "ABOUT"), *rows]):
         output.result(line)
     return 0
@@ -45,7 +51,7 @@ def get_setting(output: Output, name: str) -> int:
     """Print the value of one setting."""
     effective = config.load()
     if name not in config.SETTINGS:
-        raise NotFoundError(f"no setting is called {name!r}: `warp config list` shows them all")
+        raise NotFoundError(config.unknown(name))
     value = getattr(effective.config, name)
     output.record("setting", name=name, value=value, origin=effective.origin[name])
     output.result(shown(value))
@@ -57,7 +63,10 @@ def get_setting(output: Output, name: str) -> int:
 @click.argument("values", metavar="VALUE…", nargs=-1, required=True)
 @options.common
 def set_setting(output: Output, name: str, values: tuple[str, ...]) -> int:
-    """Set NAME in your own file, keeping its comments; a list takes several VALUEs."""
+    """Set NAME in your own file, keeping its comments.
+
+    A list takes several VALUEs. The name of a file is made absolute, so that it holds wherever warp runs.
+    """
     if name == "compression":
         policy(values[0])  # what codecs there are is not known to the settings
     path = config.user_file()
@@ -65,6 +74,23 @@ def set_setting(output: Output, name: str, values: tuple[str, ...]) -> int:
     value = getattr(config.load(files=(config.ConfigFile(path),), environ={}).config, name)
     output.record("setting", name=name, value=value, origin=path)
     output.status(f"{path}: {name} = {shown(value)}")
+    return 0
+
+
+@command.command("unset", epilog=epilog("config unset"))
+@click.argument("name")
+@options.common
+def unset_setting(output: Output, name: str) -> int:
+    """Take NAME out of your own file.
+
+    What the other sources say holds then: see `warp config list`.
+    """
+    path = config.user_file()
+    was_there = config.remove(name, Path(path))
+    if not was_there and name not in config.SETTINGS:
+        raise NotFoundError(config.unknown(name))
+    output.record("setting", name=name, value=None, origin=path)
+    output.status(f"{path}: {name} {'is no longer set' if was_there else 'was not set'} there")
     return 0
 
 

@@ -77,6 +77,7 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("warp config set passphrase_file ~/.config/warp-portal/passphrase", ""),
         ("warp config set exclude node_modules .cache", "a list"),
     ),
+    "config unset": (("warp config unset passphrase_file", ""),),
     "config path": (("warp config path", ""),),
     "completion": (('eval "$(warp completion bash)"', "in ~/.bashrc"),),
 }

@@ -1,6 +1,5 @@
 """What every command does first: settings from all sources, and logs if they are asked for."""
 
-import os
 from typing import TYPE_CHECKING
 
 from warp_portal.cli.output import Output
@@ -58,8 +57,3 @@ def _unmatched(patterns: tuple[str, ...], reader: "ArchiveReader") -> list[str]:
     """Those of `patterns` that no entry matches, whatever the others say."""
     positive = (pattern for pattern in patterns if not pattern.startswith("!"))
     return [pattern for pattern in positive if not any(len(chosen) for _, chosen in reader.matching([pattern]))]
-
-
-def absolute(path: str) -> str:
-    """A path that stays true when the working directory changes."""
-    return os.path.abspath(os.path.expanduser(path)) if path != "-" else path

@@ -90,6 +90,18 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
     return lines
 
 
+def shortened(text: str, width: int) -> str:
+    """A text that takes at most `width` characters: of a longer one the beginning and the end.
+
+    >>> shortened("warp-recipient-x25519:abcdefghijklmnop", 20)
+    'warp-recip…hijklmnop'
+    """
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[-end:]}"
+
+
 def count_of(number: int, singular: str, plural: str | None = None) -> str:
     """`1 file`, `2,310 files`."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.unit.cli.runs import only, records
 
 from warp_portal.cli.main import main
+from warp_portal.keys import Identity
 
 
 def test_a_setting_is_set_shown_and_says_where_it_is_from(
@@ -39,3 +41,55 @@ def test_the_files_are_listed(own_settings: Path, capsys: pytest.CaptureFixture[
     out = capsys.readouterr().out
     assert ".warp-portal.toml  (not there)" in out
     assert str(own_settings / "config.toml") in out
+
+
+def test_an_unset_setting_is_what_the_other_sources_say(own_settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (own_settings / "config.toml").write_text("# mine\nthreads = 3\nmemory = 1000000\n")
+    assert main(["config", "unset", "threads"]) == 0
+    assert "threads is no longer set there" in capsys.readouterr().err
+    assert (own_settings / "config.toml").read_text() == "# mine\nmemory = 1000000\n"
+    assert main(["config", "unset", "threads"]) == 0
+    assert "threads was not set there" in capsys.readouterr().err
+    assert only(records(capsys, "config", "get", "threads"), "setting")["origin"] == "default"
+
+
+def test_what_no_setting_is_called_can_be_unset_where_it_stands(
+    own_settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own_settings / "config.toml").write_text("thread = 3\n")
+    assert main(["config", "list"]) == 2
+    assert main(["config", "unset", "thread"]) == 0
+    assert main(["config", "list"]) == 0
+    capsys.readouterr()
+    assert main(["config", "unset", "thread"]) == 10
+    assert "did you mean 'threads'?" in capsys.readouterr().err
+
+
+def test_names_of_files_hold_wherever_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    key = str(Identity.generate("x25519").recipient)
+    for name, values, kept in (
+        ("passphrase_file", ["secret"], str(tmp_path / "secret")),
+        ("sign", ["~/sign.key"], str(tmp_path / "home" / "sign.key")),
+        ("identity", ["keys/a", "/keys/b"], [str(tmp_path / "keys" / "a"), "/keys/b"]),
+        ("recipient", [key, "warp.pub"], [key, str(tmp_path / "warp.pub")]),
+        ("exclude", ["a/b"], ["a/b"]),
+    ):
+        assert main(["config", "set", name, *values]) == 0
+        assert only(records(capsys, "config", "get", name), "setting")["value"] == kept
+
+
+def test_a_long_value_is_shortened_for_people_and_whole_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    key = str(Identity.generate("xwing").recipient)
+    assert main(["config", "set", "recipient", key]) == 0
+    capsys.readouterr()
+    assert main(["config", "list"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("recipient ")]
+    assert line.split()[1] == f"{key[:20]}…{key[-19:]}"
+    settings = [record for record in records(capsys, "config", "list") if record["type"] == "setting"]
+    assert [record["value"] for record in settings if record["name"] == "recipient"] == [[key]]
+    assert main(["config", "get", "recipient"]) == 0
+    assert capsys.readouterr().out == f"{key}\n"

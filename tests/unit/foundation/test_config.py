@@ -121,6 +121,8 @@ def test_storing_into_what_is_no_settings_file_is_refused(tmp_path: Path, conten
     path.write_bytes(content)
     with pytest.raises(UsageError, match="not valid TOML"):
         config.store("threads", ["1"], path)
+    with pytest.raises(UsageError, match="not valid TOML"):
+        config.remove("threads", path)
     assert path.read_bytes() == content
 
 
