@@ -193,7 +193,8 @@ class PackProgress:
 class PackReport:
     """A finished run: the snapshot it made (its number, from 1), and what it could not take.
 
-    `path` is None for a pipe; `bytes` are logical; `notices` are sentences on what the run found there and changed.
+    `path` is None for a pipe; `bytes` are logical; `notices` are sentences on what the run found there and changed, `warnings`
+    those of them that change what readers accept.
     """
 
     path: "builtins.bytes | None"
@@ -207,4 +208,6 @@ class PackReport:
     bytes: int
     progress: PackProgress
     problems: tuple[Problem, ...]
+    encrypted: bool = False
     notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -73,6 +73,7 @@ class ArchiveWriter:
         self._setting = setting
         self._own: Signer | None = job.options.signing_key.public if job.options.signing_key else None
         self._notices: list[str] = []
+        self._warnings: list[str] = []
 
     def create(self, target: AnyPath | int) -> PackReport:
         """Make a new archive at a path, or on a descriptor (a pipe: not resumable)."""
@@ -118,7 +119,7 @@ class ArchiveWriter:
     def _note_going_back(self, opened: Opened) -> None:
         remembered = self._setting.state.remembered(opened.header.uuid) if self._setting.state else None
         if remembered and remembered.commit_digest != opened.commit.digest():
-            self._notices.append(
+            self._warnings.append(
                 f"it was at commit {opened.commit.sequence}, and is not the state that this machine saw last (commit "
                 f"{remembered.sequence}): what that holds is not in it, and copies of that state will be refused from now on"
             )
@@ -151,7 +152,7 @@ class ArchiveWriter:
         start = remembered_as(snapshot, keys)
         check_continued(file, snapshot, start.signer, seen, self._own)
         if self._own and start.signer not in (b"", self._own.raw):
-            self._notices.append(
+            self._warnings.append(
                 "it is signed by another key than before: machines that remember that signer refuse it until "
                 f"`warp verify --signer {self._own}` is run there"
             )
@@ -275,7 +276,9 @@ class ArchiveWriter:
             bytes=logical_bytes,
             progress=packing.progress,
             problems=packing.problems,
+            encrypted=target.header.encrypted,
             notices=tuple(self._notices),
+            warnings=tuple(self._warnings),
         )
 
 

@@ -65,4 +65,10 @@ def command(
                 previous=compare,
             )
 
-    return packing.conclude(output, unlocking.unlocked(output, settings, attempt))
+    report = unlocking.unlocked(output, settings, attempt)
+    if not report.encrypted and (flags["passphrase_file"] or flags["identity"]):
+        output.note(
+            f"{archive} is not encrypted, and so neither is this snapshot: the key given was not needed. What is encrypted and "
+            "what is not is chosen when an archive is made: `warp create`"
+        )
+    return packing.conclude(output, report)

@@ -63,7 +63,7 @@ def command(
         raise click.UsageError("--plain contradicts --passphrase-file and --recipient: give one or the other")
     lock = unlocking.lock_for(output, settings, encrypt)
     if lock is None:
-        output.status("note: the archive is not encrypted: --encrypt, --passphrase-file or --recipient would do so")
+        output.note("the archive is not encrypted: --encrypt, --passphrase-file or --recipient would do so")
     pack_options = packing.pack_options(settings, unlocking.signing_key(settings))
     output.resume_hint = (
         ": what standard output got is not whole" if to_stdout else ": run the same command again to resume"

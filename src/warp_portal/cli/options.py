@@ -19,7 +19,12 @@ def common(function: F) -> F:
             "--json", is_flag=True, expose_value=False, help="Write JSON lines to stdout, and nothing else there."
         ),
         click.option(
-            "-q", "--quiet", is_flag=True, expose_value=False, callback=_set_quiet, help="Say nothing but errors."
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=_set_quiet,
+            help="Say nothing but errors and warnings.",
         ),
         click.option(
             "-v",

@@ -88,6 +88,17 @@ class Output:
         if not self.json_lines and not self.quiet:
             self.remark(message)
 
+    def note(self, message: str) -> None:
+        """A remark on what the user may not have meant, or may want to know."""
+        self.status(f"note: {message}")
+
+    def warning(self, message: str) -> None:
+        """A remark on what may do harm, even with --quiet."""
+        message = f"warning: {message}"
+        self.record("status", message=message)
+        if not self.json_lines:
+            self.remark(message)
+
     def summary(self, text: str, **fields: object) -> None:
         """The closing account of a command that works."""
         self.record("summary", **fields)

@@ -65,7 +65,7 @@ def note_excludes(output: Output, excludes: list[str]) -> None:
         return
     names = ", ".join(map(printable, excludes[:NAMED_EXCLUDES]))
     more = f" and {len(excludes) - NAMED_EXCLUDES:,} more" if len(excludes) > NAMED_EXCLUDES else ""
-    output.status(f"note: the last snapshot excluded {names}{more}: repeat -x to exclude them again")
+    output.note(f"the last snapshot excluded {names}{more}: repeat -x to exclude them again")
 
 
 def pack_options(settings: Config, signing_key: "SigningKey | None") -> PackOptions:
@@ -114,8 +114,10 @@ def conclude(output: Output, report: PackReport) -> int:
     """Give the account of a finished run; its exit code."""
     progress = report.progress
     output.problems(report.problems)
+    for warning in report.warnings:
+        output.warning(warning)
     for notice in report.notices:
-        output.remark(f"note: {notice}")
+        output.note(notice)
     name = os.fsdecode(report.path) if report.path is not None else "standard output"
     read = progress.bytes_read
     speed = f" ({format_rate(read / progress.elapsed_s)} read)" if read and progress.elapsed_s > 0 else ""
@@ -139,7 +141,9 @@ def conclude(output: Output, report: PackReport) -> int:
         bytes=report.bytes,
         seconds=round(progress.elapsed_s, 3),
         problems=len(report.problems),
+        encrypted=report.encrypted,
         notices=list(report.notices),
+        warnings=list(report.warnings),
         totals=counters(progress),
     )
     return PartialError.exit_code if report.problems else EXIT_OK

@@ -47,11 +47,9 @@ def opened(
 
     reader = unlocking.unlocked(output, settings, attempt)
     if recover:
-        output.status(
-            "warning: with --recover the snapshot may be older than the newest one seen here: that is not checked"
-        )
+        output.warning("with --recover the snapshot may be older than the newest one seen here: that is not checked")
     if reader.damaged_tail:
-        output.status(
-            f"warning: {reader.damaged_tail:,} bytes after the last whole snapshot are damaged or unfinished, and left out"
+        output.warning(
+            f"{reader.damaged_tail:,} bytes after the last whole snapshot are damaged or unfinished, and left out"
         )
     return reader

@@ -19,7 +19,7 @@ def begin(output: Output, command: str, **flags: object) -> Config:
         given["log_level"] = output.log_level
     settings = load(flags=given).config
     for variable, near in mistyped_variables():
-        output.status(f"note: {variable} is not read: did you mean {near}?")
+        output.note(f"{variable} is not read: did you mean {near}?")
     if settings.log_level != "warning" or settings.log_format != "auto":
         from warp_portal import telemetry
 

@@ -77,8 +77,8 @@ def configured_passphrase(output: Output, settings: Config) -> str | None:
         return read_passphrase(output, settings.passphrase_file)
     passphrase = environment_passphrase()
     if passphrase is not None:
-        output.status(
-            "note: the passphrase is taken from WARP_PASSPHRASE, which other programs may see: prefer WARP_PASSPHRASE_FILE"
+        output.note(
+            "the passphrase is taken from WARP_PASSPHRASE, which other programs may see: prefer WARP_PASSPHRASE_FILE"
         )
         conceal(passphrase)
     return passphrase
@@ -93,7 +93,7 @@ def read_passphrase(output: Output, path: str) -> str:
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such passphrase file: check its path") from None
     if stat.S_ISREG(mode) and stat.S_IMODE(mode) & 0o044:
-        output.remark(f"warp: {path} can be read by others: chmod 600 it")
+        output.note(f"{path} can be read by others: chmod 600 it")
     try:
         passphrase = content.split(b"\n", 1)[0].removesuffix(b"\r").decode()
     except UnicodeDecodeError:
