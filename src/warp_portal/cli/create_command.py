@@ -48,6 +48,7 @@ def command(
     """Pack each PATH into the new ARCHIVE; `-` writes it to standard output.
 
     Encrypted if a passphrase or a recipient is given or configured; otherwise the archive is plain, and that is said.
+    With --recipient alone, a passphrase of the settings does not open it: give -p or --encrypt too if it shall.
     If an earlier create of the same paths with the same options was interrupted, this resumes it.
     """
     settings = begin(output, "create", verify_writes=False if no_verify else None, **flags)
@@ -61,7 +62,8 @@ def command(
     source = packing.chosen_source(settings, paths, directory, exclude_from, stdin_name)
     if encrypt is False and (flags["passphrase_file"] or flags["recipient"]):
         raise click.UsageError("--plain contradicts --passphrase-file and --recipient: give one or the other")
-    lock = unlocking.lock_for(output, settings, encrypt)
+    for_recipients = bool(flags["recipient"] and not flags["passphrase_file"])
+    lock = unlocking.lock_for(output, settings, encrypt, for_recipients=for_recipients)
     if lock is None:
         output.note("the archive is not encrypted: --encrypt, --passphrase-file or --recipient would do so")
     pack_options = packing.pack_options(settings, unlocking.signing_key(settings))

@@ -7,11 +7,12 @@ first line of a file; WARP_PASSPHRASE holds the passphrase itself and is said to
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from warp_portal.archive import SUITES, Lock, Unlock
 from warp_portal.cli.output import Output
-from warp_portal.config import Config, environment_passphrase
+from warp_portal.config import Config, environment_passphrase, load
 from warp_portal.errors import KeyRequiredError, NotFoundError, UsageError, WrongKeyError
 from warp_portal.keys import Identity, SigningKey, load_recipient
 from warp_portal.telemetry import conceal
@@ -51,10 +52,15 @@ def given(output: Output, settings: Config) -> Unlock:
     return Unlock(passphrases=passphrases, identities=identities, large_argon2=settings.large_argon2)
 
 
-def lock_for(output: Output, settings: Config, encrypt: bool | None) -> Lock | None:
-    """What opens a new archive; None for a plain one, which is said. `encrypt` True asks for a passphrase if there is none."""
+def lock_for(output: Output, settings: Config, encrypt: bool | None, *, for_recipients: bool = False) -> Lock | None:
+    """What opens a new archive; None for a plain one, which is said. `encrypt` True asks for a passphrase if there is none.
+
+    With `for_recipients` the command line names them and no passphrase: then one that a settings file names is not for it.
+    """
     if encrypt is False:
         return None
+    if for_recipients and not encrypt:
+        settings = _without_own_passphrase(output, settings)
     passphrase = configured_passphrase(output, settings)
     recipients = tuple(load_recipient(text) for text in settings.recipient)
     if encrypt and passphrase is None:
@@ -64,6 +70,17 @@ def lock_for(output: Output, settings: Config, encrypt: bool | None) -> Lock | N
     return Lock(
         passphrases=() if passphrase is None else (passphrase,), recipients=recipients, suite=SUITES[settings.cipher]
     )
+
+
+def _without_own_passphrase(output: Output, settings: Config) -> Config:
+    """Whoever gets the archive could guess at it. One in the environment was given for this run, and stays."""
+    if settings.passphrase_file == load(files=()).config.passphrase_file:
+        return settings
+    output.note(
+        "your passphrase (passphrase_file in the settings) will not open it, only the recipients' keys: -p FILE or --encrypt "
+        "beside --recipient adds a passphrase"
+    )
+    return replace(settings, passphrase_file=None)
 
 
 def signing_key(settings: Config) -> SigningKey | None:

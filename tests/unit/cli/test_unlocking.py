@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.cli.runs import Captured, records
 
 from warp_portal.archive import Unlock
 from warp_portal.cli import unlocking
+from warp_portal.cli.main import main
 from warp_portal.cli.output import Output
 from warp_portal.config import Config
 from warp_portal.errors import KeyRequiredError, NotFoundError, UsageError, WrongKeyError
@@ -182,3 +184,25 @@ def test_an_empty_passphrase_in_the_environment_is_refused(output: Output, monke
         unlocking.lock_for(output, Config(), None)
     with pytest.raises(UsageError, match="WARP_PASSPHRASE is empty"):
         unlocking.given(output, Config())
+
+
+def test_recipients_of_the_command_replace_the_passphrase_of_the_settings(
+    tree: Path, tmp_path: Path, own_settings: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    word = secret(tmp_path / "p", b"word\n")
+    (own_settings / "config.toml").write_text(f'passphrase_file = "{word}"\n')
+    recipient = str(Identity.generate("x25519").recipient)
+
+    def kinds(name: str, *words: str) -> list[str]:
+        archive = str(tmp_path / name)
+        assert main(["create", archive, str(tree), *words]) == 0
+        return [record["kind"] for record in records(capsys, "key", "list", archive) if record["type"] == "slot"]
+
+    assert kinds("settings.warp") == ["passphrase"]
+    assert kinds("given.warp", "-r", recipient, "-p", word) == ["passphrase", "x25519"]
+    assert kinds("asked.warp", "-r", recipient, "--encrypt") == ["passphrase", "x25519"]
+    assert main(["create", str(tmp_path / "noted.warp"), str(tree), "-r", recipient]) == 0
+    assert "note: your passphrase (passphrase_file in the settings) will not open it" in capsys.readouterr().err
+    assert kinds("theirs.warp", "-r", recipient) == ["x25519"]
+    monkeypatch.setenv("WARP_PASSPHRASE_FILE", secret(tmp_path / "q", b"other word\n"))
+    assert kinds("run.warp", "-r", recipient) == ["passphrase", "x25519"]
