@@ -83,6 +83,7 @@ def pack_options(settings: Config, signing_key: "SigningKey | None") -> PackOpti
 
 
 RATIO_BYTES: Final = 1 << 16  # below, the frame of a chunk outweighs what was saved
+KNOWN_RATIO: Final = 1000  # a deduplication from here on says only that almost nothing was new
 
 
 def step_of(progress: PackProgress) -> Step:
@@ -103,11 +104,18 @@ def ratios(progress: PackProgress) -> str:
     """`dedup 1.42×, compression 3.01×`, as far as there is something to compare."""
     parts = []
     # Of what was read: what did not change, or was packed before the run was resumed, says nothing of the data.
-    if progress.bytes_raw and progress.bytes_read >= progress.bytes_raw:
+    if 0 < progress.bytes_raw <= progress.bytes_read < KNOWN_RATIO * progress.bytes_raw:
         parts.append(f"dedup {progress.bytes_read / progress.bytes_raw:.2f}×")
     if progress.bytes_stored >= RATIO_BYTES:
         parts.append(f"compression {progress.bytes_raw / progress.bytes_stored:.2f}×")
     return ", ".join(parts)
+
+
+def known(progress: PackProgress) -> str:
+    """Where next to nothing of what was read was new, that it is so."""
+    if progress.bytes_read == 0 or progress.bytes_read < KNOWN_RATIO * progress.bytes_raw:
+        return ""
+    return f"{'over 99.9 %' if progress.bytes_raw else 'all'} of what was read was there already"
 
 
 def conclude(output: Output, report: PackReport) -> int:
@@ -125,7 +133,7 @@ def conclude(output: Output, report: PackReport) -> int:
         f"{name}: snapshot {report.snapshot}{' (resumed)' if report.resumed else ''}: {count_of(report.files, 'file')}, "
         f"{format_bytes(report.bytes)} in {format_duration(progress.elapsed_s)}{speed}",
         f"  new: {format_bytes(progress.bytes_raw)} in {count_of(progress.chunks, 'chunk')}, stored as "
-        f"{format_bytes(progress.bytes_stored)}{'; ' + ratios(progress) if progress.bytes_raw else ''}",
+        + "; ".join(filter(None, (format_bytes(progress.bytes_stored), known(progress), ratios(progress)))),
     ]
     if report.problems:
         lines.append(f"  {count_of(len(report.problems), 'path')} not packed, or not as it was: see above")
