@@ -64,7 +64,7 @@ class ArchiveFile:
             raise UsageError(f"{self.name} is a directory, no archive") from None
         if not stat.S_ISREG(os.fstat(self.fd).st_mode):
             os.close(self.fd)
-            raise UsageError(f"{self.name} is no regular file, so no archive")
+            raise UsageError(f"{self.name} is no regular file, so no archive: save what a pipe brings to a file")
         self._closed = False
         self._locked = False
 

@@ -9,7 +9,7 @@ from warp_portal.cli.starting import begin
 
 
 @click.command("append", epilog=epilog("append"))
-@click.argument("archive")
+@options.archive
 @click.argument("paths", metavar="[PATH]…", nargs=-1)
 @click.option("--recover", is_flag=True, help="Cut off a damaged or unknown end, and go on from the last whole state.")
 @options.choosing

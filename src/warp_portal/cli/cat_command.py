@@ -18,7 +18,7 @@ COPY_BYTES = 1 << 20
 
 
 @click.command("cat", epilog=epilog("cat"))
-@click.argument("archive")
+@options.archive
 @click.argument("path")
 @options.recovery
 @options.snapshot

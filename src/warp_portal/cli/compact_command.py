@@ -9,7 +9,7 @@ from warp_portal.cli.starting import begin
 
 
 @click.command("compact", epilog=epilog("compact"))
-@click.argument("archive")
+@options.archive
 @click.option("--dry-run", is_flag=True, help="Show what would be left out, and change nothing.")
 @options.rewriting
 @options.opening

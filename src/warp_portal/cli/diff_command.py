@@ -20,7 +20,7 @@ LATEST = "latest"
 
 
 @click.command("diff", epilog=epilog("diff"))
-@click.argument("archive")
+@options.archive
 @click.argument("words", metavar="[SNAPSHOT [SNAPSHOT]] [PATTERN]…", nargs=-1)
 @click.option("--tree", is_flag=True, help="Compare a snapshot (default: the newest) with the files as they are.")
 @click.option("-C", "--directory", metavar="DIR", help="With --tree: they lie below DIR, not where they were packed.")

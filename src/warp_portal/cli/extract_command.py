@@ -27,7 +27,7 @@ _SKIPPED = {
 
 
 @click.command("extract", epilog=epilog("extract"))
-@click.argument("archive")
+@options.archive
 @click.argument("patterns", metavar="[PATTERN]…", nargs=-1)
 @click.option("-C", "--directory", metavar="DIR", default=".", help="Restore below DIR (default: here).")
 @click.option("--overwrite", metavar="WHEN", help="Existing files: never (default), changed, or always.")

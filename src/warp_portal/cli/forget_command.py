@@ -18,7 +18,7 @@ _COUNT = click.IntRange(min=1)
 
 
 @click.command("forget", epilog=epilog("forget"))
-@click.argument("archive")
+@options.archive
 @click.option("--keep-last", metavar="N", type=_COUNT, help="Keep the N newest snapshots.")
 @click.option(
     "--keep-daily", metavar="N", type=_COUNT, help="Keep the newest of each of the last N days that have one."

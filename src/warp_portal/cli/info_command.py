@@ -18,7 +18,7 @@ CUTTERS = {1: "buzhash64", 2: "fixed"}
 
 
 @click.command("info", epilog=epilog("info"))
-@click.argument("archive")
+@options.archive
 @options.recovery
 @options.snapshot
 @options.trust

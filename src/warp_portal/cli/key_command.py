@@ -29,7 +29,7 @@ def command() -> None:
 
 
 @command.command("list", epilog=epilog("key list"))
-@click.argument("archive")
+@options.archive
 @options.common
 def list_slots(output: Output, archive: str) -> int:
     """List the key slots of ARCHIVE; needs no key."""
@@ -48,7 +48,7 @@ def list_slots(output: Output, archive: str) -> int:
 
 
 @command.command("add", epilog=epilog("key add"))
-@click.argument("archive")
+@options.archive
 @click.option("--new-passphrase-file", metavar="FILE", help="The passphrase to add (default: ask on the terminal).")
 @click.option("-r", "--recipient", metavar="KEY", help="Add a public key instead, or that in a file.")
 @click.option("--argon2-memory", metavar="SIZE", default="64M", show_default=True, help="Memory that one guess costs.")
@@ -95,7 +95,7 @@ def add_slot(
 
 
 @command.command("remove", epilog=epilog("key remove"))
-@click.argument("archive")
+@options.archive
 @click.argument("slot")
 @click.option("--sign", metavar="KEYFILE", help="Sign the changed state.")
 @options.opening
@@ -140,6 +140,8 @@ def make_key(output: Output, file: str, kind: str) -> int:
       signing         for --signer (public) and --sign (private)
     """  # noqa: D301  # click wants the character, not two
     begin(output, "key keygen")
+    if file == "-":
+        raise UsageError("a private key is not written to standard output: name a file for it")
     from warp_portal.keys import Identity, SigningKey
 
     if kind == "signing":

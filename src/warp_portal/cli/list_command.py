@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("list", epilog=epilog("list"))
-@click.argument("archive")
+@options.archive
 @click.argument("patterns", metavar="[PATTERN]…", nargs=-1)
 @click.option("--paths", is_flag=True, help="Show the paths alone.")
 @options.recovery

@@ -1,5 +1,6 @@
 """Options that several commands share, so that each means the same everywhere."""
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,6 +9,11 @@ import click
 from warp_portal.cli.output import Output
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def archive(function: F) -> F:
+    """ARCHIVE that is there already: a file, since it is read here and there."""
+    return _apply(function, click.argument("archive", callback=_no_pipe))
 
 
 def common(function: F) -> F:
@@ -177,6 +183,14 @@ def _apply(function: F, *decorators: Callable[[Any], Any]) -> F:
     for decorator in reversed(decorators):
         function = decorator(function)
     return function
+
+
+def _no_pipe(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if value == "-" and not os.path.exists(value):
+        raise click.UsageError(
+            "an archive can't be read from a pipe: save it to a file, and give its name in place of -"
+        )
+    return value
 
 
 def _set_quiet(context: click.Context, _parameter: click.Parameter, value: bool) -> None:

@@ -1,13 +1,12 @@
 """What commands that read an archive have in common: opening it, and saying of its signature what is known."""
 
-import os
 from typing import TYPE_CHECKING
 
 from warp_portal import archive as archives
 from warp_portal.cli import unlocking
 from warp_portal.cli.output import Output
 from warp_portal.config import Config
-from warp_portal.errors import KeyRequiredError, UsageError
+from warp_portal.errors import KeyRequiredError
 from warp_portal.keys import load_signer
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ def opened(
     need_key: bool = True,
 ) -> "ArchiveReader":
     """Open an archive for reading; asks for its passphrase if it needs one (without `need_key` it does not)."""
-    if archive == "-" and not os.path.exists(archive):
-        raise UsageError("an archive is read here and there, so it must be a file: save standard input to one first")
     state = archives.StateStore(settings.state_path())
     wanted = load_signer(signer) if signer is not None else None
 

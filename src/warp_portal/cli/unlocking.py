@@ -108,6 +108,11 @@ def read_passphrase(output: Output, path: str) -> str:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(MAX_PASSPHRASE_FILE)
     except FileNotFoundError:
+        if path == "-":
+            raise UsageError(
+                "- is no passphrase file: /dev/stdin reads standard input, and without -p the passphrase is asked for on the "
+                "terminal"
+            ) from None
         raise NotFoundError(f"{path}: no such passphrase file: check its path") from None
     if stat.S_ISREG(mode) and stat.S_IMODE(mode) & 0o044:
         output.note(f"{path} can be read by others: chmod 600 it")

@@ -23,7 +23,7 @@ LEVELS = ("quick", "index", "data", "deep", SOURCE)
 
 
 @click.command("verify", epilog=epilog("verify"))
-@click.argument("archive")
+@options.archive
 @click.option(
     "-l",
     "--level",

@@ -130,11 +130,6 @@ def test_a_path_that_is_not_there_is_looked_for_in_the_list(plain: str, tree: Pa
     assert "no 'a.txt' in snapshot 1: give a whole path, as `warp list` shows it" in said(capsys)
 
 
-def test_an_archive_is_not_read_from_standard_input(capsys: Captured) -> None:
-    assert main(["list", "-"]) == 2
-    assert "save standard input to one first" in said(capsys)
-
-
 def test_a_key_given_in_the_wrong_place_is_told_its_own(plain: str, tmp_path: Path, capsys: Captured) -> None:
     key = str(tmp_path / "key")
     assert main(["key", "keygen", key]) == 0

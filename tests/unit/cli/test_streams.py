@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.unit.cli.runs import PASSPHRASE, Captured
+
+from warp_portal.cli.main import main
 
 
 def shell(line: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -41,3 +44,40 @@ def test_a_full_stdout_is_no_room_left(words: list[str], plain: str) -> None:
     assert ran.returncode == 17, ran.stderr
     assert len(ran.stderr.splitlines()) == 1
     assert shell('"$@" >/dev/full 2>/dev/full', *(word.format(plain) for word in words)).returncode == 17
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["verify", "-"], ["list", "-"], ["extract", "-"], ["cat", "-", "a"], ["info", "-"], ["diff", "-"], ["append", "-", "."],
+        ["compact", "-"], ["forget", "-", "--keep-last", "1", "--dry-run"], ["key", "list", "-"], ["key", "add", "-"],
+        ["key", "remove", "-", "1234"],
+    ],
+)  # fmt: skip
+def test_an_archive_is_not_read_from_a_pipe(words: list[str], capsys: Captured) -> None:
+    assert main(words) == 2
+    assert "an archive can't be read from a pipe" in capsys.readouterr().err
+
+
+def test_an_archive_that_is_called_dash_is_read(
+    plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-").write_bytes(Path(plain).read_bytes())
+    assert main(["verify", "-"]) == 0
+
+
+def test_what_reads_a_passphrase_from_standard_input_is_said(sealed: str) -> None:
+    ran = shell(f'echo "{PASSPHRASE}" | "$@"', "list", sealed, "-p", "-")
+    assert ran.returncode == 2
+    assert "/dev/stdin reads standard input" in ran.stderr
+    assert shell(f'echo "{PASSPHRASE}" | "$@"', "list", sealed, "-p", "/dev/stdin").returncode == 0
+
+
+def test_no_private_key_goes_to_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["key", "keygen", "-"]) == 2
+    assert "name a file for it" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
