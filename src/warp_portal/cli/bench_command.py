@@ -54,7 +54,7 @@ def command() -> None:
     """Measure what this machine can do."""
 
 
-@command.command("cpu", epilog=epilog("bench cpu"))
+@command.command("cpu", short_help="Measure the parts of the pipeline, each alone.", epilog=epilog("bench cpu"))
 @click.option(
     "--data", metavar="PATH", help="Measure with the files at PATH (default: Python's own library and packages)."
 )

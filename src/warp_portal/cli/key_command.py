@@ -94,7 +94,9 @@ def add_slot(
     return 0
 
 
-@command.command("remove", epilog=epilog("key remove"))
+@command.command(
+    "remove", short_help="Take away what opens an archive; the last key stays.", epilog=epilog("key remove")
+)
 @options.archive
 @click.argument("slot")
 @click.option("--sign", metavar="KEYFILE", help="Sign the changed state.")
@@ -122,7 +124,7 @@ def remove_slot(output: Output, archive: str, slot: str, **flags: object) -> int
     return 0
 
 
-@command.command("keygen", epilog=epilog("key keygen"))
+@command.command("keygen", short_help="Write a new private key, and print its public key.", epilog=epilog("key keygen"))
 @click.argument("file")
 @click.option(
     "--kind",

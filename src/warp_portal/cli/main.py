@@ -95,9 +95,9 @@ def cli() -> None:
     """Pack trees into .warp archives: deduplicated, compressed, encrypted, verifiable, resumable.
 
     \b
-      warp create home.warp ~/work --encrypt     pack a tree
-      warp append home.warp ~/work               add its present state
-      warp extract home.warp -C /tmp/back        restore it
+      warp create home.warp work --encrypt     pack a tree
+      warp append home.warp work               add its present state
+      warp extract home.warp -C /tmp/back      restore it
     """  # noqa: D301  # click wants the character, not two
 
 

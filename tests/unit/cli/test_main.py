@@ -53,6 +53,16 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert "Usage: warp " + name in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("words", [(), ("key",), ("config",), ("bench",)])
+def test_what_a_group_lists_fits_on_a_terminal_of_80_columns(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*words, "--help"]) == 0
+    _usage, *lines = capsys.readouterr().out.splitlines()
+    assert not [line for line in lines if line.endswith("...") or len(line) > 80]
+
+
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("warp 0.")
@@ -160,7 +170,7 @@ def test_a_shell_gets_commands_and_options() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ((), "    warp create home.warp ~/work --encrypt     pack a tree"),
+        ((), "    warp create home.warp work --encrypt     pack a tree"),
         (("verify",), "    quick   header, newest commit, table of contents, signature"),
         (("key", "keygen"), "    signing         for --signer (public) and --sign (private)"),
         (("completion",), '    bash   eval "$(warp completion bash)"      in ~/.bashrc'),
