@@ -131,11 +131,8 @@ def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
     output.damage(report.problems)
     if unlisted:
         output.remark(f"warp: … and {unlisted:,} more paths failed, too many to list")
-    written, seconds = progress.bytes_written, progress.elapsed_s
-    speed = f" ({format_rate(written / seconds)})" if written and seconds > 0 else ""
-    lines = [
-        f"{directory}: {count_of(progress.files, 'file')}, {format_bytes(written)} in {format_duration(seconds)}{speed}"
-    ]
+    written = progress.bytes_written
+    lines = [f"{directory}: {count_of(progress.files, 'file')}, {_work(report)}"]
     for name, number in sorted(report.skips.items()):
         if number:
             lines.append(
@@ -152,7 +149,7 @@ def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
         files=progress.files,
         skipped=progress.skipped,
         bytes=written,
-        seconds=round(seconds, 3),
+        seconds=round(progress.elapsed_s, 3),
         skips=dict(report.skips),
         problems=report.failed,
         unlisted=unlisted,
@@ -161,3 +158,14 @@ def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
     if report.damaged:
         return IntegrityError.exit_code
     return PartialError.exit_code if report.failed else EXIT_OK
+
+
+def _work(report: "ExtractReport") -> str:
+    """How much was written; of a file that failed in the end, what it had got by then is counted too, and was removed."""
+    written, seconds = report.progress.bytes_written, report.progress.elapsed_s
+    speed = f" ({format_rate(written / seconds)})" if written and seconds > 0 else ""
+    if report.failed and written:
+        return (
+            f"{format_bytes(written)} written in {format_duration(seconds)}{speed}, that of paths that failed among it"
+        )
+    return f"{format_bytes(written)} in {format_duration(seconds)}{speed}"
