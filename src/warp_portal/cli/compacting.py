@@ -131,7 +131,7 @@ def _account(request: "CompactRequest", report: "CompactReport") -> str:
         return "nothing to leave out: it is as it was"
     what = f"{count_of(report.forgotten, 'snapshot')} and {count_of(gone, 'chunk')} ({format_bytes(report.bytes_before - report.bytes)})"
     sizes = f"{format_bytes(report.file_bytes_before)} ─▶ {format_bytes(report.file_bytes)}"
-    unused = f"; {format_bytes(report.unused_bytes)} that nothing uses stay in chunks with what is used"
+    unused = f"; {format_bytes(report.unused_bytes)} (uncompressed) that nothing uses stay in chunks with what is used"
     rest = unused if report.unused_bytes else ""
     if request.dry_run:
         return f"would lose {what}, about {sizes}{rest}; nothing was changed"

@@ -83,6 +83,19 @@ def test_a_named_snapshot_goes(three: str, capsys: Captured) -> None:
     assert snapshots(three) == 2
 
 
+def test_what_stays_unused_is_said_to_be_uncompressed(tree: Path, tmp_path: Path, capsys: Captured) -> None:
+    """What repeats compresses so well that it may be more than the file has bytes."""
+    for name in ("goes", "stays"):
+        (tree / name).write_text(f"{name} " * 100_000)
+    archive = str(tmp_path / "x.warp")
+    assert main(["create", archive, "-C", str(tree.parent), "tree"]) == 0
+    (tree / "goes").unlink()
+    assert main(["append", archive, "-C", str(tree.parent), "tree"]) == 0
+    capsys.readouterr()
+    assert main(["forget", archive, "--keep-last", "1", "--compact"]) == 0
+    assert " kB (uncompressed) that nothing uses stay in chunks with what is used" in capsys.readouterr().err
+
+
 def test_compact_keeps_every_snapshot_and_does_nothing_for_nothing(three: str, capsys: Captured) -> None:
     before = Path(three).read_bytes()
     assert main(["compact", three]) == 0
