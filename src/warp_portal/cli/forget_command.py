@@ -32,7 +32,9 @@ _COUNT = click.IntRange(min=1)
 @click.option(
     "-s", "--snapshot", metavar="N", type=_COUNT, multiple=True, help="Forget this one, whatever keeps it; repeatable."
 )
-@click.option("--dry-run", is_flag=True, help="Show what would go, and change nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would go and be freed, and change nothing, be --compact given or not."
+)
 @click.option("--compact", is_flag=True, help="Do it: write the archive anew. This cannot be undone.")
 @options.rewriting
 @options.opening
@@ -57,7 +59,7 @@ def command(
     """Forget snapshots of ARCHIVE: those that no --keep option keeps, or those named with --snapshot; never the newest.
 
     An archive cannot lose anything in place, so it is written anew, as `warp compact` does: see there for the room and the
-    keys that takes. Give --compact to do it, --dry-run to see what would go. Numbers of the snapshots that stay change.
+    keys that takes. Give --compact to do it, --dry-run to see what would go (with both, nothing is done). Numbers of the snapshots that stay change.
     """
     settings = begin(output, "forget", **flags)
     from warp_portal.cli import compacting

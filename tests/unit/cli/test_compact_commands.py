@@ -44,6 +44,15 @@ def test_forget_shows_what_it_would_do(three: str, capsys: Captured) -> None:
     assert Path(three).read_bytes() == before
 
 
+def test_a_dry_run_changes_nothing_with_compact_either(three: str, capsys: Captured) -> None:
+    before = Path(three).read_bytes()
+    forget = ["forget", three, "--keep-last", "1", "--dry-run"]
+    dry, both = (records(capsys, *words) for words in (forget, [*forget, "--compact"]))
+    assert both == dry
+    assert only(both, "summary")["dry_run"] is True
+    assert Path(three).read_bytes() == before
+
+
 def test_forget_needs_to_be_told_to_do_it_and_what(three: str, capsys: Captured) -> None:
     before = Path(three).read_bytes()
     assert main(["forget", three, "--keep-last", "1"]) == 2
