@@ -172,8 +172,10 @@ class ArchiveMachine(RuleBasedStateMachine):
     @finished
     @rule(last=st.integers(1, 3))
     def forget(self, last: int) -> None:
+        numbers = range(1, len(self.snapshots) + 1)
+        counted = [number for number in numbers if number == 1 or not self.rekeyed_at(number)]
         report = self.archive.compact(self.request(last=last))
-        self.forgotten(report, range(1, max(0, len(self.snapshots) - last) + 1))
+        self.forgotten(report, set(numbers) - {*counted[-last:], len(self.snapshots)})
 
     @finished
     @rule(picks=st.lists(PICKS, min_size=1, max_size=3), moment=st.integers(0, 9))
@@ -197,6 +199,10 @@ class ArchiveMachine(RuleBasedStateMachine):
         assert self.archive.path.read_bytes() == before
 
     # Keys
+
+    def rekeyed_at(self, number: int) -> bool:
+        """Whether a change of keys made this snapshot: no other is the one before it."""
+        return self.snapshots[number - 1] is self.snapshots[number - 2]
 
     def rekeyed(self) -> None:
         """A change of keys is a snapshot that lists what the one before lists."""

@@ -56,12 +56,16 @@ class CompactRequest:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of a snapshot: its number afterwards, None if it is forgotten, and the rules that keep it."""
+    """What becomes of a snapshot: its number afterwards, None if it is forgotten, and the rules that keep it.
+
+    One that a change of keys made is no rule's: it holds what the one before it holds.
+    """
 
     number: int
     time_ns: int
     becomes: int | None
     rules: tuple[str, ...]
+    key_change: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,8 @@ class Compaction:
         self._original = original
         self._request = request
         times_ns = [opened.commit.time_ns for opened in original.snapshots]
-        self._kept = request.selection.kept(times_ns)
+        self._key_changes = original.key_changes()
+        self._kept = request.selection.kept(times_ns, passed_over=self._key_changes)
         self._liveness = Liveness(count for counts in original.index.column(*CHUNK_FRAGMENTS) for count in counts)
         self._mark()
         self._live: LiveChunks = self._liveness.live()
@@ -273,7 +278,8 @@ class Compaction:
     def _fates(self) -> Iterator[Fate]:
         becomes = {number: position for position, number in enumerate(self._kept, 1)}
         for number, opened in enumerate(self._original.snapshots, 1):
-            yield Fate(number, opened.commit.time_ns, becomes.get(number), self._kept.get(number, ()))
+            rules, changed = self._kept.get(number, ()), number in self._key_changes
+            yield Fate(number, opened.commit.time_ns, becomes.get(number), rules, changed)
 
 
 @dataclass(slots=True)

@@ -63,6 +63,13 @@ def open_content(opened: Opened, keys: ScopeKeys) -> Content:
     return Content(opened.commit, sealed, by_kind)
 
 
+def only_keys_changed(before: Opened, after: Opened, keys: ScopeKeys) -> bool:
+    """Whether a snapshot was made by a change of keys alone: it lists the pages of the one before it, and is of the same scan."""
+    if not after.header.encrypted or before.toc.clear.pages != after.toc.clear.pages:
+        return False
+    return open_content(before, keys).sealed.time_ns == open_content(after, keys).sealed.time_ns
+
+
 def _check_signer(commit: Commit, sealed: SealedTOC) -> None:
     """The sealed signer is the one that the commit names: else an attacker could leave out whose signature is to be checked."""
     if sealed.signer and not commit.signed:

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final, Self
 
 from warp_portal._native import ScopeKeys
 from warp_portal.archive.base import INDEX_KINDS
-from warp_portal.archive.content import Content, Page, open_content, read_index_page
+from warp_portal.archive.content import Content, Page, only_keys_changed, open_content, read_index_page
 from warp_portal.archive.header import Header
 from warp_portal.archive.indexparts import IndexParts
 from warp_portal.archive.limits import KIND_CHUNK, KIND_FRAGMENT, KIND_LOCATOR, PAGE_RECORDS, SUITE_PLAIN, ZERO_DIGEST
@@ -98,6 +99,11 @@ class Original:
                 f"{self.file.name}: commit {commit.sequence} has another number of fragments than its chunks"
             )
         return content
+
+    def key_changes(self) -> frozenset[int]:
+        """Numbers of the snapshots that a change of keys made."""
+        pairs = enumerate(pairwise(self.snapshots), 2)
+        return frozenset(number for number, pair in pairs if only_keys_changed(*pair, self.keys))
 
     def check_signature(self, opened: Opened) -> Signer | None:
         """Who signed a snapshot, with the signature checked; raises SignatureError, UnsignedError."""

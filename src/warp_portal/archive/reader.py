@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from types import TracebackType
 from typing import Final, Self
 
 from warp_portal._native import ChunkIndex, EntryTable, Matcher, ScopeKeys
 from warp_portal.archive.about import SlotInfo, Snapshot, Summary, slot_infos
 from warp_portal.archive.commit import Commit
-from warp_portal.archive.content import Content, Page, open_content, read_chunk_index, read_table
+from warp_portal.archive.content import Content, Page, only_keys_changed, open_content, read_chunk_index, read_table
 from warp_portal.archive.contents import ChunkCache, StoredFile
 from warp_portal.archive.filetable import Entry, Kind
 from warp_portal.archive.header import Header
@@ -38,7 +39,7 @@ from warp_portal.archive.trust import (
     named_commit,
 )
 from warp_portal.archive.unlock import NO_KEY, Unlock, open_keys
-from warp_portal.errors import NotFoundError, UsageError
+from warp_portal.errors import IntegrityError, NotFoundError, UsageError
 from warp_portal.keys.signers import Signer
 
 
@@ -206,6 +207,20 @@ class ArchiveReader:
             for commit in commits:
                 commit.check_mac(self._keys)
         return tuple(Snapshot.of(number, commit, self._signer(commit)) for number, commit in enumerate(commits, 1))
+
+    def key_changes(self) -> frozenset[int]:
+        """Numbers of the snapshots that a change of keys made, as far as that can be read; raises KeyRequiredError."""
+        pairs = enumerate(pairwise(snapshot_commits(self._file, self.newest)), 2)
+        return frozenset(number for number, (before, after) in pairs if self._only_keys_changed(before, after))
+
+    def _only_keys_changed(self, before: Commit, after: Commit) -> bool:
+        if before.chunks != after.chunks:  # most are told apart without their TOCs
+            return False
+        try:
+            first, second = (open_earlier(self._file, self._opened, commit) for commit in (before, after))
+            return only_keys_changed(first, second, self.keys)
+        except IntegrityError:  # what else is in the archive is shown all the same
+            return False
 
     def slots(self) -> tuple[SlotInfo, ...]:
         """The key slots."""

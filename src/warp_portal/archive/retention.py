@@ -4,7 +4,8 @@
     daily … yearly N  the newest of each of the last N days, ISO weeks, months or years that have one
     within            all that are at most so much older than the newest
 
-A snapshot is kept if any rule keeps it, and the newest always is. Spans are measured from the newest snapshot, not from now:
+A snapshot is kept if any rule keeps it, and the newest always is. What a change of keys made holds nothing of its own, so rules
+pass over it. Spans are measured from the newest snapshot, not from now:
 where backups have stopped, time alone forgets nothing.
 
 >>> times = [day * 86_400 * 10**9 for day in range(5)]
@@ -13,6 +14,7 @@ where backups have stopped, time alone forgets nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Final
@@ -51,8 +53,10 @@ class Selection:
     rules: KeepRules = KeepRules()
     forgotten: frozenset[int] = frozenset()
 
-    def kept(self, times_ns: Sequence[int], zone: tzinfo | None = None) -> dict[int, tuple[str, ...]]:
-        """Numbers of the snapshots to keep, each with the rules that keep it.
+    def kept(
+        self, times_ns: Sequence[int], zone: tzinfo | None = None, *, passed_over: AbstractSet[int] = frozenset()
+    ) -> dict[int, tuple[str, ...]]:
+        """Numbers of the snapshots to keep, each with the rules that keep it. No rule sees those in `passed_over`.
 
         Raises:
             NotFoundError: a snapshot named does not exist.
@@ -65,17 +69,24 @@ class Selection:
             raise UsageError(f"snapshot {newest} is the newest, which is always kept: name another")
         by_rule: dict[int, tuple[str, ...]] = dict.fromkeys(range(1, newest + 1), ())
         if self.rules:
-            by_rule = kept_by(times_ns, self.rules, zone)
+            by_rule = kept_by(times_ns, self.rules, zone, passed_over=passed_over)
         return {number: rules for number, rules in by_rule.items() if number not in self.forgotten}
 
 
 EVERYTHING: Final = Selection()
 
 
-def kept_by(times_ns: Sequence[int], rules: KeepRules, zone: tzinfo | None = None) -> dict[int, tuple[str, ...]]:
+def kept_by(
+    times_ns: Sequence[int],
+    rules: KeepRules,
+    zone: tzinfo | None = None,
+    *,
+    passed_over: AbstractSet[int] = frozenset(),
+) -> dict[int, tuple[str, ...]]:
     """As `Selection.kept`, by rules alone. Times are in archive order; days begin at midnight in `zone` (None = this machine's)."""
     reasons: dict[int, list[str]] = {}
-    for name, numbers in _by_rule(times_ns, rules, zone):
+    seen = [number for number in range(len(times_ns), 0, -1) if number not in passed_over]
+    for name, numbers in _by_rule(times_ns, seen, rules, zone):
         for number in numbers:
             reasons.setdefault(number, []).append(name)
     if times_ns:
@@ -83,14 +94,16 @@ def kept_by(times_ns: Sequence[int], rules: KeepRules, zone: tzinfo | None = Non
     return {number: tuple(reasons[number]) for number in sorted(reasons)}
 
 
-def _by_rule(times_ns: Sequence[int], rules: KeepRules, zone: tzinfo | None) -> Iterable[tuple[str, list[int]]]:
-    numbers = range(len(times_ns), 0, -1)
-    yield "last", list(numbers[: rules.last])
+def _by_rule(
+    times_ns: Sequence[int], numbers: list[int], rules: KeepRules, zone: tzinfo | None
+) -> Iterable[tuple[str, list[int]]]:
+    """What each rule keeps of the snapshots `numbers`, the newest first."""
+    yield "last", numbers[: rules.last]
     times = [datetime.fromtimestamp(time_ns // _NS, UTC).astimezone(zone) for time_ns in times_ns]
     for name, period in _PERIODS.items():
         yield name, _newest_of_each([(number, period(times[number - 1])) for number in numbers], getattr(rules, name))
-    if rules.within_s and times_ns:
-        since_ns = times_ns[-1] - rules.within_s * _NS
+    if rules.within_s and numbers:
+        since_ns = times_ns[numbers[0] - 1] - rules.within_s * _NS
         yield "within", [number for number in numbers if times_ns[number - 1] >= since_ns]
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from warp_portal import archive as archives
 from warp_portal.cli import unlocking
-from warp_portal.cli.info_command import moment
+from warp_portal.cli.info_command import KEY_CHANGE, moment
 from warp_portal.cli.output import Output
 from warp_portal.cli.progress import Reporter, Step
 from warp_portal.cli.text import columns, count_of
@@ -84,13 +84,13 @@ def fate_fields(fate: "Fate") -> dict[str, object]:
         "kept": fate.becomes is not None,
         "becomes": fate.becomes,
         "rules": list(fate.rules),
+        "key_change": fate.key_change,
     }
 
 
 def _why(fate: "Fate") -> str:
-    if fate.becomes is None:
-        return "nothing: forgotten"
-    return ", ".join(fate.rules) or KEPT_WITHOUT_RULE
+    reason = "nothing: forgotten" if fate.becomes is None else ", ".join(fate.rules) or KEPT_WITHOUT_RULE
+    return f"{reason} ({KEY_CHANGE})" if fate.key_change else reason
 
 
 def conclude(output: Output, settings: Config, archive: str, request: "CompactRequest", report: "CompactReport") -> int:

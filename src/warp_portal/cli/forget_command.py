@@ -59,7 +59,8 @@ def command(
     """Forget snapshots of ARCHIVE: those that no --keep option keeps, or those named with --snapshot; never the newest.
 
     An archive cannot lose anything in place, so it is written anew, as `warp compact` does: see there for the room and the
-    keys that takes. Give --compact to do it, --dry-run to see what would go (with both, nothing is done). Numbers of the snapshots that stay change.
+    keys that takes. Give --compact to do it, --dry-run to see what would go (with both, nothing is done). Numbers of the
+    snapshots that stay change. A snapshot that a change of keys made holds what the one before holds: no rule counts it.
     """
     settings = begin(output, "forget", **flags)
     from warp_portal.cli import compacting

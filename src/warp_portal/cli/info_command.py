@@ -14,6 +14,7 @@ from warp_portal.units import format_bytes
 if TYPE_CHECKING:
     from warp_portal.archive import ArchiveReader, Snapshot
 
+KEY_CHANGE = "a change of keys"
 CUTTERS = {1: "buzhash64", 2: "fixed"}
 
 
@@ -37,14 +38,19 @@ def command(
     with reading.opened(
         output, settings, archive, snapshot=snapshot, recover=recover, expect_commit=expect_commit, need_key=False
     ) as reader:
-        fields = facts(reader)
-        output.record("archive", **fields)
-        for found in reader.snapshots():
-            output.record("snapshot", **snapshot_fields(found))
-        if not output.json_lines:
-            for line in report(archive, reader):
-                output.result(line)
+        if output.json_lines:
+            _show_records(output, reader)
+        else:
+            output.results(report(archive, reader))
     return 0
+
+
+def _show_records(output: Output, reader: "ArchiveReader") -> None:
+    output.record("archive", **facts(reader))
+    changes = reader.key_changes() if reader.keyed else None
+    for found in reader.snapshots():
+        key_change = None if changes is None else found.number in changes
+        output.record("snapshot", **snapshot_fields(found), key_change=key_change)
 
 
 def facts(reader: "ArchiveReader") -> dict[str, object]:
@@ -141,13 +147,15 @@ def moment(time_ns: int) -> str:
 
 
 def _history(reader: "ArchiveReader") -> list[str]:
-    rows = [("snapshot", "time", "chunks", "stored", "growth", "signed")]
+    rows = [("snapshot", "time", "chunks", "stored", "growth", "signed", "")]
+    changes = reader.key_changes() if reader.keyed else ()
     before = 0
     for found in reader.snapshots():
         growth = found.stored_bytes - before
         before = found.stored_bytes
+        remark = KEY_CHANGE if found.number in changes else ""
         sizes = (f"{found.chunks:,}", format_bytes(found.stored_bytes), format_bytes(growth))
-        rows.append((str(found.number), moment(found.time_ns), *sizes, "yes" if found.signed else "no"))
+        rows.append((str(found.number), moment(found.time_ns), *sizes, "yes" if found.signed else "no", remark))
     return columns(rows, right=(0, 2, 3, 4))
 
 

@@ -114,3 +114,10 @@ def test_daily_keeps_no_more_than_it_counts_and_no_day_twice(times: list[int], d
     assert (
         len(set(days)) == len(days) == min(daily, len({datetime.fromtimestamp(t // 10**9, UTC).date() for t in times}))
     )
+
+
+def test_what_is_passed_over_is_kept_only_as_the_newest() -> None:
+    times = every(DAY_S, 6)
+    kept = Selection(KeepRules(last=2, daily=3, within_s=DAY_S)).kept(times, UTC, passed_over={3, 5, 6})
+    assert kept == {1: ("daily",), 2: ("last", "daily"), 4: ("last", "daily", "within"), 6: ("newest",)}
+    assert Selection().kept(times, UTC, passed_over={3}) == dict.fromkeys(range(1, 7), ())

@@ -131,7 +131,7 @@ def test_every_key_slot_needs_its_key(
     with_all = [*forget, "--slot-passphrase-file", str(second), "-r", str(identity.recipient)]
     assert only(records(capsys, *with_all, "--dry-run"), "summary")["obstacle"] is None
     assert main(with_all) == 0
-    assert snapshots(sealed, "another passphrase") == 1
+    assert snapshots(sealed, "another passphrase") == 2  # the last of the tree, and the newest: a change of keys
     assert main(["verify", sealed, "-l", "deep", "-i", str(tmp_path / "me.key")]) == 0
 
 
@@ -162,3 +162,20 @@ def test_who_signs_what_was_not_signed_is_told(three: str, tmp_path: Path, capsy
     SigningKey.generate().save(tmp_path / "sign.key")
     assert main(["forget", three, "--keep-last", "1", "--compact", "--sign", str(tmp_path / "sign.key")]) == 0
     assert "is not signed, and stays so" in capsys.readouterr().err
+
+
+def test_a_change_of_keys_is_marked_and_no_rule_counts_it(sealed: str, passphrase_file: str, capsys: Captured) -> None:
+    recipient = str(Identity.generate("x25519").recipient)
+    assert main(["key", "add", sealed, "-p", passphrase_file, "-r", recipient]) == 0
+    capsys.readouterr()
+    assert main(["info", sealed, "-p", passphrase_file]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.endswith("a change of keys") for line in lines[-2:]] == [False, True]
+    marks = [r["key_change"] for r in records(capsys, "info", sealed, "-p", passphrase_file) if r["type"] == "snapshot"]
+    assert marks == [False, True]
+    marks = [r["key_change"] for r in records(capsys, "info", sealed) if r["type"] == "snapshot"]
+    assert marks == [None, None]
+    forget = ["forget", sealed, "--keep-last", "1", "--dry-run", "-p", passphrase_file]
+    assert [r["rules"] for r in records(capsys, *forget) if r["type"] == "snapshot"] == [["last"], ["newest"]]
+    assert main(forget) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("newest (a change of keys)")
