@@ -2,11 +2,13 @@
 
 A slot can be made again only by who knows its passphrase or its public key, and an archive does not name recipients: the
 public key is that of an identity which opens the slot, or is given. One given takes the place of one slot of its kind that
-nothing else opens. No slot is dropped unless that is asked for.
+nothing else opens. No slot is dropped unless that is asked for. What is given for a slot and makes none is refused: mistyped, it
+would lose the slot that it was meant for.
 """
 
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from warp_portal.archive.slots import (
     PASSPHRASE,
@@ -31,18 +33,26 @@ class Rebinding:
     after: bytes
 
 
-def carried_over(
-    slots: Sequence[Slot], binding: Rebinding, unlock: Unlock, recipients: Sequence[Recipient], drop: bool
-) -> tuple[Slot, ...]:
-    """The same slots for the new uuid, in their order, then those of `recipients`; without the rest if `drop`.
+@dataclass(frozen=True, slots=True, repr=False)
+class SlotKeys:
+    """What was given for slots alone, beside the keys that open the archive; with `drop`, the other slots may be lost."""
+
+    passphrases: tuple[str, ...] = ()
+    recipients: tuple[Recipient, ...] = ()
+    drop: bool = False
+
+
+def carried_over(slots: Sequence[Slot], binding: Rebinding, unlock: Unlock, given: SlotKeys) -> tuple[Slot, ...]:
+    """The same slots for the new uuid, in their order, then those of recipients that are given; without the rest if that may be.
 
     Raises:
-        UsageError: a slot would be lost, or a recipient has none.
+        UsageError: a slot would be lost, or a passphrase or recipient given for one has none.
     """
-    made = [_again(slot, binding, unlock) for slot in slots]
+    made, used = _again(slots, binding, replace(unlock, passphrases=unlock.passphrases + given.passphrases))
+    _check_used(given.passphrases, used, slots, unlock)
     left = [slot for slot, again in zip(slots, made, strict=True) if again is None]
     opened = {identity.recipient for identity in unlock.identities}
-    for recipient in dict.fromkeys(recipients):
+    for recipient in dict.fromkeys(given.recipients):
         match = next((slot for slot in left if slot.kind == recipient.kind), None)
         if match is None and recipient in opened:
             continue
@@ -52,7 +62,7 @@ def carried_over(
             )
         left.remove(match)
         made.append(seal_for_recipient(binding.archive_key, binding.after, recipient))
-    if left and not drop:
+    if left and not given.drop:
         raise UsageError(_missing(left))
     kept = tuple(slot for slot in made if slot is not None)
     if slots and not kept:
@@ -60,17 +70,51 @@ def carried_over(
     return kept
 
 
-def _again(slot: Slot, binding: Rebinding, unlock: Unlock) -> Slot | None:
-    """The slot for the new uuid, if one of the keys given opens it."""
+def _again(slots: Sequence[Slot], binding: Rebinding, unlock: Unlock) -> tuple[list[Slot | None], set[str]]:
+    """Each slot for the new uuid, None if none of the keys given opens it; and the passphrases that opened one."""
+    made, used = list[Slot | None](), set[str]()
+    for slot in slots:
+        passphrase = _passphrase_of(slot, binding, unlock)
+        if passphrase is None:
+            made.append(_again_for_identity(slot, binding, unlock))
+        else:
+            used.add(passphrase)
+            made.append(seal_for_passphrase(binding.archive_key, binding.after, passphrase, passphrase_cost(slot)))
+    return made, used
+
+
+def _passphrase_of(slot: Slot, binding: Rebinding, unlock: Unlock) -> str | None:
+    """The first of the passphrases that opens the slot; each one asked costs a guess."""
+    if slot.type != PASSPHRASE or not allowed(slot, unlock):
+        return None
+    key, tried = binding.archive_key, dict.fromkeys(map(_normal, unlock.passphrases))
+    return next((text for text in tried if open_with_passphrase(slot, binding.before, text) == key), None)
+
+
+def _again_for_identity(slot: Slot, binding: Rebinding, unlock: Unlock) -> Slot | None:
     if slot.type == PASSPHRASE:
-        for passphrase in unlock.passphrases if allowed(slot, unlock) else ():
-            if open_with_passphrase(slot, binding.before, passphrase) == binding.archive_key:
-                return seal_for_passphrase(binding.archive_key, binding.after, passphrase, passphrase_cost(slot))
         return None
     for identity in unlock.identities:
         if open_with_identity(slot, binding.before, identity) == binding.archive_key:
             return seal_for_recipient(binding.archive_key, binding.after, identity.recipient)
     return None
+
+
+def _check_used(passphrases: tuple[str, ...], used: set[str], slots: Sequence[Slot], unlock: Unlock) -> None:
+    """Raises UsageError for the first that opened no slot, by its place: what it is must not be said."""
+    place = next((number for number, text in enumerate(passphrases, 1) if _normal(text) not in used), None)
+    if place is None:
+        return
+    which = f"number {place} of the passphrases" if len(passphrases) > 1 else "the passphrase"
+    costly = any(slot.type == PASSPHRASE and not allowed(slot, unlock) for slot in slots)
+    hint = ", or set large_argon2: a slot that takes more than 128 MiB was not tried" if costly else ""
+    raise UsageError(
+        f"{which} given for key slots (--slot-passphrase-file) opens none, so nothing was changed: check it{hint}"
+    )
+
+
+def _normal(passphrase: str) -> str:
+    return unicodedata.normalize("NFC", passphrase)
 
 
 def _missing(left: list[Slot]) -> str:

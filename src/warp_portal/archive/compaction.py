@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from warp_portal.archive import filetable
-from warp_portal.archive.carryover import Rebinding, carried_over
+from warp_portal.archive.carryover import Rebinding, SlotKeys, carried_over
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.content import Content, read_table
 from warp_portal.archive.header import Header
@@ -45,10 +45,14 @@ SPARE_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CompactRequest:
-    """What to keep, and with which keys; `drop_slots` gives up key slots that the keys at hand cannot make again."""
+    """What to keep, and with which keys; `drop_slots` gives up key slots that the keys at hand cannot make again.
+
+    `slot_passphrases` open the archive too, but are given for their slots: one that has none is refused.
+    """
 
     selection: Selection = EVERYTHING
     recipients: tuple[Recipient, ...] = ()
+    slot_passphrases: tuple[str, ...] = ()
     drop_slots: bool = False
     signing_key: SigningKey | None = None
     dry_run: bool = False
@@ -113,13 +117,14 @@ def compact(  # noqa: PLR0913 - one call of the API, mostly by keyword
     If that would leave out nothing, nothing is done.
 
     Raises:
-        UsageError: key slots would be lost, or the archive is signed and no key is given.
+        UsageError: key slots would be lost, a key is given for a slot that is not there, or the archive is signed and no key is given.
         SignerError: a kept snapshot is signed by another key than the one given.
         DamagedTailError: something follows the newest snapshot.
         IntegrityError: a chunk or page that is kept is damaged. The archive is as it was, after any error.
         NotFoundError, BusyError, KeyRequiredError, WrongKeyError, VersionError, StorageFullError, SignatureError, RollbackError.
     """
-    with Original(path, unlock, state) as original:
+    opening = replace(unlock, passphrases=unlock.passphrases + request.slot_passphrases)
+    with Original(path, opening, state) as original:
         plan = Compaction(original, request)
         if request.dry_run:
             return plan.preview(clock, unlock)
@@ -208,10 +213,13 @@ class Compaction:
         own = request.signing_key.public if request.signing_key else None
         for opened in self._openeds():
             original.check_signer(opened, own)
+        given = SlotKeys(request.slot_passphrases, request.recipients, request.drop_slots)
         if original.newest.slots is None or original.archive_key is None:
+            if given.passphrases or given.recipients:
+                raise UsageError(f"{original.file.name} is not encrypted: it has no key slot to keep")
             return ()
         binding = Rebinding(original.archive_key, original.header.uuid, header.uuid)
-        return carried_over(original.newest.slots.slots, binding, unlock, request.recipients, request.drop_slots)
+        return carried_over(original.newest.slots.slots, binding, unlock, given)
 
     def preview(self, clock: Clock, unlock: Unlock) -> CompactReport:
         """What the run would do, and why it would stop before it writes anything, if it would."""

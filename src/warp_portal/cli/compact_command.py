@@ -33,6 +33,6 @@ def command(
     from warp_portal.cli import compacting
 
     choice = compacting.SlotChoice(slot_passphrase_file, recipient, drop_slots)
-    request = compacting.request_for(settings, Selection(), choice, dry_run=dry_run)
-    report = compacting.run(output, settings, archive, request, choice)
+    request = compacting.request_for(output, settings, Selection(), choice, dry_run=dry_run)
+    report = compacting.run(output, settings, archive, request)
     return compacting.conclude(output, settings, archive, request, report)

@@ -1,6 +1,6 @@
 """What `forget` and `compact` have in common: keys for the new file, progress, and the account at the end."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from warp_portal import archive as archives
@@ -30,30 +30,27 @@ class SlotChoice:
 
 
 def request_for(
-    settings: Config, selection: archives.Selection, choice: SlotChoice, *, dry_run: bool
+    output: Output, settings: Config, selection: archives.Selection, choice: SlotChoice, *, dry_run: bool
 ) -> "CompactRequest":
     """Options as the archive layer takes them. The recipients of settings are for new archives, so they do not count here."""
     return archives.CompactRequest(
         selection=selection,
         recipients=tuple(load_recipient(text) for text in choice.recipients),
+        slot_passphrases=tuple(unlocking.read_passphrase(output, path) for path in choice.passphrase_files),
         drop_slots=choice.drop,
         signing_key=unlocking.signing_key(settings),
         dry_run=dry_run,
     )
 
 
-def run(
-    output: Output, settings: Config, archive: str, request: "CompactRequest", choice: SlotChoice
-) -> "CompactReport":
+def run(output: Output, settings: Config, archive: str, request: "CompactRequest") -> "CompactReport":
     """Write the archive anew, or see what that would do; asks for the passphrase if there is no other key."""
-    further = tuple(unlocking.read_passphrase(output, path) for path in choice.passphrase_files)
     state = archives.StateStore(settings.state_path())
     output.resume_hint = f": {archive} is whole; run the command again if it is not done"
 
     def attempt(unlock: archives.Unlock) -> "CompactReport":
-        keys = replace(unlock, passphrases=unlock.passphrases + further)
         with Reporter(output, "compact") as reporter:
-            return archives.compact(archive, request, unlock=keys, state=state, progress=reporter.following(step_of))
+            return archives.compact(archive, request, unlock=unlock, state=state, progress=reporter.following(step_of))
 
     return unlocking.unlocked(output, settings, attempt)
 

@@ -72,8 +72,8 @@ def command(
             "to forget, the archive is written anew: say --compact to do that, or --dry-run to see what would go"
         )
     choice = compacting.SlotChoice(slot_passphrase_file, recipient, drop_slots)
-    request = compacting.request_for(settings, selection, choice, dry_run=dry_run)
-    report = compacting.run(output, settings, archive, request, choice)
+    request = compacting.request_for(output, settings, selection, choice, dry_run=dry_run)
+    report = compacting.run(output, settings, archive, request)
     if dry_run or not output.quiet:  # with --dry-run they are the result
         compacting.show_fates(output, report)
     return compacting.conclude(output, settings, archive, request, report)

@@ -13,8 +13,9 @@ from warp_portal.archive.rekey import add_slot, list_slots
 from warp_portal.archive.retention import Selection
 from warp_portal.archive.unlock import Lock, Unlock
 from warp_portal.archive.verification import Level, verify
-from warp_portal.archive.writer import create
+from warp_portal.archive.writer import append, create
 from warp_portal.errors import UsageError, WrongKeyError
+from warp_portal.keys.password import Argon2Cost
 from warp_portal.keys.recipients import Identity
 
 ME, FRIEND = Identity.generate(), Identity.generate("x25519")
@@ -75,6 +76,44 @@ def test_a_recipient_without_a_slot_is_refused(archive: Path) -> None:
         compact(archive, replace(NEWEST, recipients=(Identity.generate().recipient,)), unlock=unlock)
     compact(archive, replace(NEWEST, recipients=(ME.recipient,)), unlock=unlock)  # its slot is made by the identity
     assert len(list_slots(archive)) == 4
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_passphrase_given_for_a_slot_that_makes_none_is_refused(archive: Path, drop: bool) -> None:
+    before = archive.read_bytes()
+    request = replace(NEWEST, slot_passphrases=("two", "twoo"), drop_slots=drop)
+    keys = Unlock(("one",), (ME, FRIEND))
+    with pytest.raises(UsageError, match="number 2 of the passphrases given for key slots") as refused:
+        compact(archive, request, unlock=keys)
+    assert "twoo" not in str(refused.value) + repr(request)
+    assert "check it" in compact(archive, replace(request, dry_run=True), unlock=keys).obstacle
+    assert archive.read_bytes() == before
+
+
+def test_a_passphrase_may_both_open_the_archive_and_be_given_for_its_slot(archive: Path) -> None:
+    request = replace(NEWEST, slot_passphrases=("two", "one", "two"))
+    compact(archive, request, unlock=Unlock(("one",), (ME, FRIEND)))
+    assert opens(archive, ONE)
+    assert opens(archive, TWO)
+
+
+def test_a_slot_that_costs_too_much_to_try_is_named_as_the_reason(archive: Path) -> None:
+    add_slot(archive, ONE, passphrase="dear", cost=Argon2Cost(passes=3, memory_kib=129 * 1024))
+    request = replace(NEWEST, slot_passphrases=("two", "dear"))
+    with pytest.raises(UsageError, match=r"number 2 .* large_argon2"):
+        compact(archive, request, unlock=Unlock(("one",), (ME, FRIEND)))
+    compact(archive, request, unlock=Unlock(("one",), (ME, FRIEND), large_argon2=True))
+    assert opens(archive, Unlock(("dear",), large_argon2=True))
+
+
+def test_a_plain_archive_has_no_slot_to_keep(tmp_path: Path, archive: Path) -> None:
+    path = tmp_path / "plain.warp"
+    create(path, Source.of(["."]), OFTEN)
+    append(path, Source.of(["."]), OFTEN)
+    request = CompactRequest(Selection(forgotten=frozenset({1})))
+    for given in (replace(request, slot_passphrases=("one",)), replace(request, recipients=(ME.recipient,))):
+        with pytest.raises(UsageError, match="not encrypted: it has no key slot"):
+            compact(path, given)
 
 
 def test_one_slot_stays_whatever_is_asked_for(archive: Path, tmp_path: Path) -> None:

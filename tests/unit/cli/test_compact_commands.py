@@ -130,6 +130,13 @@ def test_every_key_slot_needs_its_key(
     assert "--drop-slots" in capsys.readouterr().err
     with_all = [*forget, "--slot-passphrase-file", str(second), "-r", str(identity.recipient)]
     assert only(records(capsys, *with_all, "--dry-run"), "summary")["obstacle"] is None
+    mistyped = tmp_path / "mistyped"
+    mistyped.write_text("another pasphrase\n")
+    mistyped.chmod(0o600)
+    assert main([*forget, "--drop-slots", "--slot-passphrase-file", str(mistyped)]) == 2
+    said = capsys.readouterr().err
+    assert "the passphrase given for key slots (--slot-passphrase-file) opens none" in said
+    assert "another pasphrase" not in said
     assert main(with_all) == 0
     assert snapshots(sealed, "another passphrase") == 2  # the last of the tree, and the newest: a change of keys
     assert main(["verify", sealed, "-l", "deep", "-i", str(tmp_path / "me.key")]) == 0
