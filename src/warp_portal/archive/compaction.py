@@ -114,7 +114,7 @@ def compact(  # noqa: PLR0913 - one call of the API, mostly by keyword
 ) -> CompactReport:
     """Write an archive anew with the snapshots that are selected and the chunks they use, and put it in the old one's place.
 
-    If that would leave out nothing, nothing is done.
+    If that would leave out nothing, not a key slot either, nothing is done.
 
     Raises:
         UsageError: key slots would be lost, a key is given for a slot that is not there, or the archive is signed and no key is given.
@@ -129,9 +129,9 @@ def compact(  # noqa: PLR0913 - one call of the API, mostly by keyword
         if request.dry_run:
             return plan.preview(clock, unlock)
         remove_leftovers(original.file)
-        if not plan.worthwhile:
-            return plan.report()
         slots = plan.slots(new := new_header(original, clock), unlock)
+        if slots is None:
+            return plan.report()
         with Replacement(original.file, plan.room_bytes) as replacement:
             with naming(replacement.file.path):
                 commit = plan.write(replacement.file, new, slots, clock, progress)
@@ -159,8 +159,8 @@ class Compaction:
         self._stored_bytes, self._stored_bytes_before = self._live_sum(*STORED_LENGTHS)
 
     @property
-    def worthwhile(self) -> bool:
-        """Whether anything would be left out."""
+    def _leaves_out(self) -> bool:
+        """Whether a snapshot or a chunk would go."""
         return len(self._kept) < len(self._original.snapshots) or self._live.count < self._original.index.chunks
 
     @property
@@ -207,12 +207,30 @@ class Compaction:
 
     # Carrying it out
 
-    def slots(self, header: Header, unlock: Unlock) -> tuple[Slot, ...]:
-        """The key slots of the new file; raises UsageError, before anything is written."""
-        original, request = self._original, self._request
-        own = request.signing_key.public if request.signing_key else None
+    def slots(self, header: Header, unlock: Unlock) -> tuple[Slot, ...] | None:
+        """The key slots of the new file, None if it would leave out nothing; raises UsageError, before anything is written."""
+        if self._leaves_out:
+            self._check_signers()
+            return self._carried_over(header, unlock)
+        if not self._request.drop_slots:
+            return None
+        slots = self._carried_over(header, unlock)
+        if len(slots) == self._slots_before:
+            return None
+        self._check_signers()
+        return slots
+
+    @property
+    def _slots_before(self) -> int:
+        return len(self._original.newest.slots.slots) if self._original.newest.slots else 0
+
+    def _check_signers(self) -> None:
+        own = self._request.signing_key.public if self._request.signing_key else None
         for opened in self._openeds():
-            original.check_signer(opened, own)
+            self._original.check_signer(opened, own)
+
+    def _carried_over(self, header: Header, unlock: Unlock) -> tuple[Slot, ...]:
+        original, request = self._original, self._request
         given = SlotKeys(request.slot_passphrases, request.recipients, request.drop_slots)
         if original.newest.slots is None or original.archive_key is None:
             if given.passphrases or given.recipients:
@@ -223,15 +241,15 @@ class Compaction:
 
     def preview(self, clock: Clock, unlock: Unlock) -> CompactReport:
         """What the run would do, and why it would stop before it writes anything, if it would."""
-        report, slots = self.report(), self._original.newest.slots
-        if not self.worthwhile:
-            return report
+        report = self.report()
         try:
-            kept = self.slots(new_header(self._original, clock), unlock)
+            slots = self.slots(new_header(self._original, clock), unlock)
+            if slots is None:
+                return report
             check_room(self._original.file, self.room_bytes)
         except (UsageError, IntegrityError, StorageFullError) as error:
             return replace(report, obstacle=str(error))
-        return replace(report, dropped_slots=len(slots.slots) - len(kept) if slots else 0)
+        return replace(report, dropped_slots=self._slots_before - len(slots))
 
     def write(
         self,
@@ -266,7 +284,6 @@ class Compaction:
         """The account; without a new file, of what would be done."""
         original, size = self._original, self._original.file.size()
         metadata_bytes = size - self._stored_bytes_before
-        had = original.newest.slots.slots if header and original.newest.slots else ()
         return CompactReport(
             changed=header is not None,
             uuid=(header or original.header).uuid,
@@ -280,7 +297,7 @@ class Compaction:
             file_bytes=file.size() if file else self._stored_bytes + metadata_bytes,
             file_bytes_before=size,
             signed=original.newest.commit.signed,
-            dropped_slots=max(0, len(had) - slots),
+            dropped_slots=self._slots_before - slots if header else 0,
         )
 
     def _fates(self) -> Iterator[Fate]:

@@ -96,6 +96,8 @@ def conclude(output: Output, settings: Config, archive: str, request: "CompactRe
         output.status(f"note: the run itself would stop: {report.obstacle}")
     if report.changed and settings.sign is not None and not report.signed:
         output.status(f"note: {archive} is not signed, and stays so: append with --sign to sign it")
+    if request.drop_slots and not (report.dropped_slots or report.obstacle):
+        output.status("note: --drop-slots leaves out no key slot: there is none that the keys given cannot make again")
     if report.dropped_slots:
         what = count_of(report.dropped_slots, "key slot")
         left = "would be left out" if request.dry_run else "left out"
@@ -124,9 +126,11 @@ def conclude(output: Output, settings: Config, archive: str, request: "CompactRe
 
 def _account(request: "CompactRequest", report: "CompactReport") -> str:
     gone = report.chunks_before - report.chunks
-    if not (report.forgotten or gone):
+    if not (report.forgotten or gone or report.dropped_slots):
         return "nothing to leave out: it is as it was"
     what = f"{count_of(report.forgotten, 'snapshot')} and {count_of(gone, 'chunk')} ({format_bytes(report.bytes_before - report.bytes)})"
+    if not (report.forgotten or gone):
+        what = count_of(report.dropped_slots, "key slot")
     sizes = f"{format_bytes(report.file_bytes_before)} ─▶ {format_bytes(report.file_bytes)}"
     unused = f"; {format_bytes(report.unused_bytes)} (uncompressed) that nothing uses stay in chunks with what is used"
     rest = unused if report.unused_bytes else ""

@@ -174,7 +174,11 @@ def rewriting(function: F) -> F:
             multiple=True,
             help="A public key, or the file that holds it, whose key slot is kept; repeatable.",
         ),
-        click.option("--drop-slots", is_flag=True, help="Lose key slots that none of the keys given can make again."),
+        click.option(
+            "--drop-slots",
+            is_flag=True,
+            help="Lose key slots that none of the keys given can make again, even if nothing else is left out.",
+        ),
         click.option("--sign", metavar="KEYFILE", help="The signing key, if the archive is signed."),
     )
 

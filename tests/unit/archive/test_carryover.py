@@ -17,6 +17,7 @@ from warp_portal.archive.writer import append, create
 from warp_portal.errors import UsageError, WrongKeyError
 from warp_portal.keys.password import Argon2Cost
 from warp_portal.keys.recipients import Identity
+from warp_portal.keys.signers import SigningKey
 
 ME, FRIEND = Identity.generate(), Identity.generate("x25519")
 # Each change of keys is a snapshot of its own: two passphrases and two recipients are four.
@@ -68,6 +69,31 @@ def test_a_slot_is_not_lost_unless_that_is_asked_for(archive: Path) -> None:
     assert compact(archive, dropping, unlock=keys).dropped_slots == 2
     assert [kind for kind, _ in kinds(archive)] == ["passphrase", "x25519"]
     assert [opens(archive, key) for key in (ONE, TWO, Unlock((), (ME,)))] == [True, False, False]
+
+
+def test_slots_are_lost_on_request_where_there_is_nothing_else_to_leave_out(archive: Path) -> None:
+    request, keys = CompactRequest(drop_slots=True), Unlock(("one",), (ME, FRIEND))
+    before = archive.read_bytes()
+    dry = compact(archive, replace(request, dry_run=True), unlock=keys)
+    assert (dry.changed, dry.dropped_slots, dry.obstacle) == (False, 1, "")
+    assert archive.read_bytes() == before
+    done = compact(archive, request, unlock=keys)
+    assert (done.changed, done.dropped_slots, done.forgotten) == (True, 1, 0)
+    assert [opens(archive, key) for key in (ONE, TWO)] == [True, False]
+    after = archive.read_bytes()
+    again = compact(archive, request, unlock=keys)
+    assert (again.changed, again.dropped_slots) == (False, 0)
+    assert archive.read_bytes() == after
+
+
+def test_a_signed_archive_loses_slots_alone_only_with_its_key(tmp_path: Path, archive: Path) -> None:
+    key, path = SigningKey.generate(), tmp_path / "signed.warp"
+    create(path, Source.of(["."]), replace(OFTEN, signing_key=key), lock=Lock(("one", "two"), cost=CHEAP))
+    request = CompactRequest(drop_slots=True)
+    assert not compact(path, request, unlock=Unlock(("one", "two"))).changed
+    with pytest.raises(UsageError, match="--sign"):
+        compact(path, request, unlock=ONE)
+    assert compact(path, replace(request, signing_key=key), unlock=ONE).dropped_slots == 1
 
 
 def test_a_recipient_without_a_slot_is_refused(archive: Path) -> None:

@@ -153,6 +153,28 @@ def test_slots_are_lost_only_on_request_and_that_is_said(
     assert len([r for r in records(capsys, "key", "list", sealed) if r["type"] == "slot"]) == 1
 
 
+def test_dropping_slots_alone_is_done_and_dropping_none_is_said(
+    sealed: str, passphrase_file: str, plain: str, capsys: Captured
+) -> None:
+    before = Path(sealed).read_bytes()
+    compact = ["compact", sealed, "-p", passphrase_file, "--drop-slots"]
+    for words in (compact, [*compact, "--dry-run"], ["compact", plain, "--drop-slots"]):
+        assert main(words) == 0
+        said = capsys.readouterr().err
+        assert "--drop-slots leaves out no key slot" in said
+        assert "it is as it was" in said
+    assert Path(sealed).read_bytes() == before
+    recipient = str(Identity.generate().recipient)
+    assert main(["key", "add", sealed, "-p", passphrase_file, "-r", recipient]) == 0
+    assert main([*compact, "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert "1 key slot would be left out" in said
+    assert "would lose 1 key slot" in said
+    assert main(compact) == 0
+    assert "left out 1 key slot: " in capsys.readouterr().err
+    assert len([r for r in records(capsys, "key", "list", sealed) if r["type"] == "slot"]) == 1
+
+
 def test_a_signed_archive_wants_its_key(tree: Path, tmp_path: Path, capsys: Captured) -> None:
     archive, key = str(tmp_path / "signed.warp"), tmp_path / "sign.key"
     signing = SigningKey.generate()
