@@ -338,13 +338,7 @@ def _read(file: ConfigFile) -> dict[str, object]:
     import tomllib
 
     try:
-        with open(file.path, "rb", opener=_without_waiting) as source:
-            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-                raise UsageError(f"{file.path}: settings are read from a regular file, and this is none")
-            text = source.read(_MAX_FILE + 1)
-        if len(text) > _MAX_FILE:
-            raise UsageError(f"{file.path}: larger than {_MAX_FILE >> 20} MiB: these are no settings")
-        values = tomllib.loads(text.decode())
+        values = tomllib.loads(read_regular(file.path, "settings", _MAX_FILE).decode())
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, numbers without end, tables without bottom
@@ -355,8 +349,23 @@ def _read(file: ConfigFile) -> dict[str, object]:
     return values
 
 
+def read_regular(path: str, what: str, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes (whole MiB); a FIFO or device is refused at once, not waited for.
+
+    Raises:
+        UsageError: it is none, or larger; `what` says what should be there.
+    """
+    with open(path, "rb", opener=_without_waiting) as source:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            raise UsageError(f"{path}: {what} are read from a regular file, and this is none")
+        content = source.read(limit + 1)
+    if len(content) > limit:
+        raise UsageError(f"{path}: larger than {limit >> 20} MiB: these are no {what}")
+    return content
+
+
 def _without_waiting(path: str, flags: int) -> int:
-    """A FIFO in a tree from elsewhere opens at once, and is refused."""
+    """A FIFO opens at once, and is refused."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

@@ -4,24 +4,31 @@
     changing/<uuid>                 the commit that an append or key change goes on from, until it is done: what follows is its own
     archives/<uuid>                 sequence, commit, signer: an older or unsigned state is refused
 
-Files are MessagePack maps, mode 0600, replaced atomically. What cannot be noted keeps nobody from reading, or from having
-written: it is a warning in the log. Only a create that could not be resumed for want of its record does not begin.
+Files are MessagePack maps, mode 0600, replaced atomically. What cannot be read or noted keeps nobody from reading, or from having
+written: it is a warning in the log, one for each cause. Only a create that could not be resumed for want of its record does not begin.
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from warp_portal._native import blake3
 from warp_portal.archive import packed
-from warp_portal.archive.storage import AnyPath
-from warp_portal.errors import FormatError
+from warp_portal.archive.limits import MAX_ARGUMENTS
+from warp_portal.archive.storage import AnyPath, naming
+from warp_portal.config import read_regular
+from warp_portal.errors import FormatError, StorageFullError, UsageError, WarpPortalError
 
+# The arguments of a create, and room for what stands beside them.
+MAX_RECORD: Final = MAX_ARGUMENTS + 1024 * 1024
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_ELSEWHERE: Final = "name another state directory (WARP_STATE_DIR)"
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -52,9 +59,14 @@ class StateStore:
 
     def __init__(self, directory: AnyPath) -> None:
         self._directory = Path(os.fsdecode(directory))
+        self._warned = set[int]()
 
     def begin(self, path: bytes, record: Unfinished) -> None:
-        """Note an archive that is being created."""
+        """Note an archive that is being created.
+
+        Raises:
+            StorageFullError, WarpPortalError: it cannot be; the message names the file and says what to do.
+        """
         content: dict[str, object] = {
             "uuid": record.uuid,
             "key": record.archive_key,
@@ -62,7 +74,10 @@ class StateStore:
             "recipients": list(record.recipients),
             "header": record.header,
         }
-        self._write(self._unfinished(path), content)
+        try:
+            self._write(self._unfinished(path), content)
+        except OSError as error:
+            raise _refusal(error, self._directory) from error
 
     def unfinished(self, path: bytes) -> Unfinished | None:
         """The record of the archive at `path`, if its creation was begun here and not finished."""
@@ -73,7 +88,7 @@ class StateStore:
         try:
             self._write(self._changing(uuid), {"commit": commit_digest})
         except OSError as error:
-            _log.warning("if this run is stopped, the next one will not know its traces: %s", error)
+            self._warn_unnoted(error)
 
     def changed_from(self, uuid: bytes) -> bytes | None:
         """Digest of the commit after which a run here began to add a snapshot, and did not finish."""
@@ -100,7 +115,7 @@ class StateStore:
                 if go_back or known is None or known.sequence <= seen.sequence:
                     self._write(path, content)
         except OSError as error:
-            _log.warning("the state of the archive cannot be remembered, so a rollback will not be noticed: %s", error)
+            self._warn_unnoted(error)
 
     def remembered(self, uuid: bytes) -> Remembered | None:
         """The newest state seen of an archive."""
@@ -115,15 +130,37 @@ class StateStore:
     def _archive(self, uuid: bytes) -> Path:
         return self._directory / "archives" / uuid.hex()
 
+    def _warn_unnoted(self, error: OSError) -> None:
+        """All that a run notes goes to one directory: what keeps one record out keeps out the others, and is said once."""
+        if self._first(error):
+            _log.warning(
+                "the state of the archive cannot be remembered, so a rollback will not be noticed, and what a stopped run left "
+                "will not be known: %s: %s",
+                _said(error),
+                _ELSEWHERE,
+            )
+
+    def _first(self, error: OSError | UsageError) -> bool:
+        """Whether nothing was said of this cause yet."""
+        cause = error.errno or 0 if isinstance(error, OSError) else 0
+        known = cause in self._warned
+        self._warned.add(cause)
+        return not known
+
     @staticmethod
     def _remove(path: Path) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            _log.warning("the record of an unfinished archive cannot be removed: %s", error)
+            if os.path.lexists(path):  # a read-only file system refuses even where there is nothing
+                _log.warning("the record of an unfinished archive cannot be removed: %s", _said(error))
+
+    def _write(self, path: Path, content: dict[str, object]) -> None:
+        with naming(os.fsencode(path)):
+            self._replace(path, content)
 
     @staticmethod
-    def _write(path: Path, content: dict[str, object]) -> None:
+    def _replace(path: Path, content: dict[str, object]) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
@@ -137,13 +174,40 @@ class StateStore:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
 
-    @staticmethod
-    def _read(path: Path, parse: Callable[[dict[str, object]], T]) -> T | None:
-        """A record; one that is malformed counts as none, for these files are hints that may be deleted."""
+    def _read(self, path: Path, parse: Callable[[dict[str, object]], T]) -> T | None:
+        """A record; one that is malformed or can't be read counts as none, for these files are hints that may be deleted."""
         try:
-            return parse(packed.unpack_map(path.read_bytes(), "state record"))
+            raw = read_regular(str(path), "state records", MAX_RECORD)
+            return parse(packed.unpack_map(raw, "state record"))
         except (FileNotFoundError, NotADirectoryError, FormatError, KeyError):
             return None
+        except (OSError, UsageError) as error:
+            if self._first(error):
+                reason = _said(error) if isinstance(error, OSError) else error
+                _log.warning(
+                    "what is remembered of the archive cannot be read, and counts as nothing: %s: put it right, or %s",
+                    reason,
+                    _ELSEWHERE,
+                )
+            return None
+
+
+def _said(error: OSError) -> str:
+    """Where, and what the system said."""
+    return f"{error.filename}: {error.strerror}"
+
+
+def _refusal(error: OSError, directory: Path) -> WarpPortalError:
+    """What to say of a record that a run needs: that it is not the archive for which there is no place."""
+    if error.errno in _FULL:
+        return StorageFullError(
+            f"{error.filename}: no room left in the state directory, where a create is noted so that it can be resumed: make "
+            f"room there, or {_ELSEWHERE}"
+        )
+    return WarpPortalError(
+        f"{_said(error)}: the state directory {directory} cannot be used, where a create is noted so that it can be resumed: "
+        f"check its path and permissions, or {_ELSEWHERE}"
+    )
 
 
 @contextlib.contextmanager

@@ -222,5 +222,3 @@ def test_what_cannot_be_remembered_is_a_warning(
     assert append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK, state=nowhere).snapshot == 2
     add_slot(archive, UNLOCK, recipient=Identity.generate().recipient, state=nowhere)
     nowhere.finish(b"/some/where")
-    with pytest.raises(OSError, match="Not a directory"):
-        create(tmp_path / "b.warp", Source.of(["."]), OFTEN, state=nowhere)
