@@ -17,6 +17,7 @@ from warp_portal.primitives.compression import AUTO, Policy
 from warp_portal.primitives.cutting import PROFILES, Cutting
 
 MIB: Final = 1024 * 1024
+POLICY: Final = "policy"  # key of `arguments`: the version of the compression's policy
 SUITES: Final = {
     "plain": SUITE_PLAIN,
     "chacha20-poly1305": SUITE_CHACHA20_POLY1305,
@@ -139,7 +140,7 @@ class PackOptions:
 
     def arguments(self) -> dict[str, object]:
         """What the archive records of it: only what shapes the content."""
-        return {"compression": self.policy.name, "policy": self.policy.version}
+        return {"compression": self.policy.name, POLICY: self.policy.version}
 
 
 PACK_DEFAULTS: Final = PackOptions()

@@ -67,7 +67,7 @@ class Job:
         check_arguments(self.arguments())
 
     def arguments(self) -> dict[str, object]:
-        """What the archive records of this run; a run with equal arguments resumes it."""
+        """What the archive records of this run; a run with equal ones resumes it, but for the policy's version."""
         return self.source.arguments() | self.options.arguments()
 
 

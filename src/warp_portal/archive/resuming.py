@@ -27,6 +27,7 @@ from warp_portal.archive.opening import (
     read_header,
     slot_copy_offset,
 )
+from warp_portal.archive.options import POLICY
 from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.errors import (
@@ -76,6 +77,15 @@ def find_newest(file: ArchiveFile, header: Header, *, recover: bool = False) -> 
             if candidate.snapshot and not recover:
                 raise _damaged(file) from None
     return None
+
+
+def same_run(recorded: dict[str, object], own: dict[str, object]) -> bool:
+    """Whether the arguments that a checkpoint records are those of this run.
+
+    The version of the compression's policy doesn't count: an update must not keep a run from being resumed, and an archive
+    may hold chunks that were compressed by different ones.
+    """
+    return recorded | {POLICY: None} == own | {POLICY: None}
 
 
 def signed_alike(file: ArchiveFile, opened: Opened, own: Signer | None) -> bool:

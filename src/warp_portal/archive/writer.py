@@ -33,6 +33,7 @@ from warp_portal.archive.resuming import (
     newest_for_writer,
     noted_change,
     remembered_as,
+    same_run,
     signed_alike,
     tidy_slots,
     writable_header,
@@ -143,7 +144,7 @@ class ArchiveWriter:
             return True
         if not signed_alike(file, opened, self._own):
             return False
-        return load_base(file, opened, keys).arguments == self._job.arguments()
+        return same_run(load_base(file, opened, keys).arguments, self._job.arguments())
 
     def _check_start(
         self, file: ArchiveFile, snapshot: Opened, keys: ScopeKeys, seen: Remembered | None, *, go_back: bool
@@ -188,7 +189,7 @@ class ArchiveWriter:
         if same:
             check_signed_alike(file, opened, self._own)
             keys = self._resume_keys(opened, ours)
-            same = load_base(file, opened, keys).arguments == self._job.arguments()
+            same = same_run(load_base(file, opened, keys).arguments, self._job.arguments())
         if not same:
             raise UsageError(
                 f"{file.name} is unfinished, and was begun with other arguments: repeat those, or remove it"

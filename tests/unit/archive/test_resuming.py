@@ -32,6 +32,7 @@ from warp_portal.archive.writer import append, create
 from warp_portal.errors import DamagedTailError, RollbackError, UsageError
 from warp_portal.keys.password import Argon2Cost
 from warp_portal.keys.recipients import Identity
+from warp_portal.primitives.compression import AUTO, policy
 
 
 def test_a_killed_create_goes_on_from_its_last_checkpoint(
@@ -98,6 +99,33 @@ def test_what_cannot_be_resumed_is_refused(tree: Path, archive: Path, state: Sta
         create(archive, Source.of(["."]), OFTEN, lock=Lock(recipients=(Identity.generate().recipient,)))
     with pytest.raises(UsageError, match="never finished"):
         append(archive, Source.of(["."]), OFTEN, unlock=UNLOCK)
+
+
+def test_a_run_begun_under_another_version_of_the_policy_is_resumed(
+    tree: Path, archive: Path, state: StateStore
+) -> None:
+    before = replace(OFTEN, policy=replace(AUTO, version=AUTO.version - 1, rows=policy("lz4").rows))
+
+    def stopped_create() -> None:
+        create(archive, Source.of(["."]), before, state=state, progress=dies_at(1))
+
+    def stopped_append() -> None:
+        append(archive, Source.of(["."]), before, state=state, progress=dies_at(1))
+
+    def reset() -> None:
+        archive.write_bytes(finished)
+
+    killed(stopped_create, archive.unlink)
+    with pytest.raises(UsageError, match="other arguments"):
+        create(archive, Source.of(["."]), replace(OFTEN, policy=policy("zstd:5")), state=state)
+    assert create(archive, Source.of(["."]), OFTEN, state=state).resumed
+    finished = archive.read_bytes()
+    grow_large(tree / "more", seed=9)
+    killed(stopped_append, reset)
+    assert append(archive, Source.of(["."]), OFTEN, state=state).resumed
+    with open_archive(archive) as reader:
+        assert reader.summary.arguments["policy"] == AUTO.version
+    check_contents(read(archive, None), tree)
 
 
 def test_a_passphrase_resumes_without_a_state_record(tree: Path, archive: Path) -> None:
