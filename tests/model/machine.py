@@ -316,7 +316,7 @@ class ArchiveMachine(RuleBasedStateMachine):
         with reader:
             live = LiveTree(reader, recorded_source(reader), LiveOptions(read_all=read_all, threads=2))
             assert paths(live.changes()) == changed(before, scanned(self.tree.root))
-            assert live.problems == []
+            assert live.problems.count == 0
 
     # What always holds
 

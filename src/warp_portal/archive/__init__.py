@@ -3,6 +3,7 @@
     header slots commit toc pages filetable packed limits      the formats: parse(serialize(x)) == x
     storage opening unlock trust state                         from a file to a commit that is whole, and the right one
     base indexlog tablelog committing packing resuming writer  writing: create, append, resume
+    options problems                                           what it is told, and what it could not do
     content contents reader extraction                         reading: entries, single files, restoring
     difference livetree                                        what changed between snapshots, or since one
     retention liveness original carryover rewriting            forgetting: what is kept, and writing it anew
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
         PackOptions,
         PackProgress,
         PackReport,
-        Problem,
         Source,
         Stream,
     )
+    from warp_portal.archive.problems import Problem
     from warp_portal.archive.reader import ArchiveReader, open_archive
     from warp_portal.archive.rekey import add_slot, list_slots, proven, remove_slot
     from warp_portal.archive.retention import KeepRules, Selection
@@ -124,7 +125,8 @@ _HOMES = {
     "extraction": ("ExtractProgress", "ExtractReport", "ExtractRequest", "Overwrite", "extract", "plan"),
     "filetable": ("Entry", "Kind"),
     "livetree": ("LiveOptions", "LiveProgress", "LiveTree", "recorded_source"),
-    "options": ("SUITES", "PackOptions", "PackProgress", "PackReport", "Problem", "Source", "Stream"),
+    "options": ("SUITES", "PackOptions", "PackProgress", "PackReport", "Source", "Stream"),
+    "problems": ("Problem",),
     "reader": ("ArchiveReader", "open_archive"),
     "rekey": ("add_slot", "list_slots", "proven", "remove_slot"),
     "retention": ("KeepRules", "Selection"),

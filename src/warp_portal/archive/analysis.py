@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from warp_portal.archive.advice import Advice, advise
 from warp_portal.archive.estimate import Alternative, Estimate, alternatives, estimate
-from warp_portal.archive.options import Problem, Source
+from warp_portal.archive.options import Source
+from warp_portal.archive.problems import Problem
 from warp_portal.archive.survey import ANALYZE_DEFAULTS, AnalyzeOptions, TypeCount, look
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 
@@ -28,7 +29,10 @@ class TypeShare:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The result. `bytes` are logical, `read_bytes` how many were read to tell; `alternatives` has the present compression, too."""
+    """The result. `bytes` are logical, `read_bytes` how many were read to tell; `alternatives` has the present compression, too.
+
+    `failed` counts all paths that could not be looked at; `problems` are the first of them, up to 16 MiB.
+    """
 
     entries: int
     files: int
@@ -41,6 +45,7 @@ class Analysis:
     alternatives: tuple[Alternative, ...]
     advice: Advice
     problems: tuple[Problem, ...]
+    failed: int
 
 
 def analyze(source: Source, options: AnalyzeOptions = ANALYZE_DEFAULTS, *, clock: Clock = SYSTEM_CLOCK) -> Analysis:
@@ -64,7 +69,8 @@ def analyze(source: Source, options: AnalyzeOptions = ANALYZE_DEFAULTS, *, clock
         estimate=made,
         alternatives=tuple(offers),
         advice=advise(found, made, offers, options.pack),
-        problems=found.problems,
+        problems=found.problems.kept,
+        failed=found.problems.count,
     )
 
 

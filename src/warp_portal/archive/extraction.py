@@ -14,7 +14,8 @@ from typing import Final
 
 from warp_portal._native import EntryTable, Matcher, UnpackPipeline, blake3
 from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind, table_of
-from warp_portal.archive.options import MIB, Problem, checked_patterns, thread_count
+from warp_portal.archive.options import MIB, checked_patterns, thread_count
+from warp_portal.archive.problems import Problem, ProblemList
 from warp_portal.archive.reader import ArchiveReader
 from warp_portal.archive.storage import AnyPath
 from warp_portal.errors import StorageFullError, UsageError
@@ -23,9 +24,6 @@ POLL_S: Final = 0.1
 PROGRESS_S: Final = 0.05
 PLANNED_SHARE: Final = 4  # of the memory, for tables and plans; chunks that are decoded take the rest
 TAG_BYTES: Final = 8
-# An archive of some kilobytes can have a million entries that fail: their paths are kept as far as this goes.
-KEPT_PROBLEM_BYTES: Final = 16 * MIB
-PROBLEM_BYTES: Final = 256  # of one, beside its path
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 Planned = tuple[EntryTable, list[int] | None]
@@ -211,9 +209,7 @@ class Extraction:
         self._callback = progress
         self._start_s = time.monotonic()
         self._reported_s = 0.0
-        self._problems: list[Problem] = []
-        self._room = KEPT_PROBLEM_BYTES
-        self._failed = self._damaged = 0
+        self._problems = ProblemList()
         root = os.geteuid() == 0
         self._pipeline = UnpackPipeline(
             reader.file.fd,
@@ -242,28 +238,20 @@ class Extraction:
             self._pipeline.finish()
             while not self._poll(POLL_S):
                 pass
-            progress = self._progress(self._pipeline.poll(0.0))
-            return ExtractReport(progress, self._pipeline.skips(), tuple(self._problems), self._failed, self._damaged)
+            progress, found = self._progress(self._pipeline.poll(0.0)), self._problems
+            return ExtractReport(progress, self._pipeline.skips(), found.kept, found.count, found.without_errno)
         finally:
             self._pipeline.abort()
 
     def _poll(self, timeout_s: float) -> bool:
         """Take what there is to know; whether the pipeline is done."""
         counters = self._pipeline.poll(timeout_s)
-        for path, what, error in self._pipeline.problems():
-            self._note(Problem(path, what, error))
+        self._problems.extend(self._pipeline.problems())
         now_s = time.monotonic()
         if self._callback and (counters["done"] or now_s - self._reported_s >= PROGRESS_S):
             self._reported_s = now_s
             self._callback(self._progress(counters))
         return bool(counters["done"])
-
-    def _note(self, problem: Problem) -> None:
-        self._failed += 1
-        self._damaged += problem.errno == 0
-        self._room -= PROBLEM_BYTES + len(problem.path)
-        if self._room >= 0:
-            self._problems.append(problem)
 
     def _progress(self, counters: dict[str, int]) -> ExtractProgress:
         summary = self._reader.summary

@@ -19,8 +19,9 @@ from warp_portal.archive.content import read_index_page
 from warp_portal.archive.difference import Change, compare, equal_streams
 from warp_portal.archive.filetable import Entry
 from warp_portal.archive.limits import KIND_FRAGMENT
-from warp_portal.archive.options import MIB, Problem, Source, thread_count
+from warp_portal.archive.options import MIB, Source, thread_count
 from warp_portal.archive.packing import POLL_S, Feed, known_fragments, walker_over
+from warp_portal.archive.problems import Problem, ProblemList
 from warp_portal.archive.reader import ArchiveReader
 from warp_portal.archive.tablelog import Unchanged
 from warp_portal.errors import FormatError, NotFoundError, UsageError
@@ -95,9 +96,12 @@ class LiveTree:
     reader: ArchiveReader
     source: Source
     options: LiveOptions = LIVE_DEFAULTS
-    problems: list[Problem] = field(default_factory=list)
+    problems: ProblemList = field(default_factory=ProblemList)
     unreadable: set[bytes] = field(default_factory=set)
-    """Stored paths that could not be read: they and what is below them are not known to be gone."""
+    """Stored paths that could not be read: they and what is below them are not known to be gone.
+
+    All of them, be they millions: each one left out would be a file that is called removed and is there.
+    """
 
     def changes(self) -> Iterator[Change]:
         """What changed since the snapshot, in archive order. Raises IntegrityError, OSError."""
@@ -153,10 +157,9 @@ class LiveTree:
     def _note(self, feed: Feed, events: PackEvents) -> None:
         """Take in what could not be read, before the entries after it, and tell how far it is."""
         walked = feed.walker.problems() if feed.walker else []
-        found = [Problem(*problem) for problem in events.problems]
-        found += [Problem(self._stored(path), what, errno) for path, what, errno in walked]
-        self.problems += found
-        self.unreadable |= {problem.path for problem in found if problem.errno}
+        found = [*events.problems, *((self._stored(path), what, errno) for path, what, errno in walked)]
+        self.problems.extend(found)
+        self.unreadable |= {path for path, _, errno in found if errno}
         if self.options.progress:
             counters, total = events.counters, feed.logical_bytes if feed.walk_done else None
             read, reused = counters["bytes_read"], counters["bytes_reused"]
@@ -193,5 +196,5 @@ class LiveTree:
             with open(fd, "rb") as live, self.reader.open_file(before.path) as stored:
                 return equal_streams(stored, live)
         except OSError as error:  # gone, or replaced, since it was walked
-            self.problems.append(Problem(after.path, "read", error.errno or 0))
+            self.problems.add(Problem(after.path, "read", error.errno or 0))
             return True

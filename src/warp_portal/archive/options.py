@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from warp_portal.archive.filetable import order_key
 from warp_portal.archive.limits import MAX_PATH, SUITE_AES_256_GCM, SUITE_CHACHA20_POLY1305, SUITE_PLAIN
+from warp_portal.archive.problems import Problem
 from warp_portal.archive.storage import AnyPath
 from warp_portal.config import MAX_THREADS
 from warp_portal.errors import NotFoundError, UsageError
@@ -159,15 +160,6 @@ def cores() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """An entry that was left out or is in doubt; `errno` 0 = it changed while it was read, or its data is damaged."""
-
-    path: bytes
-    what: str
-    errno: int
-
-
-@dataclass(frozen=True, slots=True)
 class PackProgress:
     """How far a run is. Of a tree, (bytes_read + bytes_reused) / walked_bytes is done, once `walk_done`."""
 
@@ -194,6 +186,7 @@ class PackProgress:
 class PackReport:
     """A finished run: the snapshot it made (its number, from 1), and what it could not take.
 
+    `failed` counts all paths that were left out or are in doubt; `problems` are the first of them, up to 16 MiB.
     `path` is None for a pipe; `bytes` are logical; `notices` are sentences on what the run found there and changed, `warnings`
     those of them that change what readers accept.
     """
@@ -209,6 +202,7 @@ class PackReport:
     bytes: int
     progress: PackProgress
     problems: tuple[Problem, ...]
+    failed: int
     encrypted: bool = False
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -23,8 +23,9 @@ from warp_portal.archive.header import Header
 from warp_portal.archive.indexlog import IndexLog
 from warp_portal.archive.interruption import Interruption
 from warp_portal.archive.limits import KIND_FRAGMENT
-from warp_portal.archive.options import PackOptions, PackProgress, Problem, Source, Stream, thread_count
+from warp_portal.archive.options import PackOptions, PackProgress, Source, Stream, thread_count
 from warp_portal.archive.pages import IndexPage
+from warp_portal.archive.problems import ProblemList
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.tablelog import TableLog, Unchanged
 from warp_portal.archive.toc import check_arguments
@@ -174,7 +175,7 @@ class Packing:
         self._tables = TableLog(target.keys, self._output.emit)
         self._chain = CommitChain(target.header, target.keys, target.base, job.clock)
         self._feed = self._new_feed()
-        self._problems: list[Problem] = []
+        self.problems = ProblemList()
         self._interruption = Interruption()
         self._settled = True  # whether all that was polled is in the logs: only then may a checkpoint be made
         self._checkpoints = 0
@@ -254,9 +255,9 @@ class Packing:
         """Turn a batch of events into pages."""
         self._index.add(events)
         self._tables.add(events.tables)
-        self._problems += (Problem(*problem) for problem in events.problems)
+        self.problems.extend(events.problems)
         if self._feed.walker:
-            self._problems += (Problem(*problem) for problem in self._feed.walker.problems())
+            self.problems.extend(self._feed.walker.problems())
 
     def _checkpoint_due(self) -> bool:
         """After so many stored bytes or seconds, if there is anything new; a pipe cannot be resumed."""
@@ -332,11 +333,6 @@ class Packing:
     def totals(self) -> tuple[int, int]:
         """Entries and logical bytes of the snapshot."""
         return self._tables.totals
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """What could not be packed as it was."""
-        return tuple(self._problems)
 
     def _report(self, events: PackEvents, force: bool) -> None:
         now_s = self._job.clock.monotonic_s() - self._start_s

@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 
 from warp_portal._native import Census, ScopeKeys, Survey, WalkBatch
 from warp_portal.archive.limits import SUITE_PLAIN
-from warp_portal.archive.options import MIB, PACK_DEFAULTS, SUITES, PackOptions, Problem, Source, thread_count
+from warp_portal.archive.options import MIB, PACK_DEFAULTS, SUITES, PackOptions, Source, thread_count
 from warp_portal.archive.packing import BATCH_ENTRIES, walker_over
+from warp_portal.archive.problems import ProblemList
 from warp_portal.primitives.compression import policy
 from warp_portal.primitives.cutting import PROFILES
 
@@ -136,7 +137,7 @@ class Findings:
     trials: dict[str, tuple[Trial, ...]]
     finer_chunks: tuple[Trial, ...] | None
     fixed: Fixed
-    problems: tuple[Problem, ...]
+    problems: ProblemList
 
 
 class _Walk:
@@ -147,7 +148,7 @@ class _Walk:
         self._held: list[WalkBatch] | None = []
         self.census = Census()
         self.cpu_s = 0.0
-        self.problems: list[Problem] = []
+        self.problems = ProblemList()
 
     def count(self, report: Callable[[int], None]) -> None:
         """Walk once, and count."""
@@ -170,13 +171,13 @@ class _Walk:
 
     def _walk(self) -> Iterator[WalkBatch]:
         walker = walker_over(self._source)
-        self.problems.clear()
+        self.problems = ProblemList()
         self.cpu_s = 0.0
         while True:
             start = time.thread_time()
             batch = walker.next(BATCH_ENTRIES)
             self.cpu_s += time.thread_time() - start
-            self.problems += (Problem(*problem) for problem in walker.problems())
+            self.problems.extend(walker.problems())
             if batch is None:
                 return
             yield batch
@@ -192,7 +193,7 @@ def look(source: Source, options: AnalyzeOptions) -> Findings:
     certain = walk.census.shared_sizes(max(1, size // CERTAIN_SHARE)) if one_in > 1 else []
     survey = _new_survey(walk.census, options, (one_in, [shared for shared, _ in certain]))
     expected = size // one_in if one_in == 1 else size * 3 // (2 * one_in)
-    problems = _run(survey, walk, lambda read: report(AnalyzeProgress(entries, min(read, expected), expected)))
+    _run(survey, walk, lambda read: report(AnalyzeProgress(entries, min(read, expected), expected)))
     return Findings(
         entries,
         files,
@@ -208,7 +209,7 @@ def look(source: Source, options: AnalyzeOptions) -> Findings:
         {name: _trial(survey, name) for name in TRIED if name != options.pack.policy.name},
         tuple(Trial(*row) for row in survey.attempt(None, 4)) if survey.totals()["finer"] else None,
         _fixed(options, walk.cpu_s),
-        (*walk.problems, *problems),
+        walk.problems,
     )
 
 
@@ -246,17 +247,18 @@ def _new_survey(census: Census, options: AnalyzeOptions, sample: tuple[int, list
     )
 
 
-def _run(survey: Survey, walk: _Walk, report: Callable[[int], None]) -> list[Problem]:
-    problems: list[Problem] = []
+def _run(survey: Survey, walk: _Walk, report: Callable[[int], None]) -> None:
     for batch in walk.batches():
         survey.add(batch)
-        while survey.step():
-            report(survey.totals()["read"])
+        _steps(survey, walk, report)
     survey.finish()
+    _steps(survey, walk, report)
+
+
+def _steps(survey: Survey, walk: _Walk, report: Callable[[int], None]) -> None:
     while survey.step():
         report(survey.totals()["read"])
-    problems += (Problem(*problem) for problem in survey.problems())
-    return problems
+    walk.problems.extend(survey.problems())
 
 
 def _types(census: Census, survey: Survey) -> tuple[TypeCount, ...]:

@@ -68,12 +68,12 @@ def command(
                 progress=reporter.following(step_of),
             ),
         )
-    output.problems(found.problems)
+    output.problems(found.problems, found.failed)
     _record(output, found)
     if not output.json_lines:
         output.results(_lines(found))
     _conclude(output, found)
-    return PartialError.exit_code if found.problems else EXIT_OK
+    return PartialError.exit_code if found.failed else EXIT_OK
 
 
 def step_of(progress: "AnalyzeProgress") -> "Step":
@@ -188,5 +188,6 @@ def _conclude(output: Output, found: "Analysis") -> None:
         read_bytes=found.read_bytes,
         complete=found.complete,
         seconds=round(found.elapsed_s, 3),
-        problems=len(found.problems),
+        problems=found.failed,
+        unlisted=found.failed - len(found.problems),
     )

@@ -40,7 +40,7 @@ def show(output: Output, changes: Iterable[Change]) -> Tally:
 
 
 def show_live(output: Output, reader: ArchiveReader, directory: str | None, look: LiveOptions) -> tuple[Tally, int]:
-    """As `show`, from a snapshot to the files as they are; also how many paths could not be read, which are named."""
+    """As `show`, from a snapshot to the files as they are; also how many paths could not be read, of which the first are named."""
     source = recorded_source(reader, None if directory is None else os.fsencode(directory))
     with contextlib.ExitStack() as stack:
         if not output.results_on_terminal:
@@ -48,8 +48,8 @@ def show_live(output: Output, reader: ArchiveReader, directory: str | None, look
             look = replace(look, progress=reporter.following(step_of))
         live = LiveTree(reader, source, look)
         tally = show(output, live.changes())
-    output.problems(tuple(live.problems))
-    return tally, len(live.problems)
+    output.problems(live.problems.kept, live.problems.count)
+    return tally, live.problems.count
 
 
 def step_of(progress: LiveProgress) -> Step:

@@ -128,9 +128,7 @@ def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest")
 def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
     progress = report.progress
     unlisted = report.failed - len(report.problems)
-    output.damage(report.problems)
-    if unlisted:
-        output.remark(f"warp: … and {unlisted:,} more paths failed, too many to list")
+    output.damage(report.problems, report.failed)
     written = progress.bytes_written
     lines = [f"{directory}: {count_of(progress.files, 'file')}, {_work(report)}"]
     for name, number in sorted(report.skips.items()):

@@ -105,13 +105,14 @@ class Output:
         if not self.json_lines and not self.quiet:
             self.remark(text)
 
-    def problems(self, problems: "tuple[Problem, ...]") -> None:
-        """What failed for single paths while the rest was done."""
+    def problems(self, problems: "tuple[Problem, ...]", failed: int) -> None:
+        """What failed for single paths while the rest was done: the first of `failed`, which are all."""
         for problem in problems:
             self._record_problem(problem)
             self._remark_problem(problem)
+        self._unlisted(failed - len(problems))
 
-    def damage(self, problems: "tuple[Problem, ...]") -> None:
+    def damage(self, problems: "tuple[Problem, ...]", failed: int) -> None:
         """As `problems`, but for people only so many of the paths whose data is damaged in the same chunk."""
         found: Counter[str] = Counter()
         for problem in problems:
@@ -121,6 +122,14 @@ class Output:
                 self._remark_problem(problem)
         for what, number in found.items():
             self.more(number - DAMAGED_PATHS, f": {printable(what)}")
+        self._unlisted(failed - len(problems))
+
+    def _unlisted(self, number: int) -> None:
+        """That so many paths more failed, if any, of which nothing else is known any more."""
+        if number > 0:
+            message = f"… and {number:,} more paths failed, too many to list"
+            self.record("status", message=message)
+            self.remark(f"warp: {message}")
 
     def more(self, number: int, what: str = "") -> None:
         """That so many paths are not shown to people, if any."""

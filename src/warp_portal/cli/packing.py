@@ -121,7 +121,7 @@ def known(progress: PackProgress) -> str:
 def conclude(output: Output, report: PackReport) -> int:
     """Give the account of a finished run; its exit code."""
     progress = report.progress
-    output.problems(report.problems)
+    output.problems(report.problems, report.failed)
     for warning in report.warnings:
         output.warning(warning)
     for notice in report.notices:
@@ -135,8 +135,8 @@ def conclude(output: Output, report: PackReport) -> int:
         f"  new: {format_bytes(progress.bytes_raw)} in {count_of(progress.chunks, 'chunk')}, stored as "
         + "; ".join(filter(None, (format_bytes(progress.bytes_stored), known(progress), ratios(progress)))),
     ]
-    if report.problems:
-        lines.append(f"  {count_of(len(report.problems), 'path')} not packed, or not as it was: see above")
+    if report.failed:
+        lines.append(f"  {count_of(report.failed, 'path')} not packed, or not as it was: see above")
     output.summary(
         "\n".join(lines),
         archive=name,
@@ -148,13 +148,14 @@ def conclude(output: Output, report: PackReport) -> int:
         files=report.files,
         bytes=report.bytes,
         seconds=round(progress.elapsed_s, 3),
-        problems=len(report.problems),
+        problems=report.failed,
+        unlisted=report.failed - len(report.problems),
         encrypted=report.encrypted,
         notices=list(report.notices),
         warnings=list(report.warnings),
         totals=counters(progress),
     )
-    return PartialError.exit_code if report.problems else EXIT_OK
+    return PartialError.exit_code if report.failed else EXIT_OK
 
 
 def _inside(directory: str | None) -> contextlib.AbstractContextManager[None]:

@@ -81,7 +81,7 @@ def since(archive: Path, options: LiveOptions = READ_ALL, directory: Path | None
         source = recorded_source(reader, None if directory is None else os.fsencode(directory))
         live = LiveTree(reader, source, options)
         found = said(live.changes())
-        assert live.problems == []
+        assert live.problems.count == 0
         return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.archive.common import OFTEN, grow
 
-from warp_portal.archive import extraction
+from warp_portal.archive import problems
 from warp_portal.archive.extraction import ExtractProgress, ExtractRequest, Overwrite, extract, plan
 from warp_portal.archive.filetable import Kind
 from warp_portal.archive.options import Source
@@ -114,7 +114,7 @@ def test_failures_are_counted_all_and_kept_as_far_as_there_is_room(
     names = sorted(path.relative_to(tree) for path in (tree / "d1").iterdir() if path.is_file())
     for name in names:  # a directory that is not empty is never removed for a file
         (tmp_path / "out" / name / "in-the-way").mkdir(parents=True)
-    monkeypatch.setattr(extraction, "KEPT_PROBLEM_BYTES", 2 * (extraction.PROBLEM_BYTES + len("d1/f0001")))
+    monkeypatch.setattr(problems, "KEPT_BYTES", 2 * (problems.PROBLEM_BYTES + len("d1/f0001")))
     with open_archive(archive) as reader:
         report = extract(reader, tmp_path / "out", ExtractRequest(("d1",), overwrite=Overwrite.ALWAYS))
     assert (report.failed, report.damaged, len(report.problems)) == (len(names), 0, 2)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.runs import Captured, only, records
 
-from warp_portal.archive import extraction
+from warp_portal.archive import problems
 from warp_portal.cli.main import main
 
 
@@ -70,7 +70,7 @@ def test_failures_that_are_not_listed_are_counted(
     plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     (tmp_path / "back" / "tree" / "a.txt" / "in-the-way").mkdir(parents=True)
-    monkeypatch.setattr(extraction, "KEPT_PROBLEM_BYTES", 0)
+    monkeypatch.setattr(problems, "KEPT_BYTES", 0)
     words = ["extract", plain, "a.txt", "-C", str(tmp_path / "back"), "--overwrite", "always"]
     found = only(records(capsys, *words, code=3), "summary")
     assert (found["problems"], found["unlisted"]) == (1, 1)

@@ -1,0 +1,46 @@
+"""What failed for single paths while the rest was done: all are counted, and the first are kept."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+# An archive of some kilobytes can have a million entries that fail, and so can a disk that is dying under a walk: their paths
+# are kept as far as this goes.
+KEPT_BYTES: Final = 16 * 1024 * 1024
+PROBLEM_BYTES: Final = 256  # of one, beside its path
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An entry that was left out or is in doubt; `errno` 0 = it changed while it was read, or its data is damaged."""
+
+    path: bytes
+    what: str
+    errno: int
+
+
+class ProblemList:
+    """The problems of one run: `count` of them, `without_errno` of them; `kept` are the first, up to 16 MiB."""
+
+    def __init__(self) -> None:
+        self.count = self.without_errno = 0
+        self._kept: list[Problem] = []
+        self._room = KEPT_BYTES
+
+    def add(self, problem: Problem) -> None:
+        """Count one, and keep it if there is room."""
+        self.count += 1
+        self.without_errno += problem.errno == 0
+        self._room -= PROBLEM_BYTES + len(problem.path)
+        if self._room >= 0:
+            self._kept.append(problem)
+
+    def extend(self, found: Iterable[tuple[bytes, str, int]]) -> None:
+        """As `add`, for all that the native module tells."""
+        for path, what, errno in found:
+            self.add(Problem(path, what, errno))
+
+    @property
+    def kept(self) -> tuple[Problem, ...]:
+        """The first of them."""
+        return tuple(self._kept)
