@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from warp_portal.errors import UsageError
+from warp_portal.errors import UsageError, naming
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -291,7 +291,8 @@ def _replace(path: "Path", document: "TOMLDocument") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        temporary.write_text(tomlkit.dumps(document))
+        with naming(str(path)):
+            temporary.write_text(tomlkit.dumps(document))
         if path.exists():
             temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         temporary.replace(path)

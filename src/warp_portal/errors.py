@@ -27,6 +27,8 @@ A class exists where a caller can do something different; the message says what 
     └── CancelledError           130   the user or `abort()` stopped it: repeat to resume
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import ClassVar, Final
 
 EXIT_OK: Final = 0
@@ -147,3 +149,14 @@ class CancelledError(WarpPortalError):
     """Stopped by the user or by `abort()`; the same call again resumes where that is possible."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+@contextlib.contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Give a system error that names no file this place: what is written to an open file fails without its name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = place
+        raise

@@ -7,6 +7,7 @@ uuid. Until the rename the archive is as it was.
 """
 
 import builtins
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -31,11 +32,11 @@ from warp_portal.archive.rewriting import (
 )
 from warp_portal.archive.slots import Slot
 from warp_portal.archive.state import Remembered, StateStore
-from warp_portal.archive.storage import AnyPath, ArchiveFile, naming
+from warp_portal.archive.storage import AnyPath, ArchiveFile
 from warp_portal.archive.unlock import NO_KEY, Unlock
 from warp_portal.archive.verification import Level, verify
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import IntegrityError, StorageFullError, UsageError
+from warp_portal.errors import IntegrityError, StorageFullError, UsageError, naming
 from warp_portal.keys.recipients import Recipient
 from warp_portal.keys.signers import SigningKey
 
@@ -133,7 +134,7 @@ def compact(  # noqa: PLR0913 - one call of the API, mostly by keyword
         if slots is None:
             return plan.report()
         with Replacement(original.file, plan.room_bytes) as replacement:
-            with naming(replacement.file.path):
+            with naming(os.fsdecode(replacement.file.path)):
                 commit = plan.write(replacement.file, new, slots, clock, progress)
             plan.verify(replacement.file, commit)
             report = plan.report(new, replacement.file, len(slots))

@@ -153,24 +153,25 @@ def extract(
         StorageFullError: the device has no room for it, before anything is written or on the way.
         IntegrityError: metadata is damaged; damaged content is in the report instead.
     """
+    name = os.fsdecode(directory).encode("utf-8", "replace").decode()
     os.makedirs(directory, exist_ok=True)
     try:
         target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except NotADirectoryError:
-        raise UsageError(f"{os.fsdecode(directory)} is no directory") from None
+        raise UsageError(f"{name} is no directory") from None
     try:
         if request.check_space:
-            check_space(reader, target, request)
+            check_space(reader, target, request, name)
         return Extraction(reader, target, request, progress).run()
     except OSError as error:
         if error.errno in _FULL:
-            raise StorageFullError("no room left: make room and repeat the command to resume") from error
+            raise StorageFullError(f"{name}: no room left: make room and repeat the command to resume") from error
         raise
     finally:
         os.close(target)
 
 
-def check_space(reader: ArchiveReader, target: int, request: ExtractRequest) -> None:
+def check_space(reader: ArchiveReader, target: int, request: ExtractRequest, name: str) -> None:
     """Raises StorageFullError unless the free space holds all data selected that is not there yet."""
     status = os.fstatvfs(target)
     free = status.f_bavail * status.f_frsize
@@ -178,7 +179,9 @@ def check_space(reader: ArchiveReader, target: int, request: ExtractRequest) -> 
         return
     needed = sum(_data_bytes(table, indices, target) for table, indices in plan(reader, request))
     if needed > free:
-        raise StorageFullError(f"{needed:,} bytes are to be restored, and {free:,} are free: make room, or select less")
+        raise StorageFullError(
+            f"{name}: {needed:,} bytes are to be restored, and {free:,} are free: make room, or select less"
+        )
 
 
 def _data_bytes(table: EntryTable, indices: list[int] | None, target: int) -> int:

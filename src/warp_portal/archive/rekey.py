@@ -36,11 +36,11 @@ from warp_portal.archive.slots import (
     seal_for_recipient,
 )
 from warp_portal.archive.state import Remembered, StateStore
-from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput, naming
+from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput
 from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import Unlock, find_archive_key, open_keys, passphrase_slot
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import NotFoundError, UsageError
+from warp_portal.errors import NotFoundError, UsageError, naming
 from warp_portal.keys.password import DEFAULT_COST, Argon2Cost
 from warp_portal.keys.recipients import Recipient
 from warp_portal.keys.signers import SigningKey
@@ -169,7 +169,7 @@ class _Rekeying:
         draft = SlotCopy(self.slots.generation + 1, slots)
         copy = replace(draft, mac=self.keys.slot_mac(draft.body())).serialize(self.header.slot_copy_bytes)
         last = self._opened.commit
-        with naming(self.file.path), noted_change(self.file, self.header.uuid, last, self._state):
+        with naming(os.fsdecode(self.file.path)), noted_change(self.file, self.header.uuid, last, self._state):
             try:
                 os.ftruncate(self.file.fd, last.end)
                 os.pwrite(self.file.fd, copy, slot_copy_offset(self.header, unused))

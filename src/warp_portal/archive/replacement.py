@@ -15,8 +15,8 @@ import stat
 from types import TracebackType
 from typing import Final, Self
 
-from warp_portal.archive.storage import ArchiveFile, naming, sync_directory
-from warp_portal.errors import BusyError, StorageFullError, WarpPortalError
+from warp_portal.archive.storage import ArchiveFile, sync_directory
+from warp_portal.errors import BusyError, StorageFullError, WarpPortalError, naming
 from warp_portal.units import format_bytes
 
 _MARK: Final = b".compact-"
@@ -49,7 +49,7 @@ class Replacement:
             BusyError: that was moved away or replaced meanwhile.
             OSError: something failed; the archive is as it was, unless the message says otherwise.
         """
-        with naming(self.file.path):
+        with naming(os.fsdecode(self.file.path)):
             self._take_access()
             os.fsync(self.file.fd)
         if not self._archive.named():

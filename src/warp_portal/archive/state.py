@@ -21,9 +21,9 @@ from typing import Final, TypeVar
 from warp_portal._native import blake3
 from warp_portal.archive import packed
 from warp_portal.archive.limits import MAX_ARGUMENTS
-from warp_portal.archive.storage import AnyPath, naming
+from warp_portal.archive.storage import AnyPath
 from warp_portal.config import read_regular
-from warp_portal.errors import FormatError, StorageFullError, UsageError, WarpPortalError
+from warp_portal.errors import FormatError, StorageFullError, UsageError, WarpPortalError, naming
 
 # The arguments of a create, and room for what stands beside them.
 MAX_RECORD: Final = MAX_ARGUMENTS + 1024 * 1024
@@ -156,7 +156,7 @@ class StateStore:
                 _log.warning("the record of an unfinished archive cannot be removed: %s", _said(error))
 
     def _write(self, path: Path, content: dict[str, object]) -> None:
-        with naming(os.fsencode(path)):
+        with naming(str(path)):
             self._replace(path, content)
 
     @staticmethod

@@ -4,32 +4,19 @@ The lock is an open-file-description lock (`fcntl(2)`): it goes with the writer'
 none behind, and a reader can ask whether there is one.
 """
 
-import contextlib
 import errno
 import fcntl
 import os
 import stat
 import struct
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from warp_portal.errors import BusyError, IntegrityError, NotFoundError, UsageError
+from warp_portal.errors import BusyError, IntegrityError, NotFoundError, UsageError, naming
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _LOCK: Final = struct.Struct("@hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 _UNLOCKED: Final = fcntl.F_UNLCK
-
-
-@contextlib.contextmanager
-def naming(path: bytes) -> Iterator[None]:
-    """Give a system error that names no file this one."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = os.fsdecode(path)
-        raise
 
 
 class Output(Protocol):
@@ -83,7 +70,7 @@ class ArchiveFile:
             raise IntegrityError(f"{self.name}: {what} lies beyond the end of the file: it was cut short")
         pieces = []
         while length:
-            with naming(self.path):
+            with naming(os.fsdecode(self.path)):
                 piece = os.pread(self.fd, length, offset)
             if not piece:
                 raise IntegrityError(f"{self.name}: {what} lies beyond the end of the file: it was cut short")
@@ -93,7 +80,7 @@ class ArchiveFile:
 
     def sync(self) -> None:
         """`fdatasync`; only what came before it is sure to survive a loss of power."""
-        with naming(self.path):
+        with naming(os.fsdecode(self.path)):
             os.fdatasync(self.fd)
 
     def lock(self) -> None:
@@ -173,7 +160,7 @@ def sync_directory(path: bytes) -> None:
     """Make the name of the file at `path` durable too. Raises OSError that names it."""
     fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with naming(path):
+        with naming(os.fsdecode(path)):
             os.fsync(fd)
     finally:
         os.close(fd)

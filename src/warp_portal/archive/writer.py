@@ -39,11 +39,11 @@ from warp_portal.archive.resuming import (
     writable_header,
 )
 from warp_portal.archive.state import Remembered, StateStore, Unfinished
-from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput, naming, sync_directory
+from warp_portal.archive.storage import AnyPath, ArchiveFile, FileOutput, sync_directory
 from warp_portal.archive.trust import check_continued, check_state
 from warp_portal.archive.unlock import NO_KEY, Lock, Unlock, new_slots, open_keys, random_archive_key
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import FormatError, KeyRequiredError, NotFoundError, StorageFullError, UsageError
+from warp_portal.errors import FormatError, KeyRequiredError, NotFoundError, StorageFullError, UsageError, naming
 from warp_portal.keys.signers import Signer
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -79,7 +79,8 @@ class ArchiveWriter:
     def create(self, target: AnyPath | int) -> PackReport:
         """Make a new archive at a path, or on a descriptor (a pipe: not resumable)."""
         if isinstance(target, int):
-            return self._run(self._begin(None, target), None)
+            with _named_full_disk(target):
+                return self._run(self._begin(None, target), None)
         with _named_full_disk(target), contextlib.ExitStack() as stack:
             file, is_new = _new_or_existing(target)
             stack.enter_context(file)
@@ -229,7 +230,7 @@ class ArchiveWriter:
             recipients, arguments = _recipients(lock), self._job.arguments()
             record = Unfinished(uuid, archive_key or b"", arguments, recipients, header.serialize())
             setting.state.begin(file.path, record)
-        with naming(file.path) if file else contextlib.nullcontext():
+        with naming(os.fsdecode(file.path)) if file else contextlib.nullcontext():
             output = FileOutput(fd, 0, durable=file is not None)
             output.emit(header.serialize() + copies)
             output.sync()  # or a loss of power might leave what follows without what tells whose it is
@@ -384,12 +385,15 @@ def _new_slot_copies(lock: Lock, archive_key: bytes, keys: ScopeKeys, uuid: byte
 
 
 @contextlib.contextmanager
-def _named_full_disk(path: AnyPath) -> Iterator[None]:
-    """A full disk gets the error class that says so."""
+def _named_full_disk(path: AnyPath | int) -> Iterator[None]:
+    """A full disk gets the error class that says so; where nothing can be resumed, only the name of the place."""
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            name = os.fsdecode(path).encode("utf-8", "replace").decode()
-            raise StorageFullError(f"{name}: no room left: make room and repeat the command to resume") from error
-        raise
+        if error.errno not in _FULL:
+            raise
+        if isinstance(path, int):
+            error.filename = error.filename or ("standard output" if path == 1 else f"descriptor {path}")
+            raise
+        name = os.fsdecode(path).encode("utf-8", "replace").decode()
+        raise StorageFullError(f"{name}: no room left: make room and repeat the command to resume") from error

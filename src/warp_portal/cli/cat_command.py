@@ -2,7 +2,6 @@
 
 import base64
 import os
-import shutil
 import sys
 
 import click
@@ -52,8 +51,8 @@ def command(
         reader.open_file(os.fsencode(path)) as file,
     ):
         if not output.json_lines:
-            shutil.copyfileobj(file, sys.stdout.buffer, COPY_BYTES)
-            sys.stdout.buffer.flush()
+            while piece := file.read(COPY_BYTES):
+                output.write_bytes(piece)
             return 0
         offset = 0
         while piece := file.read(JSON_PIECE_BYTES):

@@ -6,13 +6,14 @@ Commands are imported only when they run or complete, so that `warp --help` stay
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
 import click
 
-from warp_portal.cli.output import Output
+from warp_portal.cli.output import STDOUT, Output
 from warp_portal.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_OK, UsageError, VersionError
 
 COMPLETION_VARIABLE: Final = "_WARP_COMPLETE"
@@ -185,9 +186,18 @@ def _explained(error: Exception, output: Output) -> int:
         raise BrokenPipeError(errno.EPIPE, "the reader has left") from error
     if debugging():
         raise error
-    failure = explain(error)
+    failure = explain(_placed(error))
     output.failure(failure.message, failure.name, failure.code)
     return failure.code
+
+
+def _placed(error: Exception) -> Exception:
+    """The error, named by standard output if it is help or a version, which click writes, that found no place there."""
+    if isinstance(error, OSError) and error.filename is None:
+        frames = traceback.walk_tb(error.__traceback__)
+        if any(frame.f_code is click.echo.__code__ for frame, _ in frames):
+            error.filename = STDOUT
+    return error
 
 
 def _usage_message(error: click.ClickException) -> str:

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, TextIO
 
 from warp_portal.cli.text import defanged, encodable, path_fields, printable
-from warp_portal.errors import UsageError
+from warp_portal.errors import UsageError, naming
 
 if TYPE_CHECKING:
     from warp_portal.archive import Problem
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SCHEMA: Final = 1
 # Of the paths that one damaged chunk takes along, which may be hundreds, a person sees so many.
 DAMAGED_PATHS: Final = 20
+# What a message calls the file that results go to.
+STDOUT: Final = "standard output"
 # How JSON writes a surrogate, paired or not (and a few letters).
 _SURROGATE: Final = "\\ud"
 
@@ -80,6 +82,13 @@ class Output:
         import json
 
         return json.JSONEncoder(separators=(",", ":")).encode
+
+    def write_bytes(self, piece: bytes) -> None:
+        """A part of a file that is the command's result, at once."""
+        if self._stdout is not None:
+            with naming(STDOUT):
+                self._stdout.buffer.write(piece)
+                self._stdout.buffer.flush()
 
     def status(self, message: str) -> None:
         """A remark along the way, unless --quiet."""
@@ -163,26 +172,35 @@ class Output:
         """A line on stderr, whatever the options."""
         self.flush()
         if self._stderr is not None:
-            with contextlib.suppress(OSError):  # there is nowhere left to say it
+            try:
                 self._stderr.write(defanged(text) + "\n")
                 self._stderr.flush()
+            except OSError:  # there is nowhere left to say it
+                _discard(self._stderr, 2)
 
     def flush(self) -> None:
         """Send what is buffered for stdout."""
         if self._stdout is not None and not self._abandoned:
-            self._stdout.flush()
+            with naming(STDOUT):
+                self._stdout.flush()
 
     def abandon(self) -> None:
         """Write nothing more to stdout, and keep the interpreter from flushing into it at the end."""
         self._abandoned = True
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 1 if self._stdout is None else self._stdout.fileno())
-            os.close(nowhere)
+        _discard(self._stdout, 1)
 
     def _write(self, line: str) -> None:
         if self._abandoned:
             return
         if self._stdout is None:
             raise UsageError("standard output is closed: there is nowhere to write the result")
-        self._stdout.write(line + "\n")
+        with naming(STDOUT):
+            self._stdout.write(line + "\n")
+
+
+def _discard(stream: TextIO | None, fd: int) -> None:
+    """Let what is buffered go nowhere; the interpreter would fail on it at the end, with a code of its own."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, fd if stream is None else stream.fileno())
+        os.close(nowhere)

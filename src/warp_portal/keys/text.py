@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from warp_portal._native import blake3
-from warp_portal.errors import NotFoundError, UsageError
+from warp_portal.errors import NotFoundError, UsageError, naming
 
 CHECK_BYTES: Final = 4
 MAX_FILE_BYTES: Final = 64 * 1024
@@ -95,10 +95,14 @@ def write_secret(path: str | os.PathLike[str], comments: list[str], line: str) -
         raise UsageError(
             f"{os.fspath(path)} exists: a key is never overwritten (a key file also holds its public key, in a line that begins with #)"
         ) from None
-    with open(fd, "w", encoding="ascii") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(fd)
+    try:
+        with naming(os.fspath(path)), open(fd, "w", encoding="ascii") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(fd)
+    except OSError:
+        os.unlink(path)  # half a key would keep the whole one from this place
+        raise
 
 
 def line_of(text_or_path: str | os.PathLike[str], prefix: str) -> str:

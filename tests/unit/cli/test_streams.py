@@ -1,7 +1,9 @@
 """Standard streams that are closed or take nothing: one line and a code, never a traceback."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,12 @@ from warp_portal.cli.main import main
 
 
 def shell(line: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of sh; `"$@"` in it is the command."""
+    """Run a line of sh; `"$@"` in it is the command, whose streams are buffered, as they are for most."""
     command = [sys.executable, "-m", "warp_portal", *words]
-    return subprocess.run(["sh", "-c", line, "sh", *command], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    return subprocess.run(
+        ["sh", "-c", line, "sh", *command], capture_output=True, text=True, check=False, env=environment
+    )
 
 
 @pytest.mark.parametrize("words", [["list", "{}"], ["info", "{}", "--json"], ["cat", "{}", "tree/a.txt"]])
@@ -37,12 +42,22 @@ def test_closed_streams_do_not_get_into_the_archive(tree: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "words", [["list", "{}"], ["list", "{}", "--json"], ["cat", "{}", "tree/sub/b.bin"], ["--help"]]
+    "words",
+    [
+        ["list", "{}"],
+        ["list", "{}", "--json"],
+        ["cat", "{}", "tree/sub/b.bin"],
+        ["cat", "{}", "tree/sub/b.bin", "--json"],
+        ["create", "-", "{}", "-q"],
+        ["--help"],
+        ["list", "--help"],
+    ],
 )
 def test_a_full_stdout_is_no_room_left(words: list[str], plain: str) -> None:
     ran = shell('"$@" >/dev/full', *(word.format(plain) for word in words))
     assert ran.returncode == 17, ran.stderr
-    assert len(ran.stderr.splitlines()) == 1
+    (line,) = ran.stderr.splitlines()
+    assert line == "warp: standard output: No space left on device: make room, then run the same command again"
     assert shell('"$@" >/dev/full 2>/dev/full', *(word.format(plain) for word in words)).returncode == 17
 
 
@@ -81,3 +96,34 @@ def test_no_private_key_goes_to_standard_output(
     assert main(["key", "keygen", "-"]) == 2
     assert "name a file for it" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("check", [[], ["--no-space-check"]])
+def test_an_extraction_that_finds_no_room_names_the_directory(check: list[str], plain: str, small: Path) -> None:
+    ran = shell('"$@"', "extract", plain, "-C", str(small / "back"), *check)
+    assert ran.returncode == 17
+    assert ran.stderr.startswith(f"warp: {small}/back: ")
+    assert "make room" in ran.stderr
+
+
+def test_a_key_and_settings_that_find_no_room_name_their_file_and_leave_none(small: Path) -> None:
+    (small / "filler").write_bytes(bytes(64 * 1024))
+    ran = shell('"$@"', "key", "keygen", str(small / "me.key"))
+    assert ran.returncode == 17
+    assert ran.stderr.startswith(f"warp: {small}/me.key: No space left on device: make room")
+    ran = shell(f'WARP_CONFIG={small}/config.toml "$@"', "config", "set", "threads", "3")
+    assert ran.returncode == 17
+    assert ran.stderr.startswith(f"warp: {small}/config.toml: No space left on device: make room")
+    assert [path.name for path in small.iterdir()] == ["filler"]
