@@ -127,7 +127,7 @@ def conclude(output: Output, settings: Config, archive: str, request: "CompactRe
 def _account(request: "CompactRequest", report: "CompactReport") -> str:
     gone = report.chunks_before - report.chunks
     if not (report.forgotten or gone or report.dropped_slots):
-        return "nothing to leave out: it is as it was"
+        return "nothing was changed" if report.obstacle else "nothing to leave out: it is as it was"
     what = f"{count_of(report.forgotten, 'snapshot')} and {count_of(gone, 'chunk')} ({format_bytes(report.bytes_before - report.bytes)})"
     if not (report.forgotten or gone):
         what = count_of(report.dropped_slots, "key slot")

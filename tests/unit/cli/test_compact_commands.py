@@ -154,10 +154,12 @@ def test_slots_are_lost_only_on_request_and_that_is_said(
 
 
 def test_dropping_slots_alone_is_done_and_dropping_none_is_said(
-    sealed: str, passphrase_file: str, plain: str, capsys: Captured
+    sealed: str, passphrase_file: str, plain: str, tmp_path: Path, capsys: Captured
 ) -> None:
     before = Path(sealed).read_bytes()
     compact = ["compact", sealed, "-p", passphrase_file, "--drop-slots"]
+    other = str(tmp_path / "other")
+    Path(other).write_text("another passphrase\n")
     for words in (compact, [*compact, "--dry-run"], ["compact", plain, "--drop-slots"]):
         assert main(words) == 0
         said = capsys.readouterr().err
@@ -170,6 +172,10 @@ def test_dropping_slots_alone_is_done_and_dropping_none_is_said(
     said = capsys.readouterr().err
     assert "1 key slot would be left out" in said
     assert "would lose 1 key slot" in said
+    assert main([*compact, "--dry-run", "--slot-passphrase-file", other]) == 0
+    said = capsys.readouterr().err
+    assert "would stop: the passphrase given for key slots" in said
+    assert "nothing to leave out" not in said
     assert main(compact) == 0
     assert "left out 1 key slot: " in capsys.readouterr().err
     assert len([r for r in records(capsys, "key", "list", sealed) if r["type"] == "slot"]) == 1
