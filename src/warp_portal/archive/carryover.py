@@ -42,7 +42,15 @@ class SlotKeys:
     drop: bool = False
 
 
-def carried_over(slots: Sequence[Slot], binding: Rebinding, unlock: Unlock, given: SlotKeys) -> tuple[Slot, ...]:
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The slots of the new file, and the public keys that got one without proof that the slot before was theirs."""
+
+    slots: tuple[Slot, ...] = ()
+    unproven: tuple[Recipient, ...] = ()
+
+
+def carried_over(slots: Sequence[Slot], binding: Rebinding, unlock: Unlock, given: SlotKeys) -> Carried:
     """The same slots for the new uuid, in their order, then those of recipients that are given; without the rest if that may be.
 
     Raises:
@@ -51,23 +59,29 @@ def carried_over(slots: Sequence[Slot], binding: Rebinding, unlock: Unlock, give
     made, used = _again(slots, binding, replace(unlock, passphrases=unlock.passphrases + given.passphrases))
     _check_used(given.passphrases, used, slots, unlock)
     left = [slot for slot, again in zip(slots, made, strict=True) if again is None]
-    opened = {identity.recipient for identity in unlock.identities}
-    for recipient in dict.fromkeys(given.recipients):
-        match = next((slot for slot in left if slot.kind == recipient.kind), None)
-        if match is None and recipient in opened:
-            continue
-        if match is None:
-            raise UsageError(
-                f"there is no slot left for the recipient {recipient}: a further one is added by `warp key add`"
-            )
-        left.remove(match)
-        made.append(seal_for_recipient(binding.archive_key, binding.after, recipient))
+    unproven = _assigned(left, given.recipients, {identity.recipient for identity in unlock.identities})
+    made += [seal_for_recipient(binding.archive_key, binding.after, recipient) for recipient in unproven]
     if left and not given.drop:
         raise UsageError(_missing(left))
     kept = tuple(slot for slot in made if slot is not None)
     if slots and not kept:
         raise UsageError("no key slot would be left: give a passphrase, an identity or a recipient to keep")
-    return kept
+    return Carried(kept, tuple(unproven))
+
+
+def _assigned(left: list[Slot], recipients: Sequence[Recipient], opened: set[Recipient]) -> list[Recipient]:
+    """Recipients that take a slot out of `left`, one of their kind for each time they are given: whose it was can't be known."""
+    assigned = list[Recipient]()
+    for recipient in recipients:
+        match = next((slot for slot in left if slot.kind == recipient.kind), None)
+        if match is not None:
+            left.remove(match)
+            assigned.append(recipient)
+        elif recipient not in opened and recipient not in assigned:
+            raise UsageError(
+                f"there is no slot left for the recipient {recipient}: a further one is added by `warp key add`"
+            )
+    return assigned
 
 
 def _again(slots: Sequence[Slot], binding: Rebinding, unlock: Unlock) -> tuple[list[Slot | None], set[str]]:
@@ -121,5 +135,5 @@ def _missing(left: list[Slot]) -> str:
     named = ", ".join(f"{slot.slot_id.hex()} ({slot.kind})" for slot in left)
     return (
         f"key slots that none of the keys given can make again: {named}: give their passphrases "
-        "(--slot-passphrase-file), identities (-i) or public keys (-r), or leave them out (--drop-slots)"
+        "(--slot-passphrase-file), identities (-i) or public keys (-r, once for each slot), or leave them out (--drop-slots)"
     )

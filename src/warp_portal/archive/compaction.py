@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from warp_portal.archive import filetable
-from warp_portal.archive.carryover import Rebinding, SlotKeys, carried_over
+from warp_portal.archive.carryover import Carried, Rebinding, SlotKeys, carried_over
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.content import Content, read_table
 from warp_portal.archive.header import Header
@@ -80,7 +80,7 @@ class CompactReport:
     `unused_bytes` is raw data that no kept snapshot uses, and that stays because the rest of its chunk is used.
     `uuid` is the archive's now; `signed` tells whether its newest snapshot is. With `dry_run`, `obstacle` is why the run itself
     would stop before it writes anything: for want of keys or room, or a signature that does not hold; chunks are not read for
-    it. Empty if it would not.
+    it. Empty if it would not. `unproven` are public keys that took over a slot each: whose that was can't be known.
     """
 
     changed: bool
@@ -96,6 +96,7 @@ class CompactReport:
     file_bytes_before: int
     signed: bool
     dropped_slots: int = 0
+    unproven: tuple[Recipient, ...] = ()
     obstacle: str = ""
 
     @property
@@ -130,14 +131,14 @@ def compact(  # noqa: PLR0913 - one call of the API, mostly by keyword
         if request.dry_run:
             return plan.preview(clock, unlock)
         remove_leftovers(original.file)
-        slots = plan.slots(new := new_header(original, clock), unlock)
-        if slots is None:
+        carried = plan.slots(new := new_header(original, clock), unlock)
+        if carried is None:
             return plan.report()
         with Replacement(original.file, plan.room_bytes) as replacement:
             with naming(os.fsdecode(replacement.file.path)):
-                commit = plan.write(replacement.file, new, slots, clock, progress)
+                commit = plan.write(replacement.file, new, carried.slots, clock, progress)
             plan.verify(replacement.file, commit)
-            report = plan.report(new, replacement.file, len(slots))
+            report = plan.report(new, replacement.file, carried)
             if state:
                 signer = request.signing_key.public.raw if request.signing_key and commit.signed else b""
                 state.remember(new.uuid, Remembered(commit.sequence, commit.digest(), signer))
@@ -208,18 +209,18 @@ class Compaction:
 
     # Carrying it out
 
-    def slots(self, header: Header, unlock: Unlock) -> tuple[Slot, ...] | None:
+    def slots(self, header: Header, unlock: Unlock) -> Carried | None:
         """The key slots of the new file, None if it would leave out nothing; raises UsageError, before anything is written."""
         if self._leaves_out:
             self._check_signers()
             return self._carried_over(header, unlock)
         if not self._request.drop_slots:
             return None
-        slots = self._carried_over(header, unlock)
-        if len(slots) == self._slots_before:
+        carried = self._carried_over(header, unlock)
+        if len(carried.slots) == self._slots_before:
             return None
         self._check_signers()
-        return slots
+        return carried
 
     @property
     def _slots_before(self) -> int:
@@ -230,13 +231,13 @@ class Compaction:
         for opened in self._openeds():
             self._original.check_signer(opened, own)
 
-    def _carried_over(self, header: Header, unlock: Unlock) -> tuple[Slot, ...]:
+    def _carried_over(self, header: Header, unlock: Unlock) -> Carried:
         original, request = self._original, self._request
         given = SlotKeys(request.slot_passphrases, request.recipients, request.drop_slots)
         if original.newest.slots is None or original.archive_key is None:
             if given.passphrases or given.recipients:
                 raise UsageError(f"{original.file.name} is not encrypted: it has no key slot to keep")
-            return ()
+            return Carried()
         binding = Rebinding(original.archive_key, original.header.uuid, header.uuid)
         return carried_over(original.newest.slots.slots, binding, unlock, given)
 
@@ -244,13 +245,13 @@ class Compaction:
         """What the run would do, and why it would stop before it writes anything, if it would."""
         report = self.report()
         try:
-            slots = self.slots(new_header(self._original, clock), unlock)
-            if slots is None:
+            carried = self.slots(new_header(self._original, clock), unlock)
+            if carried is None:
                 return report
             check_room(self._original.file, self.room_bytes)
         except (UsageError, IntegrityError, StorageFullError) as error:
             return replace(report, obstacle=str(error))
-        return replace(report, dropped_slots=self._slots_before - len(slots))
+        return replace(report, dropped_slots=self._slots_before - len(carried.slots), unproven=carried.unproven)
 
     def write(
         self,
@@ -281,7 +282,9 @@ class Compaction:
                 f"{self._original.file.name} was left as it is, for what was written anew is wrong: {what}"
             )
 
-    def report(self, header: Header | None = None, file: ArchiveFile | None = None, slots: int = 0) -> CompactReport:
+    def report(
+        self, header: Header | None = None, file: ArchiveFile | None = None, carried: Carried | None = None
+    ) -> CompactReport:
         """The account; without a new file, of what would be done."""
         original, size = self._original, self._original.file.size()
         metadata_bytes = size - self._stored_bytes_before
@@ -298,7 +301,8 @@ class Compaction:
             file_bytes=file.size() if file else self._stored_bytes + metadata_bytes,
             file_bytes_before=size,
             signed=original.newest.commit.signed,
-            dropped_slots=self._slots_before - slots if header else 0,
+            dropped_slots=self._slots_before - len(carried.slots) if carried else 0,
+            unproven=carried.unproven if carried else (),
         )
 
     def _fates(self) -> Iterator[Fate]:

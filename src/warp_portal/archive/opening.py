@@ -36,7 +36,9 @@ def read_header(file: ArchiveFile) -> Header:
     try:
         return Header.parse(file.read(0, HEADER_BYTES, "the header"))
     except FormatError as error:
-        raise FormatError(f"{file.name}: {error}") from None
+        raise FormatError(
+            f"{file.name}: {error}: it is no archive, or its first bytes are damaged, and a copy of them makes it whole again"
+        ) from None
 
 
 def commit_at(file: ArchiveFile, offset: int) -> Commit:

@@ -69,8 +69,13 @@ class Source:
 
 
 def checked_patterns(patterns: Iterable[str]) -> list[str]:
-    """Patterns as the native module takes them; UsageError for one that is not UTF-8, as names may be."""
-    checked = list(patterns)
+    """Patterns as the native module takes them; UsageError for one that is not UTF-8, as names may be.
+
+    What begins with ./ counts from the top, as a shell's completion means it; gitignore has no such form.
+    """
+    checked = [
+        pattern[1:] if pattern.startswith("./") and len(pattern) > len("./") else pattern for pattern in patterns
+    ]
     for pattern in checked:
         try:
             pattern.encode()

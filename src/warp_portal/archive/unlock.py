@@ -105,7 +105,22 @@ def find_archive_key(header: Header, slots: SlotCopy, unlock: Unlock) -> bytes:
             f"none of the given keys opens this archive; not tried, as it takes more than 128 MiB: {costly}. If you trust who "
             "made the archive, set large_argon2 (WARP_LARGE_ARGON2=true)"
         )
-    raise WrongKeyError("none of the given keys opens this archive: `warp key list` shows what kinds of key do")
+    raise WrongKeyError(
+        f"none of the given keys opens this archive ({_tried(unlock)}): `warp key list` shows what kinds of key do"
+    )
+
+
+def _tried(unlock: Unlock) -> str:
+    """`a passphrase, 2 identities`: how many of each were given."""
+    given = {"passphrase": len(unlock.passphrases), "identity": len(unlock.identities)}
+    given["archive key"] = int(unlock.archive_key is not None)
+    plural = {"identity": "identities"}
+    tried = [
+        f"{count} {plural.get(kind, kind + 's')}" if count > 1 else f"{'an' if kind[0] in 'ai' else 'a'} {kind}"
+        for kind, count in given.items()
+        if count
+    ]
+    return ", ".join(tried)
 
 
 def allowed(slot: Slot, unlock: Unlock) -> bool:

@@ -46,10 +46,9 @@ def command(
     pack_options = packing.pack_options(settings, unlocking.signing_key(settings))
     state = archives.StateStore(settings.state_path())
     output.resume_hint = ": run the same command again to resume"
-    excluding = exclude_from or flags["exclude"] or flags["exclude_caches"]
 
     def compare(previous: dict[str, object]) -> None:
-        if not excluding and isinstance(source, archives.Source):
+        if isinstance(source, archives.Source):
             packing.note_excludes(output, packing.no_longer_excluded(previous, source))
 
     def attempt(unlock: archives.Unlock) -> archives.PackReport:

@@ -8,7 +8,7 @@ from warp_portal.cli import unlocking
 from warp_portal.cli.info_command import KEY_CHANGE, moment
 from warp_portal.cli.output import Output
 from warp_portal.cli.progress import Reporter, Step
-from warp_portal.cli.text import columns, count_of
+from warp_portal.cli.text import columns, count_of, shortened
 from warp_portal.config import Config
 from warp_portal.errors import EXIT_OK
 from warp_portal.keys import load_recipient
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from warp_portal.archive import CompactProgress, CompactReport, CompactRequest, Fate
 
 KEPT_WITHOUT_RULE: Final = "not named"
+KEY_WIDTH: Final = 60  # of a public key in a message: that of an X-Wing recipient has 2,000 characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,11 @@ def conclude(output: Output, settings: Config, archive: str, request: "CompactRe
         output.status(f"note: {archive} is not signed, and stays so: append with --sign to sign it")
     if request.drop_slots and not (report.dropped_slots or report.obstacle):
         output.status("note: --drop-slots leaves out no key slot: there is none that the keys given cannot make again")
+    for recipient in report.unproven:
+        output.warning(
+            f"a key slot {'would be' if request.dry_run else 'was'} made anew for {shortened(str(recipient), KEY_WIDTH)}: whose it was can't be known "
+            "without its identity (-i), and anybody else is locked out"
+        )
     if report.dropped_slots:
         what = count_of(report.dropped_slots, "key slot")
         left = "would be left out" if request.dry_run else "left out"
@@ -119,6 +125,7 @@ def conclude(output: Output, settings: Config, archive: str, request: "CompactRe
         file_bytes=report.file_bytes,
         file_bytes_before=report.file_bytes_before,
         dropped_slots=report.dropped_slots,
+        unproven=[str(recipient) for recipient in report.unproven],
         obstacle=report.obstacle or None,
     )
     return EXIT_OK

@@ -88,6 +88,8 @@ def command(
         output.resume_hint = ": run the same command again to go on"
         with Reporter(output, "extract") as reporter:
             report = archives.extract(reader, directory, request, reporter.following(step_of))
+        if not report.failed:
+            matched(patterns, report.progress.entries)
         code = _conclude(output, directory, report)
         if not report.failed:
             matched(patterns, report.progress.entries, reader)
@@ -116,6 +118,7 @@ def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest")
             output.result(printable(path) or ".")
             output.record("entry", size=length, **path_fields(path))
             entries, files, size = entries + 1, files + (kind == 0), size + (length if kind == 0 else 0)
+    matched(request.patterns, entries)
     text = (
         f"selected {count_of(entries, 'entry', 'entries')}: {count_of(files, 'file')}, {format_bytes(size)}; "
         "what is there already was not looked at (--overwrite)"

@@ -41,7 +41,9 @@ def decode(text: str) -> tuple[str, bytes]:
     """(label, key) of a text; raises UsageError without repeating the text, which may be a secret."""
     label, colon, body = text.strip().lower().partition(":")
     if not colon or not label.startswith("warp-") or not label.isascii():
-        raise UsageError("this is no key: expected a line like warp-recipient-xwing:…")
+        raise UsageError(
+            "this is no key: the line of one begins with warp- and what it is for, like warp-recipient-xwing:…"
+        )
     try:
         raw = base64.b32decode(body.upper() + "=" * (-len(body) % 8))
     except (binascii.Error, ValueError):

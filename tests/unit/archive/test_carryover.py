@@ -57,6 +57,21 @@ def test_a_public_key_makes_the_slot_of_its_kind_again(archive: Path) -> None:
     assert len(list_slots(archive)) == 4
 
 
+def test_a_public_key_takes_as_many_slots_as_it_is_given_times_and_that_is_told(archive: Path) -> None:
+    add_slot(archive, ONE, recipient=FRIEND.recipient)
+    add_slot(archive, ONE, recipient=ME.recipient)
+    newest = CompactRequest(Selection(forgotten=frozenset({1, 2, 3, 4, 5})), recipients=(FRIEND.recipient,))
+    unlock = Unlock(("one", "two"), (ME,))
+    with pytest.raises(UsageError, match="once for each slot"):
+        compact(archive, newest, unlock=unlock)
+    stranger = Identity.generate("x25519")
+    given = (FRIEND.recipient, stranger.recipient)
+    for dry_run in (True, False):
+        assert compact(archive, replace(newest, recipients=given, dry_run=dry_run), unlock=unlock).unproven == given
+    assert all(opens(archive, key) for key in (Unlock((), (FRIEND,)), Unlock((), (stranger,))))
+    assert len(list_slots(archive)) == 6
+
+
 def test_a_slot_is_not_lost_unless_that_is_asked_for(archive: Path) -> None:
     before = archive.read_bytes()
     second = list_slots(archive)[1].slot_id.hex()

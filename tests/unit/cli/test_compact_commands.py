@@ -199,6 +199,17 @@ def test_who_signs_what_was_not_signed_is_told(three: str, tmp_path: Path, capsy
     assert "is not signed, and stays so" in capsys.readouterr().err
 
 
+def test_a_slot_that_may_have_been_anothers_is_warned_of(sealed: str, passphrase_file: str, capsys: Captured) -> None:
+    friend, stranger = (Identity.generate("xwing") for _ in range(2))
+    assert main(["key", "add", sealed, "-p", passphrase_file, "-r", str(friend.recipient)]) == 0
+    assert main(["append", sealed, "-p", passphrase_file, __file__]) == 0
+    forget = ["forget", sealed, "--keep-last", "1", "-p", passphrase_file, "-r", str(stranger.recipient)]
+    capsys.readouterr()
+    assert main([*forget, "--dry-run", "-q"]) == 0
+    assert "warning: a key slot would be made anew for warp-recipient-xwing:" in capsys.readouterr().err
+    assert only(records(capsys, *forget, "--compact"), "summary")["unproven"] == [str(stranger.recipient)]
+
+
 def test_a_change_of_keys_is_marked_and_no_rule_counts_it(sealed: str, passphrase_file: str, capsys: Captured) -> None:
     recipient = str(Identity.generate("x25519").recipient)
     assert main(["key", "add", sealed, "-p", passphrase_file, "-r", recipient]) == 0

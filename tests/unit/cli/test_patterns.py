@@ -23,7 +23,9 @@ def test_a_pattern_that_matches_nothing_is_not_found(
     monkeypatch.chdir(tmp_path)
     command, *flags = words
     assert main([command, plain, "tree/nonesuch", "*.exe", *flags]) == 10
-    assert "nothing in the archive matches tree/nonesuch or *.exe" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith("warp: nothing in the archive matches tree/nonesuch or *.exe")
+    assert "files" not in said[0], "an account of nothing looks like success"
     only(records(capsys, command, plain, "nonesuch", *flags, code=10), "error")
 
 
@@ -41,6 +43,12 @@ def test_one_of_several_patterns_that_matches_nothing_is_named_and_the_others_ar
     assert done == (["b.bin"] if words == ["extract"] else [])
     if words != ["extract"]:
         assert "b.bin" in captured.out
+
+
+def test_a_pattern_that_begins_with_the_directory_itself_counts_from_the_top(plain: str, capsys: Captured) -> None:
+    assert main(["list", plain, "--paths", "./tree/a.txt"]) == 0
+    assert capsys.readouterr().out == "tree/a.txt\n"
+    assert main(["list", plain, "--paths", "./a.txt"]) == 10
 
 
 def test_patterns_that_match_the_same_all_count(plain: str, capsys: Captured) -> None:
