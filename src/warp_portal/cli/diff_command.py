@@ -43,8 +43,8 @@ def command(
     expect_commit: bytes | None,
     **flags: object,
 ) -> int:
-    """Show what changed between two snapshots of ARCHIVE (the last two; from the one named to the newest), or with --tree
-    from one to the files as they are, where they were packed and without what was excluded then.
+    """Show what changed between two snapshots of ARCHIVE (the last two, passing over changes of keys; from the one named
+    to the newest), or with --tree from one to the files as they are, where they were packed and without what was excluded then.
 
     Up to two numbers, or the word latest, are snapshots, the words after them patterns as in .gitignore (one that is a
     number: '[7]').
@@ -94,8 +94,7 @@ def _snapshots(
     from warp_portal.cli import changes
 
     numbers, patterns = chosen
-    newest = reader.snapshot.number
-    first, second = _chosen_pair(archive, newest, tuple(number or newest for number in numbers))
+    first, second = _chosen_pair(archive, reader, numbers)
     pair = reader.at(first), reader.at(second)
     tally = changes.show(output, compare_snapshots(*pair, patterns))
     if not tally.total:
@@ -118,14 +117,17 @@ def _tree(output: Output, reader: "ArchiveReader", directory: str | None, look: 
     return tally, problems
 
 
-def _chosen_pair(archive: str, newest: int, numbers: tuple[int, ...]) -> tuple[int, int]:
-    """The numbers of the two snapshots."""
-    if len(numbers) == 2:
-        return numbers[0], numbers[1]
+def _chosen_pair(archive: str, reader: "ArchiveReader", numbers: tuple[int, ...]) -> tuple[int, int]:
+    """The numbers of the two snapshots: as given, or else the newest and what was before it."""
+    newest = reader.snapshot.number
     if numbers:
-        return numbers[0], newest
-    if newest == 1:
+        first, second = (*(number or newest for number in numbers), newest)[:2]
+        return first, second
+    # A change of keys repeats the snapshot before it: two that show the same state would never differ.
+    repeats = reader.key_changes()
+    states = [number for number in range(1, newest + 1) if number not in repeats]
+    if len(states) < 2:
         raise NotFoundError(
-            f"{archive} has one snapshot and nothing to compare it with: append another, or give --tree"
+            f"{archive} has one snapshot of its files and nothing to compare it with: append another, or give --tree"
         )
-    return newest - 1, newest
+    return states[-2], newest

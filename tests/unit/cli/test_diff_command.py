@@ -8,6 +8,7 @@ from tests.unit.cli.runs import Captured, only, records, write_over
 
 from warp_portal.cli.diff_command import divided
 from warp_portal.cli.main import main
+from warp_portal.keys.recipients import Identity
 
 
 @pytest.fixture
@@ -76,6 +77,37 @@ def test_one_snapshot_has_nothing_to_compare_with_but_the_files(plain: str, tree
     write_over(tree)
     assert main(["diff", plain, "--tree"]) == 0
     assert capsys.readouterr().out == "M tree/sub/b.bin  (content)\n"
+
+
+def add_key(archive: str, passphrase_file: str) -> None:
+    recipient = str(Identity.generate("x25519").recipient)
+    assert main(["key", "add", archive, "-p", passphrase_file, "-r", recipient]) == 0
+
+
+def test_without_numbers_changes_of_keys_are_passed_over(
+    sealed: str, tree: Path, passphrase_file: str, capsys: Captured
+) -> None:
+    """Snapshots 1 and 3 are of files; 2, 4 and 5 repeat them."""
+    diff = ["diff", sealed, "-p", passphrase_file]
+    add_key(sealed, passphrase_file)
+    (tree / "new").write_text("new")
+    assert main(["append", sealed, "-C", str(tree.parent), "tree", "-p", passphrase_file]) == 0
+    for newest in (3, 4, 5):
+        summary = only(records(capsys, *diff, "--exit-code", code=4), "summary")
+        assert (summary["old"], summary["new"], summary["added"]) == (1, newest, 1)
+        add_key(sealed, passphrase_file)
+    assert main([*diff, "3", "--exit-code"]) == 0
+    assert main([*diff, "4", "latest", "--exit-code"]) == 0
+    assert main([*diff, "2", "3", "--exit-code"]) == 4
+
+
+def test_one_snapshot_and_changes_of_its_keys_are_nothing_to_compare(
+    sealed: str, passphrase_file: str, capsys: Captured
+) -> None:
+    add_key(sealed, passphrase_file)
+    add_key(sealed, passphrase_file)
+    assert main(["diff", sealed, "-p", passphrase_file]) == 10
+    assert "nothing to compare it with: append another" in capsys.readouterr().err
 
 
 def test_numbers_first_then_patterns() -> None:
