@@ -5,7 +5,7 @@
     base indexlog tablelog committing packing resuming writer  writing: create, append, resume
     options problems                                           what it is told, and what it could not do
     content contents reader extraction                         reading: entries, single files, restoring
-    difference livetree                                        what changed between snapshots, or since one
+    difference livetree growth                                 what changed between snapshots, or since one
     retention liveness original carryover rewriting            forgetting: what is kept, and writing it anew
     replacement compaction                                     … in place of the archive
     survey estimate advice analysis                            telling what a create would give
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         plan,
     )
     from warp_portal.archive.filetable import Entry, Kind
+    from warp_portal.archive.growth import Growth, largest_growths
     from warp_portal.archive.livetree import LiveOptions, LiveProgress, LiveTree, recorded_source
     from warp_portal.archive.options import (
         SUITES,
@@ -74,6 +75,7 @@ __all__ = [
     "ExtractReport",
     "ExtractRequest",
     "Fate",
+    "Growth",
     "KeepRules",
     "Kind",
     "Level",
@@ -106,6 +108,7 @@ __all__ = [
     "compare_snapshots",
     "create",
     "extract",
+    "largest_growths",
     "list_slots",
     "open_archive",
     "plan",
@@ -124,6 +127,7 @@ _HOMES = {
     "estimate": ("Alternative", "Estimate"),
     "extraction": ("ExtractProgress", "ExtractReport", "ExtractRequest", "Overwrite", "extract", "plan"),
     "filetable": ("Entry", "Kind"),
+    "growth": ("Growth", "largest_growths"),
     "livetree": ("LiveOptions", "LiveProgress", "LiveTree", "recorded_source"),
     "options": ("SUITES", "PackOptions", "PackProgress", "PackReport", "Source", "Stream"),
     "problems": ("Problem",),

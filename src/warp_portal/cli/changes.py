@@ -1,8 +1,8 @@
-"""Changes of a tree as lines for people and as records for programs, some hundred in one write."""
+"""Changes of a tree, or what grew most by them, as lines for people and as records for programs, some hundred in one write."""
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -11,45 +11,75 @@ from warp_portal.archive import (
     Aspect,
     Change,
     Entry,
+    Growth,
     Kind,
     LiveOptions,
     LiveProgress,
     LiveTree,
     Tally,
+    largest_growths,
     recorded_source,
 )
 from warp_portal.cli.output import Output
 from warp_portal.cli.progress import Reporter, Step
-from warp_portal.cli.text import count_of, path_fields, printable_all
+from warp_portal.cli.text import columns, count_of, path_fields, printable_all
 from warp_portal.units import format_bytes
 
 BLOCK_CHANGES = 512
+FILE_COUNTS = ("added", "removed", "changed")
 
 
-def show(output: Output, changes: Iterable[Change]) -> Tally:
-    """Write all as they come; how many there were."""
-    tally, stream = Tally(), iter(changes)
-    while block := list(islice(stream, BLOCK_CHANGES)):
-        for change in block:
-            tally.count(change)
+def show(output: Output, changes: Iterable[Change], top: int | None = None) -> Tally:
+    """Write all as they come, or at their end the `top` files and directories that grew most; how many changes there were."""
+    tally = Tally()
+    stream = _counted(changes, tally)
+    if top is None:
+        _show_all(output, stream)
+    else:
+        _show_growths(output, largest_growths(stream, top))
+    return tally
+
+
+def show_live(
+    output: Output, reader: ArchiveReader, directory: str | None, look: LiveOptions, top: int | None = None
+) -> tuple[Tally, int]:
+    """As `show`, from a snapshot to the files as they are; also how many paths could not be read, of which the first are named."""
+    source = recorded_source(reader, None if directory is None else os.fsencode(directory))
+    with contextlib.ExitStack() as stack:
+        if top is not None or not output.results_on_terminal:
+            reporter = stack.enter_context(Reporter(output, "compare"))
+            look = replace(look, progress=reporter.following(step_of))
+        live = LiveTree(reader, source, look)
+        tally = show(output, _ending(live.changes(), stack), top)
+    output.problems(live.problems.kept, live.problems.count)
+    return tally, live.problems.count
+
+
+def _counted(changes: Iterable[Change], tally: Tally) -> Iterator[Change]:
+    for change in changes:
+        tally.count(change)
+        yield change
+
+
+def _ending(changes: Iterable[Change], stack: contextlib.ExitStack) -> Iterator[Change]:
+    """The changes; progress ends with them, so that a bar is gone before a result that follows is written."""
+    yield from changes
+    stack.close()
+
+
+def _show_all(output: Output, changes: Iterator[Change]) -> None:
+    while block := list(islice(changes, BLOCK_CHANGES)):
         if output.json_lines:
             output.records("change", [fields(change) for change in block])
         else:
             output.results(lines(block))
-    return tally
 
 
-def show_live(output: Output, reader: ArchiveReader, directory: str | None, look: LiveOptions) -> tuple[Tally, int]:
-    """As `show`, from a snapshot to the files as they are; also how many paths could not be read, of which the first are named."""
-    source = recorded_source(reader, None if directory is None else os.fsencode(directory))
-    with contextlib.ExitStack() as stack:
-        if not output.results_on_terminal:
-            reporter = stack.enter_context(Reporter(output, "compare"))
-            look = replace(look, progress=reporter.following(step_of))
-        live = LiveTree(reader, source, look)
-        tally = show(output, live.changes())
-    output.problems(live.problems.kept, live.problems.count)
-    return tally, live.problems.count
+def _show_growths(output: Output, growths: list[Growth]) -> None:
+    if output.json_lines:
+        output.records("growth", [growth_fields(growth) for growth in growths])
+    else:
+        output.results(growth_lines(growths))
 
 
 def step_of(progress: LiveProgress) -> Step:
@@ -72,8 +102,7 @@ def line(change: Change, name: str) -> str:
         entry = old or new
         size = f"  ({format_bytes(entry.size)})" if entry is not None and entry.kind is Kind.FILE else ""
         return f"{'+' if old is None else '-'} {name}{size}"
-    more = new.size - old.size
-    grown = f"size {'+' if more > 0 else '-'}{format_bytes(abs(more))}"
+    grown = f"size {_signed(new.size - old.size)}"
     return f"M {name}  ({', '.join(grown if each is Aspect.SIZE else each for each in change.aspects)})"
 
 
@@ -95,6 +124,37 @@ def _entry_fields(entry: Entry | None) -> dict[str, object] | None:
     found: dict[str, object] = {"kind": entry.kind.name.lower()}
     found |= {name: getattr(entry, name) for name in ("mode", "uid", "gid", "size", "mtime_ns")}
     return found | path_fields(entry.link, "link") if entry.link else found
+
+
+def growth_lines(growths: list[Growth]) -> list[str]:
+    """`+12.3 MB  path/  (12 added, 1 removed)` of a directory, `+8.00 MB  path` of a file, in columns."""
+    names = printable_all([growth.path for growth in growths])
+    rows = [
+        (_signed(growth.sums.grown_bytes), f"{name}/" if growth.directory else name, _beneath(growth))
+        for growth, name in zip(growths, names, strict=True)
+    ]
+    return columns(rows, right=(0,))
+
+
+def _beneath(growth: Growth) -> str:
+    """How many files beneath a directory changed."""
+    counts = {word: getattr(growth.sums, word) for word in FILE_COUNTS}
+    return f"({', '.join(f'{count:,} {word}' for word, count in counts.items() if count)})" if growth.directory else ""
+
+
+def growth_fields(growth: Growth) -> dict[str, object]:
+    """For programs."""
+    counts = {word: getattr(growth.sums, word) for word in FILE_COUNTS}
+    return {
+        **path_fields(growth.path),
+        "directory": growth.directory,
+        "bytes": growth.sums.grown_bytes,
+        **counts,
+    }
+
+
+def _signed(count: int) -> str:
+    return f"{'+' if count > 0 else '-'}{format_bytes(abs(count))}"
 
 
 def account(tally: Tally) -> str:

@@ -25,6 +25,12 @@ LATEST = "latest"
 @click.option("--tree", is_flag=True, help="Compare a snapshot (default: the newest) with the files as they are.")
 @click.option("-C", "--directory", metavar="DIR", help="With --tree: they lie below DIR, not where they were packed.")
 @click.option("--content", is_flag=True, help="With --tree: read every file, even where its metadata did not change.")
+@click.option(
+    "--top",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Instead of all changes show the N files and directories that grew or shrank most.",
+)
 @click.option("--exit-code", is_flag=True, help="End with code 4 if there are differences.")
 @options.recovery
 @options.trust
@@ -38,6 +44,7 @@ def command(
     tree: bool,
     directory: str | None,
     content: bool,
+    top: int | None,
     exit_code: bool,
     recover: bool,
     expect_commit: bytes | None,
@@ -53,6 +60,11 @@ def command(
       + path  (5.00 kB)                added, with its size
       - path  (5.00 kB)                removed
       M path  (content, size +1.2 kB)  changed, and what of it
+
+    \b
+    With --top N, the largest change first:
+      +12.3 MB  path/      (12 added, 1 removed)  the files beneath it, together
+      -1.20 MB  path/file
     """  # noqa: D301  # click wants the character, not two
     settings = begin(output, "diff", **flags)
     from warp_portal.archive import LiveOptions
@@ -67,11 +79,11 @@ def command(
         raise UsageError("-C and --content say how to look at the files: give --tree with them")
     with reading.opened(output, settings, archive, recover=recover, expect_commit=expect_commit) as reader:
         if not tree:
-            tally, problems = _snapshots(output, archive, reader, (numbers, patterns)), 0
+            tally, problems = _snapshots(output, archive, reader, (numbers, patterns), top), 0
         else:
             look = LiveOptions(content, patterns, settings.threads, settings.memory)
             chosen = reader.at(numbers[0]) if numbers and numbers[0] else reader
-            tally, problems = _tree(output, chosen, directory, look)
+            tally, problems = _tree(output, chosen, directory, look, top)
     if exit_code and tally.total:
         return EXIT_DIFFERENT
     return PartialError.exit_code if problems else EXIT_OK
@@ -88,7 +100,11 @@ def divided(words: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
 
 
 def _snapshots(
-    output: Output, archive: str, reader: "ArchiveReader", chosen: tuple[tuple[int, ...], tuple[str, ...]]
+    output: Output,
+    archive: str,
+    reader: "ArchiveReader",
+    chosen: tuple[tuple[int, ...], tuple[str, ...]],
+    top: int | None,
 ) -> "Tally":
     from warp_portal.archive import compare_snapshots
     from warp_portal.cli import changes
@@ -96,7 +112,7 @@ def _snapshots(
     numbers, patterns = chosen
     first, second = _chosen_pair(archive, reader, numbers)
     pair = reader.at(first), reader.at(second)
-    tally = changes.show(output, compare_snapshots(*pair, patterns))
+    tally = changes.show(output, compare_snapshots(*pair, patterns), top)
     if not tally.total:
         matched(patterns, sum(len(chosen) for each in pair for _, chosen in each.matching(patterns)))
     text = f"{archive}: from snapshot {first} to {second}: {changes.account(tally)}"
@@ -104,12 +120,14 @@ def _snapshots(
     return tally
 
 
-def _tree(output: Output, reader: "ArchiveReader", directory: str | None, look: "LiveOptions") -> "tuple[Tally, int]":
+def _tree(
+    output: Output, reader: "ArchiveReader", directory: str | None, look: "LiveOptions", top: int | None
+) -> "tuple[Tally, int]":
     """Compare with the files; also how many of these could not be read."""
     from warp_portal.cli import changes
 
     archive, number = os.fsdecode(reader.file.path), reader.snapshot.number
-    tally, problems = changes.show_live(output, reader, directory, look)
+    tally, problems = changes.show_live(output, reader, directory, look, top)
     if not tally.total:
         matched(look.patterns, sum(len(chosen) for _, chosen in reader.matching(look.patterns)))
     text = f"{archive}: from snapshot {number} to the files: {changes.account(tally)}{changes.unread(problems)}"

@@ -44,6 +44,7 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("warp diff home.warp", "between the last two snapshots"),
         ("warp diff home.warp 1 3 'work/**'", "from 1 to 3, of these"),
         ("warp diff home.warp --tree", "what changed since the last one"),
+        ("warp diff home.warp --top 10", "what grew or shrank most"),
     ),
     "verify": (
         ("warp verify home.warp", "every stored byte, no key"),

@@ -10,6 +10,8 @@ from warp_portal.cli.diff_command import divided
 from warp_portal.cli.main import main
 from warp_portal.keys.recipients import Identity
 
+GROWTH = {"type": "growth", "schema": 1, "added": 0, "removed": 0, "changed": 0}
+
 
 @pytest.fixture
 def changed(plain: str, tree: Path, capsys: Captured) -> str:
@@ -58,7 +60,16 @@ def test_the_exit_code_tells_only_when_asked(changed: str, capsys: Captured) -> 
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(["9"], 10), (["--content"], 2), (["-C", "."], 2), (["1", "1", "--tree"], 2), (["--tree", "-C", "/nowhere"], 10)],
+    [
+        (["9"], 10),
+        (["--content"], 2),
+        (["-C", "."], 2),
+        (["1", "1", "--tree"], 2),
+        (["--tree", "-C", "/nowhere"], 10),
+        (["--top", "0"], 2),
+        (["--top", "-1"], 2),
+        (["--top", "many"], 2),
+    ],
 )
 def test_what_makes_no_sense_is_refused(words: list[str], code: int, changed: str) -> None:
     assert main(["diff", changed, *words]) == code
@@ -125,3 +136,53 @@ def test_latest_names_a_snapshot_here_too(plain: str, tree: Path, capsys: Captur
     assert main(["diff", plain, "latest", "--exit-code"]) == 0
     assert main(["diff", plain, "0"]) == 2
     assert "numbered from 1" in capsys.readouterr().err
+
+
+@pytest.fixture
+def grown(plain: str, tree: Path, capsys: Captured) -> str:
+    """Two snapshots: a directory more, and less in another."""
+    (tree / "data").mkdir()
+    (tree / "data" / "big").write_bytes(bytes(8_000_000))
+    (tree / "data" / "sm\x1ball").write_bytes(bytes(10_000))
+    (tree / "sub" / "copy.bin").unlink()
+    (tree / "a.txt").write_text("second")
+    assert main(["append", plain, "-C", str(tree.parent), "tree"]) == 0
+    capsys.readouterr()
+    return plain
+
+
+def test_what_grew_most_is_shown_with_the_largest_change_first(grown: str, capsys: Captured) -> None:
+    assert main(["diff", grown, "--top", "6", "--exit-code"]) == 4
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [
+        "+8.01 MB  tree/data/           (2 added)",
+        "+8.00 MB  tree/data/big",
+        "+7.70 MB  tree/                (2 added, 1 removed, 1 changed)",
+        " -300 kB  tree/sub/            (1 removed)",
+        " -300 kB  tree/sub/copy.bin",
+        "+10.0 kB  tree/data/sm\\x1ball",
+    ]
+    assert "from snapshot 1 to 2: 3 entries added (8.01 MB), 1 removed (300 kB)" in captured.err
+
+
+def test_what_grew_most_since_a_snapshot_is_told_of_the_files_too(grown: str, tree: Path, capsys: Captured) -> None:
+    between = [main(["diff", grown, "--top", "5"]), capsys.readouterr().out]
+    assert [main(["diff", grown, "1", "--tree", "--top", "5"]), capsys.readouterr().out] == between
+    assert [main(["diff", grown, "--tree", "--top", "5", "--exit-code"]), capsys.readouterr().out] == [0, ""]
+    (tree / "data" / "big").unlink()
+    assert main(["diff", grown, "--tree", "--top", "1", "data/", "--exit-code"]) == 4
+    assert capsys.readouterr().out == "-8.00 MB  tree/  (1 removed)\n"
+
+
+def test_what_grew_most_is_told_to_programs(grown: str, tree: Path, capsys: Captured) -> None:
+    found = records(capsys, "diff", grown, "--top", "2", "tree/sub", "*.txt")
+    assert [record for record in found if record["type"] in ("growth", "change")] == [
+        {**GROWTH, "path": "tree", "directory": True, "bytes": -305_994, "removed": 1, "changed": 1},
+        {**GROWTH, "path": "tree/sub", "directory": True, "bytes": -300_000, "removed": 1},
+    ]
+    assert only(found, "summary")["bytes_removed"] == 300_000
+    with open(os.fsencode(tree) + b"/raw\xff", "w") as file:
+        file.write("raw and more")
+    found = records(capsys, "diff", grown, "--tree", "--top", "2", "tree/raw*")
+    raw = [record for record in found if record["type"] == "growth" and not record["directory"]]
+    assert [(record["path_b64"], record["bytes"], record["changed"]) for record in raw] == [("dHJlZS9yYXf/", 9, 1)]
