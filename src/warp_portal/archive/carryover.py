@@ -35,11 +35,15 @@ class Rebinding:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SlotKeys:
-    """What was given for slots alone, beside the keys that open the archive; with `drop`, the other slots may be lost."""
+    """What was given for slots alone, beside the keys that open the archive; with `drop`, the other slots may be lost.
+
+    Each passphrase must open a slot: a mistyped one would lose what it was meant for. If `tolerant`, only those given here must.
+    """
 
     passphrases: tuple[str, ...] = ()
     recipients: tuple[Recipient, ...] = ()
     drop: bool = False
+    tolerant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ def carried_over(slots: Sequence[Slot], binding: Rebinding, unlock: Unlock, give
         UsageError: a slot would be lost, or a passphrase or recipient given for one has none.
     """
     made, used = _again(slots, binding, replace(unlock, passphrases=unlock.passphrases + given.passphrases))
-    _check_used(given.passphrases, used, slots, unlock)
+    _check_used(given.passphrases, used, "for key slots (--slot-passphrase-file) opens none", slots, unlock)
+    if not given.tolerant:
+        _check_used(unlock.passphrases, used, "opens no key slot", slots, unlock)
     left = [slot for slot, again in zip(slots, made, strict=True) if again is None]
     unproven = _assigned(left, given.recipients, {identity.recipient for identity in unlock.identities})
     made += [seal_for_recipient(binding.archive_key, binding.after, recipient) for recipient in unproven]
@@ -114,7 +120,7 @@ def _again_for_identity(slot: Slot, binding: Rebinding, unlock: Unlock) -> Slot 
     return None
 
 
-def _check_used(passphrases: tuple[str, ...], used: set[str], slots: Sequence[Slot], unlock: Unlock) -> None:
+def _check_used(passphrases: tuple[str, ...], used: set[str], what: str, slots: Sequence[Slot], unlock: Unlock) -> None:
     """Raises UsageError for the first that opened no slot, by its place: what it is must not be said."""
     place = next((number for number, text in enumerate(passphrases, 1) if _normal(text) not in used), None)
     if place is None:
@@ -122,9 +128,7 @@ def _check_used(passphrases: tuple[str, ...], used: set[str], slots: Sequence[Sl
     which = f"number {place} of the passphrases" if len(passphrases) > 1 else "the passphrase"
     costly = any(slot.type == PASSPHRASE and not allowed(slot, unlock) for slot in slots)
     hint = ", or set large_argon2: a slot that takes more than 128 MiB was not tried" if costly else ""
-    raise UsageError(
-        f"{which} given for key slots (--slot-passphrase-file) opens none, so nothing was changed: check it{hint}"
-    )
+    raise UsageError(f"{which} given {what}, so nothing was changed: check it{hint}")
 
 
 def _normal(passphrase: str) -> str:

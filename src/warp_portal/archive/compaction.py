@@ -48,13 +48,15 @@ SPARE_BYTES: Final = 1024 * 1024
 class CompactRequest:
     """What to keep, and with which keys; `drop_slots` gives up key slots that the keys at hand cannot make again.
 
-    `slot_passphrases` open the archive too, but are given for their slots: one that has none is refused.
+    `slot_passphrases` open the archive too, but are given for their slots: one that has none is refused. So is one of those that
+    open the archive, unless `tolerant`, as for one that settings give to every archive.
     """
 
     selection: Selection = EVERYTHING
     recipients: tuple[Recipient, ...] = ()
     slot_passphrases: tuple[str, ...] = ()
     drop_slots: bool = False
+    tolerant: bool = False
     signing_key: SigningKey | None = None
     dry_run: bool = False
 
@@ -233,7 +235,7 @@ class Compaction:
 
     def _carried_over(self, header: Header, unlock: Unlock) -> Carried:
         original, request = self._original, self._request
-        given = SlotKeys(request.slot_passphrases, request.recipients, request.drop_slots)
+        given = SlotKeys(request.slot_passphrases, request.recipients, request.drop_slots, request.tolerant)
         if original.newest.slots is None or original.archive_key is None:
             if given.passphrases or given.recipients:
                 raise UsageError(f"{original.file.name} is not encrypted: it has no key slot to keep")

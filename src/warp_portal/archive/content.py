@@ -64,10 +64,14 @@ def open_content(opened: Opened, keys: ScopeKeys) -> Content:
 
 
 def only_keys_changed(before: Opened, after: Opened, keys: ScopeKeys) -> bool:
-    """Whether a snapshot was made by a change of keys alone: it lists the pages of the one before it, and is of the same scan."""
+    """Whether a snapshot was made by a change of keys alone: of the pages and the scan of the one before it, and signed as that is.
+
+    One that is signed where the one before it is not, or by another key, holds more than that one: the signature.
+    """
     if not after.header.encrypted or before.toc.clear.pages != after.toc.clear.pages:
         return False
-    return open_content(before, keys).sealed.time_ns == open_content(after, keys).sealed.time_ns
+    first, second = (open_content(opened, keys).sealed for opened in (before, after))
+    return (first.time_ns, first.signer) == (second.time_ns, second.signer)
 
 
 def _check_signer(commit: Commit, sealed: SealedTOC) -> None:

@@ -28,8 +28,10 @@ from warp_portal.archive.opening import (
     slot_copy_offset,
 )
 from warp_portal.archive.options import POLICY
-from warp_portal.archive.state import Remembered, StateStore
+from warp_portal.archive.slots import PASSPHRASE
+from warp_portal.archive.state import Remembered, StateStore, Unfinished
 from warp_portal.archive.storage import ArchiveFile
+from warp_portal.archive.unlock import Lock
 from warp_portal.errors import (
     BeginningError,
     DamagedTailError,
@@ -77,6 +79,19 @@ def find_newest(file: ArchiveFile, header: Header, *, recover: bool = False) -> 
             if candidate.snapshot and not recover:
                 raise _damaged(file) from None
     return None
+
+
+def recipients_of(lock: Lock | None) -> tuple[str, ...]:
+    """As the record of an unfinished archive holds them."""
+    return tuple(sorted(map(str, lock.recipients))) if lock else ()
+
+
+def locked_alike(opened: Opened, record: Unfinished | None, lock: Lock | None) -> bool:
+    """Whether an unfinished archive is for whom `lock` says: else a passphrase that this run leaves out would open it too."""
+    if record is not None and record.recipients != recipients_of(lock):
+        return False
+    slots = opened.slots.slots if opened.slots else ()
+    return sum(slot.type == PASSPHRASE for slot in slots) == (len(lock.passphrases) if lock else 0)
 
 
 def same_run(recorded: dict[str, object], own: dict[str, object]) -> bool:

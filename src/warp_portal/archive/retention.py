@@ -56,7 +56,9 @@ class Selection:
     def kept(
         self, times_ns: Sequence[int], zone: tzinfo | None = None, *, passed_over: AbstractSet[int] = frozenset()
     ) -> dict[int, tuple[str, ...]]:
-        """Numbers of the snapshots to keep, each with the rules that keep it. No rule sees those in `passed_over`.
+        """Numbers of the snapshots to keep, each with the rules that keep it.
+
+        Those in `passed_over` hold what the one before them holds: no rule sees them, unless that one is forgotten by number.
 
         Raises:
             NotFoundError: a snapshot named does not exist.
@@ -69,8 +71,18 @@ class Selection:
             raise UsageError(f"snapshot {newest} is the newest, which is always kept: name another")
         by_rule: dict[int, tuple[str, ...]] = dict.fromkeys(range(1, newest + 1), ())
         if self.rules:
-            by_rule = kept_by(times_ns, self.rules, zone, passed_over=passed_over)
+            by_rule = kept_by(times_ns, self.rules, zone, passed_over=self._repeated(passed_over, newest))
         return {number: rules for number, rules in by_rule.items() if number not in self.forgotten}
+
+    def _repeated(self, numbers: AbstractSet[int], newest: int) -> set[int]:
+        """Those of `numbers` of which an earlier one, with the same content, is not forgotten by number."""
+        repeated, held = set[int](), False
+        for number in range(1, newest + 1):
+            if number in numbers and held:
+                repeated.add(number)
+            else:
+                held = number not in self.forgotten
+        return repeated
 
 
 EVERYTHING: Final = Selection()

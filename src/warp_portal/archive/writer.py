@@ -30,8 +30,10 @@ from warp_portal.archive.resuming import (
     check_signed_alike,
     check_tail,
     find_newest,
+    locked_alike,
     newest_for_writer,
     noted_change,
+    recipients_of,
     remembered_as,
     same_run,
     signed_alike,
@@ -186,7 +188,7 @@ class ArchiveWriter:
         ours = record if record and record.uuid == header.uuid else None
         suite = lock.suite if lock else SUITE_PLAIN
         same = header.cutting == self._job.options.cutting and header.suite == suite
-        same &= ours is None or ours.recipients == _recipients(lock)
+        same &= locked_alike(opened, ours, lock)
         if same:
             check_signed_alike(file, opened, self._own)
             keys = self._resume_keys(opened, ours)
@@ -227,7 +229,7 @@ class ArchiveWriter:
         if file is not None:
             os.ftruncate(fd, 0)  # before the record changes: a file is recognized by it
         if file is not None and setting.state:
-            recipients, arguments = _recipients(lock), self._job.arguments()
+            recipients, arguments = recipients_of(lock), self._job.arguments()
             record = Unfinished(uuid, archive_key or b"", arguments, recipients, header.serialize())
             setting.state.begin(file.path, record)
         with naming(os.fsdecode(file.path)) if file else contextlib.nullcontext():
@@ -371,10 +373,6 @@ def _going_on(file: ArchiveFile, opened: Opened, keys: ScopeKeys) -> Target:
         os.ftruncate(file.fd, end)
     os.lseek(file.fd, end, os.SEEK_SET)
     return Target(file.fd, file, end, opened.header, keys, base)
-
-
-def _recipients(lock: Lock | None) -> tuple[str, ...]:
-    return tuple(sorted(map(str, lock.recipients))) if lock else ()
 
 
 def _new_slot_copies(lock: Lock, archive_key: bytes, keys: ScopeKeys, uuid: bytes) -> bytes:

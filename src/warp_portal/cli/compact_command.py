@@ -32,7 +32,7 @@ def command(
     from warp_portal.archive import Selection
     from warp_portal.cli import compacting
 
-    choice = compacting.SlotChoice(slot_passphrase_file, recipient, drop_slots)
+    choice = compacting.SlotChoice(slot_passphrase_file, recipient, drop_slots, tolerant=not flags["passphrase_file"])
     request = compacting.request_for(output, settings, Selection(), choice, dry_run=dry_run)
     report = compacting.run(output, settings, archive, request)
     return compacting.conclude(output, settings, archive, request, report)

@@ -28,6 +28,8 @@ class SlotChoice:
     passphrase_files: tuple[str, ...]
     recipients: tuple[str, ...]
     drop: bool
+    tolerant: bool
+    """The passphrase that opens the archive, if one does, is that of settings."""
 
 
 def request_for(
@@ -39,6 +41,7 @@ def request_for(
         recipients=tuple(load_recipient(text) for text in choice.recipients),
         slot_passphrases=tuple(unlocking.read_passphrase(output, path) for path in choice.passphrase_files),
         drop_slots=choice.drop,
+        tolerant=choice.tolerant,
         signing_key=unlocking.signing_key(settings),
         dry_run=dry_run,
     )
@@ -107,7 +110,7 @@ def conclude(output: Output, settings: Config, archive: str, request: "CompactRe
     if report.dropped_slots:
         what = count_of(report.dropped_slots, "key slot")
         left = "would be left out" if request.dry_run else "left out"
-        output.status(f"note: {what} {left}: who opened the archive with them and kept its key still can")
+        output.warning(f"{what} {left}: who opened the archive by that and kept its key still can")
     output.summary(
         f"{archive}: {_account(request, report)}",
         archive=archive,

@@ -71,7 +71,7 @@ def command(
         raise UsageError(
             "to forget, the archive is written anew: say --compact to do that, or --dry-run to see what would go"
         )
-    choice = compacting.SlotChoice(slot_passphrase_file, recipient, drop_slots)
+    choice = compacting.SlotChoice(slot_passphrase_file, recipient, drop_slots, tolerant=not flags["passphrase_file"])
     request = compacting.request_for(output, settings, selection, choice, dry_run=dry_run)
     report = compacting.run(output, settings, archive, request)
     if dry_run or not output.quiet:  # with --dry-run they are the result

@@ -76,7 +76,7 @@ def _without_own_passphrase(output: Output, settings: Config) -> Config:
     """Whoever gets the archive could guess at it. One in the environment was given for this run, and stays."""
     if settings.passphrase_file == load(files=()).config.passphrase_file:
         return settings
-    output.note(
+    output.warning(
         "your passphrase (passphrase_file in the settings) will not open it, only the recipients' keys: -p FILE or --encrypt "
         "beside --recipient adds a passphrase"
     )

@@ -14,6 +14,7 @@ from warp_portal.archive.unlock import Lock, Unlock
 from warp_portal.archive.writer import append, create
 from warp_portal.errors import KeyRequiredError
 from warp_portal.keys.recipients import Identity
+from warp_portal.keys.signers import SigningKey
 
 ME, SPARE = Identity.generate("x25519"), Identity.generate("x25519")
 UNLOCK = Unlock(identities=(ME,))
@@ -66,6 +67,21 @@ def test_rules_pass_over_changes_of_keys_but_the_newest_stays(changed: Path) -> 
 def test_what_stays_of_files_whose_snapshot_goes_is_a_snapshot_like_others(changed: Path) -> None:
     assert set(forget(changed, Selection(forgotten=frozenset({1, 2, 5})))) == {3, 4, 6}
     assert key_changes(changed) == set()
+
+
+def test_a_change_of_keys_stays_for_what_it_repeats_if_that_is_forgotten_by_number(changed: Path) -> None:
+    append(changed, Source.of([str(changed)]), unlock=UNLOCK)
+    kept = Selection(KeepRules(last=5), forgotten=frozenset({1, 2})).kept(range(7), passed_over={2, 3, 6})
+    assert set(kept) == {3, 4, 5, 7}
+    assert set(forget(changed, Selection(KeepRules(last=5), forgotten=frozenset({1, 2})))) == {3, 4, 5, 7}
+
+
+def test_what_is_signed_otherwise_than_the_one_before_is_no_mere_change_of_keys(tree: Path, archive: Path) -> None:
+    create(archive, Source.of([str(tree)]), lock=Lock(recipients=(ME.recipient,)))
+    signing = SigningKey.generate()
+    for _ in range(2):
+        add_slot(archive, UNLOCK, recipient=SPARE.recipient, signing_key=signing)
+    assert key_changes(archive) == {3}
 
 
 def test_without_a_key_they_cannot_be_told(changed: Path) -> None:

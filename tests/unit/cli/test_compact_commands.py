@@ -153,6 +153,20 @@ def test_slots_are_lost_only_on_request_and_that_is_said(
     assert len([r for r in records(capsys, "key", "list", sealed) if r["type"] == "slot"]) == 1
 
 
+def test_a_mistyped_passphrase_beside_an_identity_loses_no_slot(
+    sealed: str, passphrase_file: str, tmp_path: Path, capsys: Captured
+) -> None:
+    identity = Identity.generate("x25519")
+    identity.save(tmp_path / "me.key")
+    (tmp_path / "bad").write_text("mistyped\n")
+    assert main(["key", "add", sealed, "-p", passphrase_file, "-r", str(identity.recipient)]) == 0
+    compact = ["compact", sealed, "-i", str(tmp_path / "me.key"), "--drop-slots"]
+    assert main([*compact, "-p", str(tmp_path / "bad")]) == 2
+    assert "the passphrase given opens no key slot, so nothing was changed" in capsys.readouterr().err
+    assert main([*compact, "-q"]) == 0
+    assert "warning: 1 key slot left out" in capsys.readouterr().err
+
+
 def test_dropping_slots_alone_is_done_and_dropping_none_is_said(
     sealed: str, passphrase_file: str, plain: str, tmp_path: Path, capsys: Captured
 ) -> None:

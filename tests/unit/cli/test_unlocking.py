@@ -202,7 +202,7 @@ def test_recipients_of_the_command_replace_the_passphrase_of_the_settings(
     assert kinds("given.warp", "-r", recipient, "-p", word) == ["passphrase", "x25519"]
     assert kinds("asked.warp", "-r", recipient, "--encrypt") == ["passphrase", "x25519"]
     assert main(["create", str(tmp_path / "noted.warp"), str(tree), "-r", recipient]) == 0
-    assert "note: your passphrase (passphrase_file in the settings) will not open it" in capsys.readouterr().err
+    assert "warning: your passphrase (passphrase_file in the settings) will not open it" in capsys.readouterr().err
     assert kinds("theirs.warp", "-r", recipient) == ["x25519"]
     monkeypatch.setenv("WARP_PASSPHRASE_FILE", secret(tmp_path / "q", b"other word\n"))
     assert kinds("run.warp", "-r", recipient) == ["passphrase", "x25519"]
