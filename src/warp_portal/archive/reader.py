@@ -369,6 +369,7 @@ def open_archive(  # noqa: PLR0913 - one call of the API, mostly by keyword
         DamagedTailError: its end is damaged or unfinished: `recover` reads the state before.
         RollbackError, UnsignedError, SignatureError: it is older than expected or remembered, or not signed as it was.
         IntegrityError: anything else is not what it must be.
+        WarpPortalError: what is remembered of it cannot be read, and neither `recover` nor `expect_commit` is given.
     """
     choice = Choice(snapshot, recover, Expectation(signer, expect_commit))
     return ArchiveReader.open(path, unlock, choice, state)

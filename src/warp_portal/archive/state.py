@@ -4,8 +4,10 @@
     changing/<uuid>                 the commit that an append or key change goes on from, until it is done: what follows is its own
     archives/<uuid>                 sequence, commit, signer: an older or unsigned state is refused
 
-Files are MessagePack maps, mode 0600, replaced atomically. What cannot be read or noted keeps nobody from reading, or from having
-written: it is a warning in the log, one for each cause. Only a create that could not be resumed for want of its record does not begin.
+Files are MessagePack maps, mode 0600, replaced atomically. What is malformed or no file counts as none, and what cannot be noted keeps
+nobody from reading, or from having written: each is a warning in the log, one for each cause. A create that could not be resumed
+for want of its record does not begin. A record that is there and cannot be read (of another user, on a failing disk) stops the run:
+to go on without it would be to forget it, and the next state seen would be written over it.
 """
 
 import contextlib
@@ -28,6 +30,8 @@ from warp_portal.errors import FormatError, StorageFullError, UsageError, WarpPo
 # The arguments of a create, and room for what stands beside them.
 MAX_RECORD: Final = MAX_ARGUMENTS + 1024 * 1024
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+# What stands in a record's place is no file; a name that long has never been written.
+_NO_FILE: Final = (errno.EISDIR, errno.ENXIO, errno.ELOOP, errno.ENAMETOOLONG)
 _ELSEWHERE: Final = "name another state directory (WARP_STATE_DIR)"
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -80,7 +84,7 @@ class StateStore:
             raise _refusal(error, self._directory) from error
 
     def unfinished(self, path: bytes) -> Unfinished | None:
-        """The record of the archive at `path`, if its creation was begun here and not finished."""
+        """The record of the archive at `path`, if its creation was begun here and not finished. Raises WarpPortalError."""
         return self._read(self._unfinished(path), _unfinished)
 
     def begin_change(self, uuid: bytes, commit_digest: bytes) -> None:
@@ -91,7 +95,7 @@ class StateStore:
             self._warn_unnoted(error)
 
     def changed_from(self, uuid: bytes) -> bytes | None:
-        """Digest of the commit after which a run here began to add a snapshot, and did not finish."""
+        """Digest of the commit after which a run here began to add a snapshot, and did not finish. Raises WarpPortalError."""
         return self._read(self._changing(uuid), lambda content: packed.binary(content, "commit", "state record"))
 
     def end_change(self, uuid: bytes) -> None:
@@ -105,20 +109,24 @@ class StateStore:
     def remember(self, uuid: bytes, seen: Remembered, *, go_back: bool = False) -> None:
         """Note the newest state of an archive, if that can be; one older than what is noted only with `go_back`.
 
-        A reader may be late: what a writer has noted since it opened the archive stays.
+        A reader may be late: what a writer has noted since it opened the archive stays, and so does what cannot be read.
         """
         content: dict[str, object] = {"sequence": seen.sequence, "commit": seen.commit_digest, "signer": seen.signer}
         path = self._archive(uuid)
         try:
             with _locked(path.parent):
-                known = self.remembered(uuid)
+                known = self._known(path, _remembered)
                 if go_back or known is None or known.sequence <= seen.sequence:
                     self._write(path, content)
         except OSError as error:
             self._warn_unnoted(error)
 
     def remembered(self, uuid: bytes) -> Remembered | None:
-        """The newest state seen of an archive."""
+        """The newest state seen of an archive.
+
+        Raises:
+            WarpPortalError: there is a record of it, and it cannot be read; so for the other records.
+        """
         return self._read(self._archive(uuid), _remembered)
 
     def _unfinished(self, path: bytes) -> Path:
@@ -132,7 +140,7 @@ class StateStore:
 
     def _warn_unnoted(self, error: OSError) -> None:
         """All that a run notes goes to one directory: what keeps one record out keeps out the others, and is said once."""
-        if self._first(error):
+        if self._first(error.errno or 0):
             _log.warning(
                 "the state of the archive cannot be remembered, so a rollback will not be noticed, and what a stopped run left "
                 "will not be known: %s: %s",
@@ -140,9 +148,8 @@ class StateStore:
                 _ELSEWHERE,
             )
 
-    def _first(self, error: OSError | UsageError) -> bool:
-        """Whether nothing was said of this cause yet."""
-        cause = error.errno or 0 if isinstance(error, OSError) else 0
+    def _first(self, cause: int) -> bool:
+        """Whether nothing was said of this cause yet; 0 stands for all that no system error tells."""
         known = cause in self._warned
         self._warned.add(cause)
         return not known
@@ -175,21 +182,37 @@ class StateStore:
                 draft.unlink(missing_ok=True)
 
     def _read(self, path: Path, parse: Callable[[dict[str, object]], T]) -> T | None:
-        """A record; one that is malformed or can't be read counts as none, for these files are hints that may be deleted."""
+        """A record, as `_known`; raises WarpPortalError for one that cannot be read."""
+        try:
+            return self._known(path, parse)
+        except OSError as error:
+            raise WarpPortalError(
+                f"{path}: what is remembered of the archive cannot be read ({error.strerror}): make it readable, or remove it to "
+                f"forget what was seen, or {_ELSEWHERE}"
+            ) from error
+
+    def _known(self, path: Path, parse: Callable[[dict[str, object]], T]) -> T | None:
+        """A record; one that is malformed or no file counts as none, for these files may be deleted. Raises OSError."""
         try:
             raw = read_regular(str(path), "state records", MAX_RECORD)
             return parse(packed.unpack_map(raw, "state record"))
-        except (FileNotFoundError, NotADirectoryError, FormatError, KeyError):
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, UsageError) as error:
-            if self._first(error):
-                reason = _said(error) if isinstance(error, OSError) else error
-                _log.warning(
-                    "what is remembered of the archive cannot be read, and counts as nothing: %s: put it right, or %s",
-                    reason,
-                    _ELSEWHERE,
-                )
-            return None
+        except (FormatError, KeyError):
+            self._warn_unusable(f"{path}: malformed")
+        except UsageError as error:
+            self._warn_unusable(str(error))
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            self._warn_unusable(_said(error), error.errno)
+        return None
+
+    def _warn_unusable(self, reason: str, cause: int = 0) -> None:
+        if self._first(cause):
+            _log.warning(
+                "what is remembered of the archive counts as nothing: %s: put it right, or %s", reason, _ELSEWHERE
+            )
 
 
 def _said(error: OSError) -> str:

@@ -1,5 +1,6 @@
 """Records in the state directory that cannot be written or read: who needs one is told which and why, the others once."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,10 +8,14 @@ import pytest
 from tests.unit.archive.common import OFTEN, UUID, grow
 
 from warp_portal._native import blake3
+from warp_portal.archive import state as state_module
+from warp_portal.archive.compaction import compact
 from warp_portal.archive.options import Source
 from warp_portal.archive.reader import open_archive
 from warp_portal.archive.state import MAX_RECORD, Remembered, StateStore, Unfinished
+from warp_portal.archive.verification import Level, verify
 from warp_portal.archive.writer import append, create
+from warp_portal.config import read_regular
 from warp_portal.errors import StorageFullError, WarpPortalError
 
 SEEN = Remembered(7, b"d" * 32, b"")
@@ -94,11 +99,66 @@ def test_a_record_of_as_many_arguments_as_an_archive_takes_is_read(state: StateS
     assert found.arguments == arguments
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
-def test_a_record_that_may_not_be_read_counts_as_none(
+def unreadable(monkeypatch: pytest.MonkeyPatch, record: Path, code: int) -> None:
+    """That record alone cannot be read, not by root either."""
+
+    def read(path: str, what: str, limit: int) -> bytes:
+        if path == str(record):
+            raise OSError(code, os.strerror(code), path)
+        return read_regular(path, what, limit)
+
+    monkeypatch.setattr(state_module, "read_regular", read)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EIO])
+def test_what_was_seen_and_cannot_be_read_refuses_each_use_and_stays(
+    tree: Path, archive: Path, state: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    create(archive, Source.of(["."]), OFTEN, uuid=UUID, state=state)
+    record = tmp_path / "state" / "archives" / UUID.hex()
+    before, packed = record.read_bytes(), archive.read_bytes()
+    unreadable(monkeypatch, record, code)
+    refused = rf"^{record}: .*cannot be read.*make it readable, or remove it.*WARP_STATE_DIR"
+    for use in (
+        lambda: open_archive(archive, state=state),
+        lambda: verify(archive, Level.INDEX, state=state),
+        lambda: append(archive, Source.of(["."]), OFTEN, state=state),
+        lambda: append(archive, Source.of(["."]), OFTEN, state=state, recover=True),
+        lambda: compact(archive, state=state),
+    ):
+        with pytest.raises(WarpPortalError, match=refused):
+            use()
+    state.remember(UUID, SEEN)
+    assert (record.read_bytes(), archive.read_bytes()) == (before, packed)
+
+
+def test_who_names_the_commit_reads_past_an_unreadable_record(
+    tree: Path, archive: Path, state: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(archive, Source.of(["."]), OFTEN, uuid=UUID, state=state)
+    unreadable(monkeypatch, tmp_path / "state" / "archives" / UUID.hex(), errno.EACCES)
+    with open_archive(archive, expect_commit=made.commit_hash, state=state) as reader:
+        assert reader.snapshot.number == 1
+
+
+def test_a_create_names_the_record_that_it_cannot_read_and_not_the_archive(
+    tree: Path, archive: Path, state: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.write_bytes(b"begun")
+    record = record_of(tmp_path / "state", archive)
+    unreadable(monkeypatch, record, errno.EACCES)
+    with pytest.raises(WarpPortalError, match=rf"^{record}: .*cannot be read"):
+        create(archive, Source.of(["."]), OFTEN, state=state)
+    assert archive.read_bytes() == b"begun"
+
+
+def test_a_malformed_record_is_said_and_written_anew(
     state: StateStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     state.remember(UUID, SEEN)
-    (tmp_path / "state" / "archives" / UUID.hex()).chmod(0)
+    record = tmp_path / "state" / "archives" / UUID.hex()
+    record.write_bytes(record.read_bytes()[:-1])
     assert state.remembered(UUID) is None
-    assert "counts as nothing" in caplog.text
+    assert f"{record}: malformed" in caplog.text
+    state.remember(UUID, SEEN)
+    assert state.remembered(UUID) == SEEN
