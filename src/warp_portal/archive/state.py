@@ -25,7 +25,7 @@ from warp_portal.archive import packed
 from warp_portal.archive.limits import MAX_ARGUMENTS
 from warp_portal.archive.storage import AnyPath
 from warp_portal.config import read_regular
-from warp_portal.errors import FormatError, StorageFullError, UsageError, WarpPortalError, naming
+from warp_portal.errors import FormatError, StorageFullError, UsageError, WarpPortalError
 
 # The arguments of a create, and room for what stands beside them.
 MAX_RECORD: Final = MAX_ARGUMENTS + 1024 * 1024
@@ -69,7 +69,7 @@ class StateStore:
         """Note an archive that is being created.
 
         Raises:
-            StorageFullError, WarpPortalError: it cannot be; the message names the file and says what to do.
+            StorageFullError, WarpPortalError: it cannot be; the message names the directory and says what to do.
         """
         content: dict[str, object] = {
             "uuid": record.uuid,
@@ -143,8 +143,9 @@ class StateStore:
         if self._first(error.errno or 0):
             _log.warning(
                 "the state of the archive cannot be remembered, so a rollback will not be noticed, and what a stopped run left "
-                "will not be known: %s: %s",
-                _said(error),
+                "will not be known: %s: %s: %s",
+                self._directory,
+                error.strerror,
                 _ELSEWHERE,
             )
 
@@ -162,12 +163,8 @@ class StateStore:
             if os.path.lexists(path):  # a read-only file system refuses even where there is nothing
                 _log.warning("the record of an unfinished archive cannot be removed: %s", _said(error))
 
-    def _write(self, path: Path, content: dict[str, object]) -> None:
-        with naming(str(path)):
-            self._replace(path, content)
-
     @staticmethod
-    def _replace(path: Path, content: dict[str, object]) -> None:
+    def _write(path: Path, content: dict[str, object]) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
@@ -221,14 +218,17 @@ def _said(error: OSError) -> str:
 
 
 def _refusal(error: OSError, directory: Path) -> WarpPortalError:
-    """What to say of a record that a run needs: that it is not the archive for which there is no place."""
+    """What to say of a record that a run needs: that it is not the archive for which there is no place.
+
+    The error itself names a draft, which is gone by then.
+    """
     if error.errno in _FULL:
         return StorageFullError(
-            f"{error.filename}: no room left in the state directory, where a create is noted so that it can be resumed: make "
+            f"{directory}: no room left in the state directory, where a create is noted so that it can be resumed: make "
             f"room there, or {_ELSEWHERE}"
         )
     return WarpPortalError(
-        f"{_said(error)}: the state directory {directory} cannot be used, where a create is noted so that it can be resumed: "
+        f"the state directory {directory} cannot be used, where a create is noted so that it can be resumed: {error.strerror}: "
         f"check its path and permissions, or {_ELSEWHERE}"
     )
 

@@ -42,13 +42,15 @@ def test_a_full_state_directory_is_not_taken_for_a_full_archive(tree: Path, arch
     record = record_of(tmp_path / "state", archive)
     record.parent.mkdir(parents=True)
     record.with_name(f"{record.name}.{os.getpid()}.tmp").symlink_to("/dev/full")
-    with pytest.raises(StorageFullError, match=rf"^{record}: no room left in the state directory.*WARP_STATE_DIR"):
+    with pytest.raises(
+        StorageFullError, match=rf"^{tmp_path}/state: no room left in the state directory.*WARP_STATE_DIR"
+    ):
         create(archive, Source.of(["."]), OFTEN, state=StateStore(tmp_path / "state"))
     assert not archive.exists()
 
 
 def test_a_state_directory_that_cannot_be_made_is_named(tree: Path, archive: Path, tmp_path: Path) -> None:
-    with pytest.raises(WarpPortalError, match=rf"state directory {tmp_path}/file/state .*WARP_STATE_DIR"):
+    with pytest.raises(WarpPortalError, match=rf"^the state directory {tmp_path}/file/state .*WARP_STATE_DIR"):
         create(archive, Source.of(["."]), OFTEN, state=unusable(tmp_path))
     assert not archive.exists()
 
@@ -59,7 +61,7 @@ def test_what_cannot_be_noted_is_said_once_a_run(
     create(archive, Source.of(["."]), OFTEN)
     append(archive, Source.of(["."]), OFTEN, state=unusable(tmp_path))
     (said,) = caplog.messages
-    assert f"{tmp_path}/file/state" in said
+    assert f": {tmp_path}/file/state: Not a directory: " in said
     assert "WARP_STATE_DIR" in said
     assert "rollback" in said
     assert "stopped run" in said
