@@ -5,7 +5,7 @@
     archives/<uuid>                 sequence, commit, signer: an older or unsigned state is refused
 
 Files are MessagePack maps, mode 0600, replaced atomically. What is malformed or no file counts as none, and what cannot be noted keeps
-nobody from reading, or from having written: each is a warning in the log, one for each cause. A create that could not be resumed
+nobody from reading, or from having written: each is a warning, one for each cause. A create that could not be resumed
 for want of its record does not begin. A record that is there and cannot be read (of another user, on a failing disk) stops the run:
 to go on without it would be to forget it, and the next state seen would be written over it.
 """
@@ -59,10 +59,11 @@ class Remembered:
 
 
 class StateStore:
-    """A directory of such records."""
+    """A directory of such records; `warn` gets what may do harm, and is the log unless given."""
 
-    def __init__(self, directory: AnyPath) -> None:
+    def __init__(self, directory: AnyPath, warn: Callable[[str], None] = _log.warning) -> None:
         self._directory = Path(os.fsdecode(directory))
+        self._warn = warn
         self._warned = set[int]()
 
     def begin(self, path: bytes, record: Unfinished) -> None:
@@ -141,12 +142,9 @@ class StateStore:
     def _warn_unnoted(self, error: OSError) -> None:
         """All that a run notes goes to one directory: what keeps one record out keeps out the others, and is said once."""
         if self._first(error.errno or 0):
-            _log.warning(
+            self._warn(
                 "the state of the archive cannot be remembered, so a rollback will not be noticed, and what a stopped run left "
-                "will not be known: %s: %s: %s",
-                self._directory,
-                error.strerror,
-                _ELSEWHERE,
+                f"will not be known: {self._directory}: {error.strerror}: {_ELSEWHERE}"
             )
 
     def _first(self, cause: int) -> bool:
@@ -155,13 +153,12 @@ class StateStore:
         self._warned.add(cause)
         return not known
 
-    @staticmethod
-    def _remove(path: Path) -> None:
+    def _remove(self, path: Path) -> None:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             if os.path.lexists(path):  # a read-only file system refuses even where there is nothing
-                _log.warning("the record of an unfinished archive cannot be removed: %s", _said(error))
+                self._warn(f"the record of an unfinished archive cannot be removed: {_said(error)}")
 
     @staticmethod
     def _write(path: Path, content: dict[str, object]) -> None:
@@ -207,9 +204,7 @@ class StateStore:
 
     def _warn_unusable(self, reason: str, cause: int = 0) -> None:
         if self._first(cause):
-            _log.warning(
-                "what is remembered of the archive counts as nothing: %s: put it right, or %s", reason, _ELSEWHERE
-            )
+            self._warn(f"what is remembered of the archive counts as nothing: {reason}: put it right, or {_ELSEWHERE}")
 
 
 def _said(error: OSError) -> str:

@@ -44,7 +44,7 @@ def command(
 
     source = packing.chosen_source(settings, paths, directory, exclude_from, stdin_name)
     pack_options = packing.pack_options(settings, unlocking.signing_key(settings))
-    state = archives.StateStore(settings.state_path())
+    state = archives.StateStore(settings.state_path(), output.warning)
     output.resume_hint = ": run the same command again to resume"
 
     def compare(previous: dict[str, object]) -> None:

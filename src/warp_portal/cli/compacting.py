@@ -49,7 +49,7 @@ def request_for(
 
 def run(output: Output, settings: Config, archive: str, request: "CompactRequest") -> "CompactReport":
     """Write the archive anew, or see what that would do; asks for the passphrase if there is no other key."""
-    state = archives.StateStore(settings.state_path())
+    state = archives.StateStore(settings.state_path(), output.warning)
     output.resume_hint = f": {archive} is whole; run the command again if it is not done"
 
     def attempt(unlock: archives.Unlock) -> "CompactReport":

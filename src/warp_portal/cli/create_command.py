@@ -76,7 +76,7 @@ def command(
             source,
             pack_options,
             lock=lock,
-            state=archives.StateStore(settings.state_path()),
+            state=archives.StateStore(settings.state_path(), output.warning),
             progress=reporter.following(packing.step_of),
         )
     return packing.conclude(output, report)

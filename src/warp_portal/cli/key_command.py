@@ -83,7 +83,7 @@ def add_slot(
         )
     key = None if recipient is None else load_recipient(recipient)
     passphrase = None if new_passphrase_file is None else unlocking.read_passphrase(output, new_passphrase_file)
-    state, signing_key = archives.StateStore(settings.state_path()), unlocking.signing_key(settings)
+    state, signing_key = archives.StateStore(settings.state_path(), output.warning), unlocking.signing_key(settings)
     unlock = unlocking.unlocked(output, settings, lambda given: archives.proven(archive, given, state))
     if key is None and passphrase is None:
         passphrase = unlocking.ask_twice("--new-passphrase-file or --recipient")
@@ -113,7 +113,7 @@ def remove_slot(output: Output, archive: str, slot: str, **flags: object) -> int
     chosen = [found for found in archives.list_slots(archive) if found.slot_id.hex().startswith(slot.lower())]
     if len(chosen) != 1:
         raise NotFoundError(f"{archive}: {len(chosen)} slots begin with {slot!r}: see `warp key list`")
-    state, signing_key = archives.StateStore(settings.state_path()), unlocking.signing_key(settings)
+    state, signing_key = archives.StateStore(settings.state_path(), output.warning), unlocking.signing_key(settings)
 
     def attempt(unlock: archives.Unlock) -> None:
         archives.remove_slot(archive, unlock, chosen[0].slot_id, signing_key=signing_key, state=state)

@@ -30,7 +30,7 @@ def opened(
     need_key: bool = True,
 ) -> "ArchiveReader":
     """Open an archive for reading; asks for its passphrase if it needs one (without `need_key` it does not)."""
-    state = archives.StateStore(settings.state_path())
+    state = archives.StateStore(settings.state_path(), output.warning)
     wanted = load_signer(signer) if signer is not None else None
 
     def attempt(unlock: archives.Unlock) -> "ArchiveReader":

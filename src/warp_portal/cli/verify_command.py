@@ -69,7 +69,7 @@ def command(
     if directory is not None and level != SOURCE:
         raise UsageError("-C says where the files to compare with are: give --level source with it")
     wanted = None if signer is None else load_signer(signer)
-    state = archives.StateStore(settings.state_path())
+    state = archives.StateStore(settings.state_path(), output.warning)
     depth = archives.Level.DEEP if level == SOURCE else archives.Level[level.upper()]
     used = archives.Unlock()
 

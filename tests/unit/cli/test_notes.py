@@ -56,3 +56,25 @@ def test_quiet_leaves_warnings(plain: str, tree: Path, tmp_path: Path, capsys: C
     assert "warning: 5,000 bytes after the last whole snapshot" in capsys.readouterr().err
     found = records(capsys, "list", copy, "--recover")
     assert sum(record.get("message", "").startswith("warning: ") for record in found) == 2
+
+
+def test_what_is_not_remembered_is_a_warning_whatever_is_logged(
+    plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WARP_STATE_DIR", str(tmp_path / "file" / "state"))
+    monkeypatch.setenv("WARP_LOG_LEVEL", "error")
+    said = "warning: the state of the archive cannot be remembered, so a rollback will not be noticed"
+    for words in (["list", plain, "-q"], ["verify", plain, "-q"]):
+        assert main(words) == 0
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(said)
+        found = records(capsys, *words)
+        assert sum(record.get("message", "").startswith(said) for record in found) == 1
+    monkeypatch.setenv("WARP_STATE_DIR", str(tmp_path / "state"))
+    assert main(["list", plain]) == 0
+    (record,) = (tmp_path / "state" / "archives").iterdir()
+    record.write_bytes(b"x")
+    capsys.readouterr()
+    assert main(["list", plain, "-q"]) == 0
+    assert capsys.readouterr().err.startswith("warning: what is remembered of the archive counts as nothing: ")
