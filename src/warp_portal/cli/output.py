@@ -26,6 +26,8 @@ SCHEMA: Final = 1
 DAMAGED_PATHS: Final = 20
 # What a message calls the file that results go to.
 STDOUT: Final = "standard output"
+# Characters written at a time to stderr: escaped, they fit into its buffer, and into a pipe that says that it takes something.
+_PIECE: Final = 400
 # How JSON writes a surrogate, paired or not (and a few letters).
 _SURROGATE: Final = "\\ud"
 
@@ -173,8 +175,7 @@ class Output:
         self.flush()
         if self._stderr is not None:
             try:
-                self._stderr.write(defanged(text) + "\n")
-                self._stderr.flush()
+                _send(self._stderr, defanged(text) + "\n")
             except OSError:  # there is nowhere left to say it
                 _discard(self._stderr, 2)
 
@@ -196,6 +197,30 @@ class Output:
             raise UsageError("standard output is closed: there is nowhere to write the result")
         with naming(STDOUT):
             self._stdout.write(line + "\n")
+
+
+def _send(stream: TextIO, text: str) -> None:
+    """Write and flush, however long the reader takes: a pipe that does not wait and is full is waited for here."""
+    for start in range(0, len(text), _PIECE):
+        _wait(stream)
+        unsent = text[start : start + _PIECE]
+        while True:
+            try:
+                stream.write(unsent)
+                stream.flush()
+                break
+            except BlockingIOError:  # the stream has kept what it could not write
+                unsent = ""
+                _wait(stream)
+
+
+def _wait(stream: TextIO) -> None:
+    """Until a descriptor that does not wait takes something, or fails."""
+    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor is never full
+        if not os.get_blocking(fd := stream.fileno()):
+            import select
+
+            select.select([], [fd], [])
 
 
 def _discard(stream: TextIO | None, fd: int) -> None:

@@ -1,8 +1,11 @@
 """Standard streams that are closed or take nothing: one line and a code, never a traceback."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from tests.unit.cli.runs import PASSPHRASE, Captured
 
 from warp_portal.cli.main import main
+from warp_portal.cli.output import Output
 
 
 def shell(line: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -59,6 +63,39 @@ def test_a_full_stdout_is_no_room_left(words: list[str], plain: str) -> None:
     (line,) = ran.stderr.splitlines()
     assert line == "warp: standard output: No space left on device: make room, then run the same command again"
     assert shell('"$@" >/dev/full 2>/dev/full', *(word.format(plain) for word in words)).returncode == 17
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_full_stderr_that_does_not_wait_is_waited_for(buffered: bool) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    filled, long = fill(writing), "x" * 100_000
+    raw = io.FileIO(writing, "wb")
+    stderr = io.TextIOWrapper(io.BufferedWriter(raw) if buffered else raw, write_through=not buffered)
+
+    def fail() -> None:
+        output = Output(json_lines=False, stdout=io.StringIO(), stderr=stderr)
+        output.warning(long)
+        output.failure("the end", "UsageError", 2)
+        stderr.close()
+
+    failing = threading.Thread(target=fail)
+    failing.start()
+    failing.join(0.2)
+    assert failing.is_alive()  # for nobody has read
+    with open(reading, "rb") as reader:
+        assert reader.read()[filled:].decode() == f"warning: {long}\nwarp: the end\n"
+    failing.join()
+
+
+def fill(pipe: int) -> int:
+    """Write until a pipe takes nothing more; how much it took."""
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += os.write(pipe, b"." * 65536)
+    return filled
 
 
 @pytest.mark.parametrize(
