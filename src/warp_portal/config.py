@@ -250,6 +250,8 @@ def store(name: str, values: Sequence[str], path: "Path") -> None:
         raise UsageError(f"{name} takes one value, not {len(values)}")
     if name in SETTINGS and SETTINGS[name]["names_file"]:
         values = [_absolute(value) for value in values]
+    for each in values:
+        _check_text(name, each)
     value = parse(name, list(values) if is_list else values[0], "warp config set")
     kept: object = list(value) if isinstance(value, tuple) else value
     if SETTINGS[name]["parse"] is _size:
@@ -271,7 +273,20 @@ def remove(name: str, path: "Path") -> bool:
 
 def _absolute(value: str) -> str:
     """A file's name that means the same from every directory; a key's text, and what is empty, as it is."""
-    return os.path.abspath(os.path.expanduser(value)) if value and not _KEY.match(value) else value
+    if not value or _KEY.match(value):
+        return value
+    try:
+        return os.path.abspath(os.path.expanduser(value))
+    except FileNotFoundError:
+        raise UsageError(f"{value}: the working directory is gone: give a name that begins with /") from None
+
+
+def _check_text(name: str, value: str) -> None:
+    """Raises UsageError for what a settings file cannot hold."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name}: {value} is not UTF-8, as a settings file must be: give another name") from None
 
 
 def _document(path: "Path") -> "TOMLDocument":
@@ -292,7 +307,7 @@ def _replace(path: "Path", document: "TOMLDocument") -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         with naming(str(path)):
-            temporary.write_text(tomlkit.dumps(document))
+            temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
         if path.exists():
             temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         temporary.replace(path)

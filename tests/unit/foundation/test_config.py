@@ -176,3 +176,22 @@ def test_storing_keeps_a_link_and_the_mode(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert (real.read_text(), real.stat().st_mode & 0o777) == ("threads = 2\n", 0o600)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.toml", "dotfiles.toml"]
+
+
+def test_storing_what_is_not_utf_8_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    place.mkdir()
+    monkeypatch.chdir(place)
+    for name, value in (("passphrase_file", "pw"), ("exclude", os.fsdecode(b"caf\xe9"))):
+        with pytest.raises(UsageError, match=r"caf.* is not UTF-8, as a settings file must be: give another name"):
+            config.store(name, [value], tmp_path / "c.toml")
+    config.store("passphrase_file", ["/pw"], tmp_path / "c.toml")
+    assert [path.name for path in tmp_path.iterdir() if path != place] == ["c.toml"]
+
+
+def test_storing_a_name_where_the_directory_is_gone_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match=r"^pw: the working directory is gone: give a name that begins with /"):
+        config.store("passphrase_file", ["pw"], tmp_path / "c.toml")
