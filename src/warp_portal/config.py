@@ -293,7 +293,9 @@ def _document(path: "Path") -> "TOMLDocument":
     import tomlkit
 
     try:
-        return tomlkit.parse(path.read_text()) if path.exists() else tomlkit.document()
+        return tomlkit.parse(read_regular(str(path), "settings", _MAX_FILE).decode())
+    except (FileNotFoundError, NotADirectoryError):
+        return tomlkit.document()
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
 

@@ -158,13 +158,20 @@ def test_the_passphrase_of_the_environment_goes_before_a_file_that_is_set_and_no
     assert load(files=(user,), environ=environ, flags={"passphrase_file": "two"}).config.passphrase_file == "two"
 
 
+@pytest.mark.timeout(60)
 def test_what_is_no_settings_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "zero").symlink_to("/dev/zero")
     (tmp_path / "large").write_text("#" * (1 << 20) + "\n")
     for name, message in (("fifo", "regular file"), ("zero", "regular file"), ("large", "larger than 1 MiB")):
-        with pytest.raises(UsageError, match=message):
-            load(files=(ConfigFile(str(tmp_path / name), trusted=False),), environ={})
+        path = tmp_path / name
+        for use in (
+            lambda path=path: load(files=(ConfigFile(str(path), trusted=False),), environ={}),
+            lambda path=path: config.store("threads", ["1"], path),
+            lambda path=path: config.remove("threads", path),
+        ):
+            with pytest.raises(UsageError, match=message):
+                use()
 
 
 def test_storing_keeps_a_link_and_the_mode(tmp_path: Path) -> None:
