@@ -37,6 +37,7 @@ _PROTECTING: Final = frozenset({"passphrase_file", "recipient", "sign"})
 # An item of a list in the environment: the colon of a key's text parts no items.
 _ITEM: Final = re.compile(rf"((?:warp-(?:recipient|identity)-\w+:)?[^{os.pathsep}]*)(?:{os.pathsep}|$)", re.IGNORECASE)
 _KEY: Final = re.compile(r"\s*warp-[\w-]+:", re.IGNORECASE)
+_SECRET: Final = re.compile(r"\s*warp-(?:identity-\w+|signing-key)\s*:", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -248,10 +249,7 @@ def store(name: str, values: Sequence[str], path: "Path") -> None:
     is_list = isinstance(getattr(Config(), name, None), tuple)
     if not is_list and len(values) != 1:
         raise UsageError(f"{name} takes one value, not {len(values)}")
-    if name in SETTINGS and SETTINGS[name]["names_file"]:
-        values = [_absolute(value) for value in values]
-    for each in values:
-        _check_text(name, each)
+    values = [_kept(name, value) for value in values]
     value = parse(name, list(values) if is_list else values[0], "warp config set")
     kept: object = list(value) if isinstance(value, tuple) else value
     if SETTINGS[name]["parse"] is _size:
@@ -271,6 +269,21 @@ def remove(name: str, path: "Path") -> bool:
     return True
 
 
+def _kept(name: str, value: str) -> str:
+    """A text as a settings file keeps it. Raises UsageError for what it cannot hold, or should not, and repeats no secret."""
+    if _SECRET.match(os.path.basename(value)):
+        raise UsageError(
+            f"{name}: this is a private key itself, which settings do not hold: name the file that holds it"
+        )
+    if name in SETTINGS and SETTINGS[name]["names_file"]:
+        value = _absolute(value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name}: {value} is not UTF-8, as a settings file must be: give another name") from None
+    return value
+
+
 def _absolute(value: str) -> str:
     """A file's name that means the same from every directory; a key's text, and what is empty, as it is."""
     if not value or _KEY.match(value):
@@ -279,14 +292,6 @@ def _absolute(value: str) -> str:
         return os.path.abspath(os.path.expanduser(value))
     except FileNotFoundError:
         raise UsageError(f"{value}: the working directory is gone: give a name that begins with /") from None
-
-
-def _check_text(name: str, value: str) -> None:
-    """Raises UsageError for what a settings file cannot hold."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{name}: {value} is not UTF-8, as a settings file must be: give another name") from None
 
 
 def _document(path: "Path") -> "TOMLDocument":
