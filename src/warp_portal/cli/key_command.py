@@ -1,5 +1,8 @@
 """`warp key`: make keys, and change what opens an archive."""
 
+import contextlib
+import errno
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -9,7 +12,7 @@ from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import columns
-from warp_portal.errors import NotFoundError, UsageError
+from warp_portal.errors import NotFoundError, StorageFullError, UsageError, WarpPortalError
 from warp_portal.units import parse_bytes
 
 if TYPE_CHECKING:
@@ -154,10 +157,27 @@ def make_key(output: Output, file: str, kind: str) -> int:
         identity = Identity.generate(kind)
         identity.save(file)
         public = str(identity.recipient)
-    output.record("key", kind=kind, file=file, public=public)
-    output.status(f"{file}: new {kind} key; keep it safe, there is no other copy; its public key:")
-    output.result(public)
+    with _made(file):
+        output.record("key", kind=kind, file=file, public=public)
+        output.status(f"{file}: new {kind} key; keep it safe, there is no other copy; its public key:")
+        output.result(public)
+        output.flush()
     return 0
+
+
+@contextlib.contextmanager
+def _made(file: str) -> Iterator[None]:
+    """Say, where the public key cannot be written, that the key is there: the same command again would find it in its way."""
+    there = f"{file} is made all the same, and holds its public key too, in the line that begins with `# public key:`"
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else WarpPortalError
+        raise kind(f"{error.filename}: {error.strerror}: {there}") from error
+    except UsageError as error:
+        raise UsageError(f"{error}; {there}") from error
 
 
 def slot_fields(slot: "SlotInfo") -> dict[str, object]:

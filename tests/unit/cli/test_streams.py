@@ -135,6 +135,23 @@ def test_no_private_key_goes_to_standard_output(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("where", "code", "words"),
+    [(">/dev/full", 17, []), (">/dev/full", 17, ["--json"]), (">&-", 2, []), (">&-", 2, ["--kind", "signing"])],
+)
+def test_a_key_whose_public_half_has_no_place_is_said_to_be_made(
+    where: str, code: int, words: list[str], tmp_path: Path
+) -> None:
+    key = tmp_path / "k.key"
+    ran = shell(f'"$@" {where}', "key", "keygen", str(key), "-q", *words)
+    assert ran.returncode == code
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("warp: standard output")
+    assert f"{key} is made all the same" in line
+    assert "again" not in line
+    assert "\n# public key: warp-" in "\n" + key.read_text()
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB."""
