@@ -25,7 +25,8 @@ def command(
 ) -> int:
     """Write ARCHIVE anew without chunks that no snapshot uses, such as a run leaves that was stopped and not resumed.
 
-    All snapshots stay. The new file takes the old one's place once it is whole; it needs room beside it, and has a new uuid.
+    All snapshots stay, and so does what lies in one chunk with something that is used: the account says how much that is.
+    The new file takes the old one's place once it is whole; it needs room beside it, and has a new uuid.
     Every key slot must be made again: give all passphrases, identities or public keys, or --drop-slots.
     """
     settings = begin(output, "compact", **flags)

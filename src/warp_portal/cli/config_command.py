@@ -14,6 +14,7 @@ from warp_portal.cli.text import columns, printable, shortened
 from warp_portal.errors import NotFoundError
 from warp_portal.primitives.compression import policy
 
+READ_FILES: Final = ("passphrase_file", "identity", "recipient", "sign")
 VALUE_WIDTH: Final = 40  # of a value in the list: a key's text has 2,000 characters
 
 
@@ -74,6 +75,10 @@ def set_setting(output: Output, name: str, values: tuple[str, ...]) -> int:
     value = getattr(config.load(files=(config.ConfigFile(path),), environ={}).config, name)
     output.record("setting", name=name, value=value, origin=path)
     output.status(f"{path}: {name} = {shown(value)}")
+    if name in READ_FILES:
+        for file in [value] if isinstance(value, str) else value:
+            if file.startswith("/") and not os.path.exists(file):
+                output.note(f"{file} is not there")
     return 0
 
 

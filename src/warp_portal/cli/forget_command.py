@@ -58,7 +58,8 @@ def command(
 ) -> int:
     """Forget snapshots of ARCHIVE: those that no --keep option keeps, or those named with --snapshot; never the newest.
 
-    An archive cannot lose anything in place, so it is written anew, as `warp compact` does: see there for the room and the
+    What only they hold goes with its chunk; in a chunk that is used otherwise it stays, so that this is no way to destroy
+    a secret. An archive cannot lose anything in place, so it is written anew, as `warp compact` does: see there for the room and the
     keys that takes. Give --compact to do it, --dry-run to see what would go (with both, nothing is done). Numbers of the
     snapshots that stay change. A snapshot that a change of keys made holds what the one before holds: no rule counts it.
     """

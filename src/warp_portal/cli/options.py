@@ -30,7 +30,7 @@ def common(function: F) -> F:
             is_flag=True,
             expose_value=False,
             callback=_set_quiet,
-            help="Say nothing but errors and warnings.",
+            help="Say nothing but results, errors and warnings.",
         ),
         click.option(
             "-v",

@@ -82,6 +82,15 @@ def test_names_of_files_hold_wherever_the_command_runs(
         assert only(records(capsys, "config", "get", name), "setting")["value"] == kept
 
 
+def test_a_file_that_is_not_there_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "me.key").touch()
+    key = str(Identity.generate("x25519").recipient)
+    assert main(["config", "set", "recipient", key, str(tmp_path / "me.key"), str(tmp_path / "gone.pub")]) == 0
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")] == [
+        f"note: {tmp_path}/gone.pub is not there"
+    ]
+
+
 def test_a_long_value_is_shortened_for_people_and_whole_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     key = str(Identity.generate("xwing").recipient)
     assert main(["config", "set", "recipient", key]) == 0
