@@ -1,10 +1,10 @@
 """What sizes of fragments and chunks, and which codec, cost and save: the figures behind the profiles and the default level.
 
-    ./dev bench sizes [--sets tree,wheel,image] [--rounds 3] [--scratch DIR] [--json FILE] [--markdown FILE]
+    ./dev bench sizes [--sets tree,wheel,image] [--only 64K/1M,32K/1M] [--rounds 3] [--scratch DIR] [--json FILE] [--markdown FILE]
 
 Every cell packs version 1 of a data set and appends version 2, through the library, encrypted, on all cores, into memory. The
 grid is not full: levels are compared at the three profiles, other sizes at the level that `--compression auto` takes. The
-rows of a policy are as in `auto` (what looks compressed is stored), so that only the codec differs. Rounds interleave cells;
+`--only` takes the sizes named, at that level. The rows of a policy are as in `auto` (what looks compressed is stored), so that only the codec differs. Rounds interleave cells;
 all cells of a round have one archive key, for cuts depend on it, and each round has another. Figures are medians.
 index      locator, chunk and fragment pages of the newest snapshot (version 1): what grows with the number of pieces
 table      file-table pages: what grows with the number of files
@@ -88,11 +88,14 @@ class Found:
     table: int = 0
 
 
-def grid(name: str) -> list[Cell]:
-    """The cells of a data set; images also get pieces of fixed length."""
+def grid(name: str, only: Sequence[str] = ()) -> list[Cell]:
+    """The cells of a data set; images also get pieces of fixed length. Or those of the sizes `only`, at the default level."""
     cells = [Cell(*means, codec) for means in PROFILES.values() for codec in CODECS]
     cells += [Cell(*means) for means in OTHERS]
-    return [*cells, Cell(64 * KIB, MIB, fixed=True)] if name == "image" else cells
+    if name == "image":
+        cells.append(Cell(64 * KIB, MIB, fixed=True))
+    named = [cell for cell in cells if cell.codec == DEFAULT_CODEC and cell.sizes().replace(" ", "") in only]
+    return named if only else cells
 
 
 def measure(made: Place, cell: Cell, found: Found) -> None:
@@ -125,10 +128,10 @@ def pages(archive: Path) -> tuple[int, int]:
     return sum(page.stored_bytes for page in listed) - table, table
 
 
-def bench(name: str, scratch: Path, rounds: int) -> list[dict[str, Any]]:
-    """All cells of a data set, `rounds` times."""
+def bench(name: str, scratch: Path, rounds: int, only: Sequence[str]) -> list[dict[str, Any]]:
+    """All cells of a data set, or those of the sizes `only`, `rounds` times."""
     versions = datasets.prepared(name)
-    results = {cell: Found() for cell in grid(name)}
+    results = {cell: Found() for cell in grid(name, only)}
     with place(versions, scratch) as made:
         warm(versions)
         for number in range(rounds):
@@ -167,6 +170,7 @@ def main() -> None:
     """Parse arguments, run the grid."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join(SETS), help="sets with two versions")
+    parser.add_argument("--only", default="", help="sizes of fragments and chunks, as 64K/1M,32K/1M")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scratch", type=Path, default=Path("/dev/shm"))
     parser.add_argument("--json", type=Path, default=Path("benches/results/sizes.json"))
@@ -174,7 +178,7 @@ def main() -> None:
     args = parser.parse_args()
     sets: dict[str, list[dict[str, Any]]] = {}
     for name in args.sets.split(","):
-        sets[name] = bench(name, args.scratch, args.rounds)
+        sets[name] = bench(name, args.scratch, args.rounds, list(filter(None, args.only.split(","))))
         write_json(args.json, {"sets": sets})
         args.markdown.write_text("\n".join(markdown(sets)))
     print(args.markdown.read_text())
