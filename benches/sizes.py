@@ -3,9 +3,9 @@
     ./dev bench sizes [--sets tree,wheel,image] [--only 64K/1M,32K/1M] [--rounds 3] [--scratch DIR] [--json FILE] [--markdown FILE]
 
 Every cell packs version 1 of a data set and appends version 2, through the library, encrypted, on all cores, into memory. The
-grid is not full: levels are compared at the three profiles, other sizes at the level that `--compression auto` takes. The
-`--only` takes the sizes named, at that level. The rows of a policy are as in `auto` (what looks compressed is stored), so that only the codec differs. Rounds interleave cells;
-all cells of a round have one archive key, for cuts depend on it, and each round has another. Figures are medians.
+grid is not full: levels are compared at the three profiles, other sizes at the level that `--compression auto` takes; `--only`
+takes the sizes named, at that level. The rows of a policy are as in `auto` (what looks compressed is stored), so that only the
+codec differs. Rounds interleave cells; all cells of a round have one archive key, for cuts depend on it, and each round has another. Figures are medians.
 index      locator, chunk and fragment pages of the newest snapshot (version 1): what grows with the number of pieces
 table      file-table pages: what grows with the number of files
 """

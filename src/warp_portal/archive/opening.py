@@ -37,7 +37,7 @@ def read_header(file: ArchiveFile) -> Header:
         return Header.parse(file.read(0, HEADER_BYTES, "the header"))
     except FormatError as error:
         raise FormatError(
-            f"{file.name}: {error}: it is no archive, or its first bytes are damaged, and a copy of them makes it whole again"
+            f"{file.name}: {error}: if it was an archive, its first bytes are damaged, and a copy of them makes it whole again"
         ) from None
 
 

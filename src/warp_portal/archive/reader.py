@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from types import TracebackType
 from typing import Final, Self
 
@@ -210,8 +209,15 @@ class ArchiveReader:
 
     def key_changes(self) -> frozenset[int]:
         """Numbers of the snapshots that a change of keys made, as far as that can be read; raises KeyRequiredError."""
-        pairs = enumerate(pairwise(snapshot_commits(self._file, self.newest)), 2)
-        return frozenset(number for number, (before, after) in pairs if self._only_keys_changed(before, after))
+        numbers = range(1, len(snapshot_commits(self._file, self.newest)) + 1)
+        return frozenset(numbers) - frozenset(self.states())
+
+    def states(self) -> Iterator[int]:
+        """Numbers of the other snapshots, the newest first: it reads on only as far as it is asked. Raises KeyRequiredError."""
+        commits = snapshot_commits(self._file, self.newest)
+        for number in range(len(commits), 0, -1):
+            if number == 1 or not self._only_keys_changed(*commits[number - 2 : number]):
+                yield number
 
     def _only_keys_changed(self, before: Commit, after: Commit) -> bool:
         if before.chunks != after.chunks:  # most are told apart without their TOCs

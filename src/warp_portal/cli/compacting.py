@@ -97,11 +97,11 @@ def _why(fate: "Fate") -> str:
 def conclude(output: Output, settings: Config, archive: str, request: "CompactRequest", report: "CompactReport") -> int:
     """Give the account; the exit code."""
     if report.obstacle:
-        output.status(f"note: the run itself would stop: {report.obstacle}")
+        output.note(f"the run itself would stop: {report.obstacle}")
     if report.changed and settings.sign is not None and not report.signed:
-        output.status(f"note: {archive} is not signed, and stays so: append with --sign to sign it")
+        output.note(f"{archive} is not signed, and stays so: append with --sign to sign it")
     if request.drop_slots and not (report.dropped_slots or report.obstacle):
-        output.status("note: --drop-slots leaves out no key slot: there is none that the keys given cannot make again")
+        output.note("--drop-slots leaves out no key slot: there is none that the keys given cannot make again")
     for recipient in report.unproven:
         output.warning(
             f"a key slot {'would be' if request.dry_run else 'was'} made anew for {shortened(str(recipient), KEY_WIDTH)}: whose it was can't be known "

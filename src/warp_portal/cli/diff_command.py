@@ -142,10 +142,11 @@ def _chosen_pair(archive: str, reader: "ArchiveReader", numbers: tuple[int, ...]
         first, second = (*(number or newest for number in numbers), newest)[:2]
         return first, second
     # A change of keys repeats the snapshot before it: two that show the same state would never differ.
-    repeats = reader.key_changes()
-    states = [number for number in range(1, newest + 1) if number not in repeats]
-    if len(states) < 2:
+    states = reader.states()
+    next(states)
+    before = next(states, None)
+    if before is None:
         raise NotFoundError(
             f"{archive} has one snapshot of its files and nothing to compare it with: append another, or give --tree"
         )
-    return states[-2], newest
+    return before, newest
