@@ -1,7 +1,7 @@
 """create, append, extract and verify beside restic, rustic, borg and pipes around tar, on the same trees in one run.
 
     ./dev bench archive [--sets tree,wheel,…] [--tools warp,restic,…] [--rounds 5] [--restic PATH] [--rustic PATH] [--borg PATH]
-                        [--scratch DIR] [--json FILE] [--add] [--no-cold] [--no-eta]
+                        [--scratch DIR] [--json FILE] [--add] [--no-cold|--only-cold] [--no-eta]
 
 Output goes to memory (--scratch, default /dev/shm); input comes from the page cache (each tree is read once before), but for
 the row "create, cold", before which the caches are dropped (root only). Encryption and deduplication are on, where a tool has
@@ -37,7 +37,7 @@ def bench(name: str, args: argparse.Namespace, chosen: Lineup, save: Callable[[d
     with place(versions, args.scratch) as made:
         files, size = datasets.measure(versions[0])
         tools = chosen.tools(made)
-        rounds = Rounds(made, tools, cold=not args.no_cold and can_drop_caches())
+        rounds = Rounds(made, tools, cold=not args.no_cold and can_drop_caches(), warm=not args.only_cold)
         about = {"files": files, "bytes": size, "tree_versions": len(versions), "cold": rounds.cold}
         key = ("--passphrase-file", str(made.secret))
         efficiency = None if args.no_eta else Efficiency(WARP, versions[0], made.scratch, key)
@@ -86,6 +86,8 @@ def main() -> int:
     if not chosen.present:
         raise SystemExit("none of the chosen tools is there")
     if not args.no_cold and not can_drop_caches():
+        if args.only_cold:
+            raise SystemExit("--only-cold: only root may drop the page cache")
         print("create, cold: left out, only root may drop the page cache")
     sets: dict[str, Any] = json.loads(args.json.read_text())["sets"] if args.add and args.json.exists() else {}
     about = {"versions": chosen.versions, "absent": chosen.absent}
@@ -115,7 +117,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scratch", type=Path, default=Path("/dev/shm"))
     parser.add_argument("--json", type=Path, default=DEFAULT_JSON)
     parser.add_argument("--add", action="store_true", help="keep what --json has of other sets")
-    parser.add_argument("--no-cold", action="store_true", help="leave out the runs from a cold page cache")
+    cold = parser.add_mutually_exclusive_group()
+    cold.add_argument("--no-cold", action="store_true", help="leave out the runs from a cold page cache")
+    cold.add_argument("--only-cold", action="store_true", help="leave out all others")
     parser.add_argument("--no-eta", action="store_true", help="leave out the host's own limit")
     args = parser.parse_args()
     if unknown := set(args.sets.split(",")) - set(datasets.SETS):

@@ -28,8 +28,8 @@ SHOWN_DIFFERENCES = 20
 class Rounds:
     """All rounds of one data set; `restored` says per tool in how many paths its tree differed, with the first of them."""
 
-    def __init__(self, place: Place, tools: Sequence[Tool], *, cold: bool) -> None:
-        self.place, self.tools, self.cold = place, tools, cold
+    def __init__(self, place: Place, tools: Sequence[Tool], *, cold: bool, warm: bool = True) -> None:
+        self.place, self.tools, self.cold, self.warm = place, tools, cold, warm
         self.table = Table()
         self.restored: dict[str, tuple[int, list[str]]] = {}
 
@@ -40,8 +40,9 @@ class Rounds:
         if self.cold:
             for tool in order:
                 self._alone(tool, self._cold)
-        for tool in order:
-            self._alone(tool, self._steps)
+        if self.warm:
+            for tool in order:
+                self._alone(tool, self._steps)
 
     def _alone(self, tool: Tool, part: Callable[[Tool], None]) -> None:
         """A tool with an empty scratch space before and after."""
