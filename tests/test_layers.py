@@ -64,7 +64,7 @@ def test_a_module_imports_only_from_below_or_its_own_folder(path: Path) -> None:
 def test_only_the_command_line_imports_what_draws(path: Path) -> None:
     here = top_of(path)
     used = {name.split(".")[0] for name in imports(ast.parse(path.read_text()))}
-    allowed = CLI_ONLY if here == "cli" else {"tomlkit"} if here == "config" else set()
+    allowed = CLI_ONLY if here == "cli" else set()
     assert used & CLI_ONLY <= allowed
 
 

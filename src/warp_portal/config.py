@@ -16,28 +16,22 @@ import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from warp_portal.errors import UsageError, naming
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tomlkit import TOMLDocument
+from warp_portal.errors import UsageError
 
 APP: Final = "warp-portal"
 SYSTEM_FILE: Final = f"/etc/{APP}/config.toml"
 PROJECT_FILE: Final = ".warp-portal.toml"
 MAX_THREADS: Final = 1024
-_MAX_FILE: Final = 1 << 20
+MAX_FILE: Final = 1 << 20
+_LEAST_MEMORY: Final = 1_000_000
 _MAX_DIGITS: Final = 20  # of the largest number in 64 bits; Python itself refuses to read some thousands
 _PREFIX: Final = "WARP_"
 # Set but empty they are most likely a secret that did not arrive: without it archives would be plain or unsigned.
 _PROTECTING: Final = frozenset({"passphrase_file", "recipient", "sign"})
 # An item of a list in the environment: the colon of a key's text parts no items.
 _ITEM: Final = re.compile(rf"((?:warp-(?:recipient|identity)-\w+:)?[^{os.pathsep}]*)(?:{os.pathsep}|$)", re.IGNORECASE)
-_KEY: Final = re.compile(r"\s*warp-[\w-]+:", re.IGNORECASE)
-_SECRET: Final = re.compile(r"\s*warp-(?:identity-\w+|signing-key)\s*:", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -85,6 +79,13 @@ def _size(value: object) -> int:
     return parse_bytes(value) if isinstance(value, str) else _whole(value)
 
 
+def _memory(value: object) -> int:
+    memory = _size(value)
+    if memory < _LEAST_MEMORY:
+        raise UsageError("expected 1MB or more, for a number alone is bytes")
+    return memory
+
+
 def _switch(value: object) -> bool:
     words = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
     found = value if isinstance(value, bool) else words.get(str(value).lower())
@@ -126,7 +127,7 @@ class Config:
     """Every setting, with its default. Names are those of the files and, in upper case after WARP_, of the environment."""
 
     threads: int = _setting(0, _threads, "threads to work on; 0 = one a core", harmless=True)
-    memory: int = _setting(256 << 20, _size, "memory for buffers and indexes, as 512M", harmless=True)
+    memory: int = _setting(256 << 20, _memory, "memory for buffers and indexes, as 512M", harmless=True)
     profile: str = _setting(
         "general", _one_of("fine", "general", "bulk"), "sizes of fragments and chunks", harmless=True
     )
@@ -244,84 +245,6 @@ def user_file(environ: Mapping[str, str] | None = None) -> str:
     return os.path.join(platformdirs.user_config_dir(APP), "config.toml")
 
 
-def store(name: str, values: Sequence[str], path: "Path") -> None:
-    """Set one setting in a file, keeping its comments and its other lines; names of files are made absolute."""
-    is_list = isinstance(getattr(Config(), name, None), tuple)
-    if not is_list and len(values) != 1:
-        raise UsageError(f"{name} takes one value, not {len(values)}")
-    values = [_kept(name, value) for value in values]
-    value = parse(name, list(values) if is_list else values[0], "warp config set")
-    kept: object = list(value) if isinstance(value, tuple) else value
-    if SETTINGS[name]["parse"] is _size:
-        kept = values[0]  # as written: 512M says more than 536870912
-    document = _document(path)
-    document[name] = kept
-    _replace(path, document)
-
-
-def remove(name: str, path: "Path") -> bool:
-    """Take one setting out of a file, be it one that nothing reads; whether it was there."""
-    document = _document(path)
-    if name not in document:
-        return False
-    del document[name]
-    _replace(path, document)
-    return True
-
-
-def _kept(name: str, value: str) -> str:
-    """A text as a settings file keeps it. Raises UsageError for what it cannot hold, or should not, and repeats no secret."""
-    if _SECRET.match(os.path.basename(value)):
-        raise UsageError(
-            f"{name}: this is a private key itself, which settings do not hold: name the file that holds it"
-        )
-    if name in SETTINGS and SETTINGS[name]["names_file"]:
-        value = _absolute(value)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{name}: {value} is not UTF-8, as a settings file must be: give another name") from None
-    return value
-
-
-def _absolute(value: str) -> str:
-    """A file's name that means the same from every directory; a key's text, and what is empty, as it is."""
-    if not value or _KEY.match(value):
-        return value
-    try:
-        return os.path.abspath(os.path.expanduser(value))
-    except FileNotFoundError:
-        raise UsageError(f"{value}: the working directory is gone: give a name that begins with /") from None
-
-
-def _document(path: "Path") -> "TOMLDocument":
-    import tomlkit
-
-    try:
-        return tomlkit.parse(read_regular(str(path), "settings", _MAX_FILE).decode())
-    except (FileNotFoundError, NotADirectoryError):
-        return tomlkit.document()
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from None
-
-
-def _replace(path: "Path", document: "TOMLDocument") -> None:
-    """Write the file anew, whole or not at all."""
-    import tomlkit
-
-    path = path.resolve()  # a link, as dotfiles are kept, stays one
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        with naming(str(path)):
-            temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
-        if path.exists():
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def environment_passphrase() -> str | None:
     """The passphrase in WARP_PASSPHRASE, for machines that can pass a secret in no better way."""
     passphrase = os.environ.get("WARP_PASSPHRASE")
@@ -361,7 +284,7 @@ def _read(file: ConfigFile) -> dict[str, object]:
     import tomllib
 
     try:
-        values = tomllib.loads(read_regular(file.path, "settings", _MAX_FILE).decode())
+        values = tomllib.loads(read_regular(file.path, "settings", MAX_FILE).decode())
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, numbers without end, tables without bottom

@@ -71,7 +71,9 @@ def set_setting(output: Output, name: str, values: tuple[str, ...]) -> int:
     if name == "compression":
         policy(values[0])  # what codecs there are is not known to the settings
     path = config.user_file()
-    config.store(name, values, Path(path))
+    from warp_portal.cli import settings_file
+
+    settings_file.store(name, values, Path(path))
     value = getattr(config.load(files=(config.ConfigFile(path),), environ={}).config, name)
     output.record("setting", name=name, value=value, origin=path)
     output.status(f"{path}: {name} = {shown(value)}")
@@ -91,7 +93,9 @@ def unset_setting(output: Output, name: str) -> int:
     What the other sources say holds then: see `warp config list`.
     """
     path = config.user_file()
-    was_there = config.remove(name, Path(path))
+    from warp_portal.cli import settings_file
+
+    was_there = settings_file.remove(name, Path(path))
     if not was_there and name not in config.SETTINGS:
         raise NotFoundError(config.unknown(name))
     output.record("setting", name=name, value=None, origin=path)
