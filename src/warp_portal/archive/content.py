@@ -63,15 +63,16 @@ def open_content(opened: Opened, keys: ScopeKeys) -> Content:
     return Content(opened.commit, sealed, by_kind)
 
 
-def only_keys_changed(before: Opened, after: Opened, keys: ScopeKeys) -> bool:
-    """Whether a snapshot was made by a change of keys alone: of the pages and the scan of the one before it, and signed as that is.
+State = tuple[tuple[PageRef, ...], int, bytes]
 
-    One that is signed where the one before it is not, or by another key, holds more than that one: the signature.
+
+def state_of(opened: Opened, keys: ScopeKeys) -> State:
+    """What a change of keys alone leaves as it was: the pages, the time of the scan, and whose signature it bears.
+
+    A snapshot that is signed where the one before it is not, or by another key, holds more than that one: the signature.
     """
-    if not after.header.encrypted or before.toc.clear.pages != after.toc.clear.pages:
-        return False
-    first, second = (open_content(opened, keys).sealed for opened in (before, after))
-    return (first.time_ns, first.signer) == (second.time_ns, second.signer)
+    sealed = open_content(opened, keys).sealed
+    return opened.toc.clear.pages, sealed.time_ns, sealed.signer
 
 
 def _check_signer(commit: Commit, sealed: SealedTOC) -> None:

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from warp_portal._native import ScopeKeys
 from warp_portal.archive.base import INDEX_KINDS
-from warp_portal.archive.content import Content, Page, only_keys_changed, open_content, read_index_page
+from warp_portal.archive.content import Content, Page, open_content, read_index_page, state_of
 from warp_portal.archive.header import Header
 from warp_portal.archive.indexparts import IndexParts
 from warp_portal.archive.limits import KIND_CHUNK, KIND_FRAGMENT, KIND_LOCATOR, PAGE_RECORDS, SUITE_PLAIN, ZERO_DIGEST
@@ -102,8 +102,16 @@ class Original:
 
     def key_changes(self) -> frozenset[int]:
         """Numbers of the snapshots that a change of keys made."""
-        pairs = enumerate(pairwise(self.snapshots), 2)
-        return frozenset(number for number, pair in pairs if only_keys_changed(*pair, self.keys))
+        changes: set[int] = set()
+        state = None  # of the snapshot before, where it was read
+        for number, (before, after) in enumerate(pairwise(self.snapshots), 2):
+            if not self.header.encrypted or before.toc.clear.pages != after.toc.clear.pages:
+                state = None
+                continue
+            first, state = state or state_of(before, self.keys), state_of(after, self.keys)
+            if first == state:
+                changes.add(number)
+        return frozenset(changes)
 
     def check_signature(self, opened: Opened) -> Signer | None:
         """Who signed a snapshot, with the signature checked; raises SignatureError, UnsignedError."""

@@ -16,7 +16,7 @@ from typing import Final, Self
 from warp_portal._native import ChunkIndex, EntryTable, Matcher, ScopeKeys
 from warp_portal.archive.about import SlotInfo, Snapshot, Summary, slot_infos
 from warp_portal.archive.commit import Commit
-from warp_portal.archive.content import Content, Page, only_keys_changed, open_content, read_chunk_index, read_table
+from warp_portal.archive.content import Content, Page, State, open_content, read_chunk_index, read_table, state_of
 from warp_portal.archive.contents import ChunkCache, StoredFile
 from warp_portal.archive.filetable import Entry, Kind
 from warp_portal.archive.header import Header
@@ -215,18 +215,24 @@ class ArchiveReader:
     def states(self) -> Iterator[int]:
         """Numbers of the other snapshots, the newest first: it reads on only as far as it is asked. Raises KeyRequiredError."""
         commits = snapshot_commits(self._file, self.newest)
-        for number in range(len(commits), 0, -1):
-            if number == 1 or not self._only_keys_changed(*commits[number - 2 : number]):
+        state = None  # of the snapshot at hand, where it was compared with the one after it
+        for number in range(len(commits), 1, -1):
+            before, commit = commits[number - 2 : number]
+            if not self.encrypted or before.chunks != commit.chunks:  # most are told apart without their TOCs
+                state = None
                 yield number
+                continue
+            after, state = state or self._state(commit), self._state(before)
+            if state is None or state != after:
+                yield number
+        yield 1
 
-    def _only_keys_changed(self, before: Commit, after: Commit) -> bool:
-        if before.chunks != after.chunks:  # most are told apart without their TOCs
-            return False
+    def _state(self, commit: Commit) -> State | None:
+        """What tells a snapshot from a change of keys; None where that is damaged: the others are shown all the same."""
         try:
-            first, second = (open_earlier(self._file, self._opened, commit) for commit in (before, after))
-            return only_keys_changed(first, second, self.keys)
-        except IntegrityError:  # what else is in the archive is shown all the same
-            return False
+            return state_of(open_earlier(self._file, self._opened, commit), self.keys)
+        except IntegrityError:
+            return None
 
     def slots(self) -> tuple[SlotInfo, ...]:
         """The key slots."""
