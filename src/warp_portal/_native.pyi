@@ -317,12 +317,14 @@ class UnpackPipeline:
         owners: bool,
         devices: bool,
         setuid: bool,
+        keep_damaged: bool,
         tag: bytes,
         threads: int,
         memory: int,
     ) -> UnpackPipeline:
         """overwrite 0 = never, 1 = changed (size or mtime differ), 2 = always. `tag` (8 bytes) names temporary files, the same for each
-        try. owners/devices: restore owners, devices; setuid: keep setuid and setgid bits."""
+        try. owners/devices: restore owners, devices; setuid: keep setuid and setgid bits; keep_damaged: write what is left of
+        damaged files to NAME.damaged-…."""
     def submit(self, table: EntryTable, indices: Sequence[int] | None) -> bool:
         """Entries in archive order, pages in order (all of a page if None); False after ≤ 100 ms if the window is full."""
     def finish(self) -> None: ...

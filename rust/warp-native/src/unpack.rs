@@ -35,7 +35,7 @@ fn overwrite(number: u8) -> PyResult<Overwrite> {
 #[pymethods]
 impl UnpackPipeline {
     #[new]
-    #[pyo3(signature = (fd, index, keys, target_fd, *, overwrite, owners, devices, setuid, tag, threads, memory))]
+    #[pyo3(signature = (fd, index, keys, target_fd, *, overwrite, owners, devices, setuid, keep_damaged, tag, threads, memory))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         fd: i32,
@@ -46,6 +46,7 @@ impl UnpackPipeline {
         owners: bool,
         devices: bool,
         setuid: bool,
+        keep_damaged: bool,
         tag: Bytes,
         threads: usize,
         memory: usize,
@@ -53,7 +54,7 @@ impl UnpackPipeline {
         let archive = Archive { fd: duplicate(fd)?, index: index.ready()?, keys: Arc::clone(&keys.inner) };
         let overwrite = self::overwrite(overwrite)?;
         let tag = *tag.as_array("tag")?;
-        let options = Options { overwrite, owners, devices, setuid, tag, threads, memory };
+        let options = Options { overwrite, owners, devices, setuid, keep_damaged, tag, threads, memory };
         let pipeline = unpack::UnpackPipeline::new(archive, duplicate(target_fd)?, &options);
         Ok(Self(Mutex::new(pipeline.map_err(raise)?)))
     }

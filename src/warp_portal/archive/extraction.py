@@ -39,13 +39,17 @@ class Overwrite(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExtractRequest:
-    """What to restore and how. Without patterns, everything; owners and devices None = if we are root."""
+    """What to restore and how. Without patterns, everything; owners and devices None = if we are root.
+
+    With `keep_damaged` what is left of a file with damaged data is kept as NAME.damaged-…, with zeros for the rest.
+    """
 
     patterns: tuple[str, ...] = ()
     overwrite: Overwrite = Overwrite.NEVER
     owners: bool | None = None
     devices: bool | None = None
     setuid: bool = False
+    keep_damaged: bool = False
     threads: int = 0
     memory: int = 256 * MIB
     check_space: bool = True
@@ -154,11 +158,11 @@ def extract(
         IntegrityError: metadata is damaged; damaged content is in the report instead.
     """
     name = os.fsdecode(directory).encode("utf-8", "replace").decode()
-    os.makedirs(directory, exist_ok=True)
     try:
+        os.makedirs(directory, exist_ok=True)
         target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except NotADirectoryError:
-        raise UsageError(f"{name} is no directory") from None
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{name} is no directory: name one, or a name that is free") from None
     try:
         if request.check_space:
             check_space(reader, target, request, name)
@@ -223,6 +227,7 @@ class Extraction:
             owners=root if request.owners is None else request.owners,
             devices=root if request.devices is None else request.devices,
             setuid=request.setuid,
+            keep_damaged=request.keep_damaged,
             tag=self._tag(),
             threads=thread_count(request.threads),
             memory=request.memory // PLANNED_SHARE,

@@ -27,6 +27,7 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("warp extract home.warp '*.tex' --dry-run", "what would be restored"),
         ("warp extract home.warp -C back --overwrite changed", "also what differs"),
         ("warp extract home.warp -C back --recover", "the end is damaged"),
+        ("warp extract home.warp -C back --keep-damaged", "with what is left"),
     ),
     "cat": (
         ("warp cat home.warp work/notes.txt | less", ""),

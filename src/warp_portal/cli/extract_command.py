@@ -37,6 +37,11 @@ _SKIPPED = {
 @click.option("--owners/--no-owners", default=None, help="Restore owners and groups (default: as root).")
 @click.option("--devices/--no-devices", default=None, help="Restore device nodes (default: as root).")
 @click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits.")
+@click.option(
+    "--keep-damaged",
+    is_flag=True,
+    help="Keep what is left of a damaged file as NAME.damaged-…, with zeros for what is lost.",
+)
 @click.option("--no-space-check", is_flag=True, help="Begin even if the file system seems too small.")
 @options.recovery
 @options.snapshot
@@ -55,6 +60,7 @@ def command(
     owners: bool | None,
     devices: bool | None,
     setuid: bool,
+    keep_damaged: bool,
     no_space_check: bool,
     snapshot: int | None,
     expect_commit: bytes | None,
@@ -76,6 +82,7 @@ def command(
         owners=owners,
         devices=devices,
         setuid=setuid,
+        keep_damaged=keep_damaged,
         threads=settings.threads,
         memory=settings.memory,
         check_space=not no_space_check,

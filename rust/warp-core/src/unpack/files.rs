@@ -10,11 +10,15 @@ use rustix::io::{Errno, Result, pwrite};
 
 use super::beneath::{Directories, TemporaryNames, split};
 use super::lock;
+use super::report::Failure;
 use super::window::EntryRef;
 use crate::entry::{Entry, FLAG_SPARSE};
 
 /// Files that are kept open between their pieces; others are opened again by their temporary name.
 const OPEN_FILES: usize = 256;
+/// Damaged places of a file that are kept, and those that a message names.
+const MOST_PLACES: usize = 1 << 10;
+const SHOWN_PLACES: usize = 16;
 /// Nobody else may see a file before it is complete.
 const CREATION_MODE: u32 = 0o600;
 
@@ -27,6 +31,7 @@ pub(super) struct SharedFile {
     /// Bytes not written yet, or given up.
     remaining: AtomicU64,
     failed: AtomicBool,
+    lost: Mutex<Option<Lost>>,
     extents: Extents,
     /// Whether its temporary file was made; locked while it is.
     created: Mutex<bool>,
@@ -41,6 +46,7 @@ impl SharedFile {
             id,
             remaining: AtomicU64::new(length),
             failed: AtomicBool::new(false),
+            lost: Mutex::new(None),
             extents,
             created: Mutex::new(false),
         }
@@ -66,10 +72,57 @@ impl SharedFile {
         !self.failed.swap(true, Ordering::Relaxed)
     }
 
+    /// `length` bytes at `position` of its data are damaged, and the rest of it is wanted all the same.
+    pub fn lose(&self, position: u64, length: u32, failure: &Failure) {
+        let mut lost = lock(&self.lost);
+        let lost =
+            lost.get_or_insert_with(|| Lost { failure: failure.clone(), bytes: 0, places: Vec::new() });
+        lost.bytes += u64::from(length);
+        for (offset, length) in self.extents.places(position, length.into()) {
+            lost.add(offset, length);
+        }
+    }
+
+    /// What of it is lost, asked once all of it is settled.
+    pub fn take_lost(&self) -> Option<Lost> {
+        lock(&self.lost).take()
+    }
+
     /// `length` more bytes are written or given up; true if they were the last.
     pub fn settle(&self, length: u32) -> bool {
         let length = u64::from(length);
         self.remaining.fetch_sub(length, Ordering::AcqRel) == length
+    }
+}
+
+/// Data of a file that is damaged.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// What was found first.
+    pub failure: Failure,
+    pub bytes: u64,
+    /// Offset in the file and length of each place, in the order they were found; those that adjoin are one.
+    places: Vec<(u64, u64)>,
+}
+
+impl Lost {
+    fn add(&mut self, offset: u64, length: u64) {
+        if let Some((start, known)) = self.places.last_mut()
+            && *start + *known == offset
+        {
+            *known += length;
+        } else if self.places.len() < MOST_PLACES {
+            self.places.push((offset, length));
+        }
+    }
+
+    /// The places by offset: `bytes 0 to 4096, 8192 to 9000`, ends excluded.
+    pub fn describe(mut self) -> String {
+        self.places.sort_unstable();
+        let shown = self.places.iter().take(SHOWN_PLACES);
+        let shown: Vec<_> = shown.map(|(start, length)| format!("{start} to {}", start + length)).collect();
+        let more = if self.places.len() > SHOWN_PLACES { " and more" } else { "" };
+        format!("bytes {}{more}", shown.join(", "))
     }
 }
 
@@ -194,24 +247,34 @@ impl Extents {
 
     /// Write `data`, which lies at `position` of the file's data, where it belongs in the file.
     pub fn write(&self, fd: &OwnedFd, position: u64, data: &[u8]) -> Result<()> {
-        let Self::Sparse(extents) = self else {
-            return write_all(fd, data, position);
-        };
-        let behind = extents.partition_point(|(start, ..)| *start <= position);
-        let touched = extents.get(behind.saturating_sub(1)..).unwrap_or_default();
-        let (mut rest, mut position) = (data, position);
-        for (start, offset, length) in touched {
-            if rest.is_empty() {
-                break;
-            }
-            let within = position.saturating_sub(*start);
-            let room = usize::try_from(length.saturating_sub(within)).unwrap_or(usize::MAX);
-            let (now, later) = rest.split_at(room.min(rest.len()));
-            write_all(fd, now, offset.saturating_add(within))?;
-            position = position.saturating_add(now.len() as u64);
+        let mut rest = data;
+        for (offset, length) in self.places(position, data.len() as u64) {
+            let (now, later) =
+                rest.split_at(usize::try_from(length).map_or(rest.len(), |n| n.min(rest.len())));
+            write_all(fd, now, offset)?;
             rest = later;
         }
         Ok(())
+    }
+
+    /// Where `length` bytes at `position` of the file's data lie in the file: offsets and lengths.
+    fn places(&self, position: u64, length: u64) -> impl Iterator<Item = (u64, u64)> {
+        let (dense, touched) = match self {
+            Self::Dense => (Some((position, length)), [].as_slice()),
+            Self::Sparse(extents) => {
+                let behind = extents.partition_point(|(start, ..)| *start <= position);
+                (None, extents.get(behind.saturating_sub(1)..).unwrap_or_default())
+            }
+        };
+        let (mut position, mut left) = (position, length);
+        let sparse = touched.iter().map_while(move |(start, offset, length)| {
+            let within = position.saturating_sub(*start);
+            let now = length.saturating_sub(within).min(left);
+            position = position.saturating_add(now);
+            left -= now;
+            (now > 0).then(|| (offset.saturating_add(within), now))
+        });
+        dense.into_iter().chain(sparse)
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Options {
     pub devices: bool,
     /// Keep setuid and setgid bits.
     pub setuid: bool,
+    /// Keep what is left of damaged files, with zeros in place of what is lost: `.damaged-` and a part of `tag` follow their names.
+    pub keep_damaged: bool,
     /// Names temporary files: the same for each try of an extraction.
     pub tag: [u8; 8],
     /// Threads that decode and write.
@@ -100,6 +102,8 @@ struct Context {
     target: Arc<OwnedFd>,
     overwrite: Overwrite,
     devices: bool,
+    /// What ends the names of damaged files that are kept.
+    keep_damaged: Option<Vec<u8>>,
     rules: Rules,
     names: TemporaryNames,
     report: Report,
@@ -140,6 +144,7 @@ impl UnpackPipeline {
             target: Arc::new(target),
             overwrite: options.overwrite,
             devices: options.devices,
+            keep_damaged: options.keep_damaged.then(|| damaged_ending(&options.tag)),
             rules: Rules::new(options.owners, options.setuid),
             names: TemporaryNames::new(&options.tag),
             report: Report::default(),
@@ -283,6 +288,13 @@ impl Drop for Running {
             }
         });
     }
+}
+
+/// What follows the name of a file that is kept although it is damaged: of the extraction's tag, since a file that is packed
+/// may be called `NAME.damaged`, and must neither be taken for it nor be replaced by it.
+fn damaged_ending(tag: &[u8; 8]) -> Vec<u8> {
+    let tag: String = tag.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!(".damaged-{tag}").into_bytes()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,5 +1,6 @@
 //! What an extraction tells its caller: totals, what was left out by rule, what failed.
 
+use std::fmt::{self, Display};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
@@ -88,8 +89,20 @@ impl Failure {
         Self { what: what.into(), errno: Some(errno) }
     }
 
-    pub fn damage(what: impl std::fmt::Display) -> Self {
+    pub fn damage(what: impl Display) -> Self {
         Self { what: format!("damaged data: {what}"), errno: None }
+    }
+
+    /// The same, with more to say.
+    pub fn and(self, more: impl Display) -> Self {
+        Self { what: format!("{}; {more}", self.what), ..self }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.errno.map_or(Ok(()), |errno| write!(f, ": {errno}"))
     }
 }
 
@@ -179,7 +192,8 @@ impl Report {
             errno: failure.errno.map_or(0, Errno::raw_os_error),
         });
         if failure.errno.is_some_and(|errno| FATAL.contains(&errno)) {
-            self.end(failure);
+            let what = format!("{}: {}", failure.what, String::from_utf8_lossy(path));
+            self.end(Failure { what, ..failure });
         }
     }
 

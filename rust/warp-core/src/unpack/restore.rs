@@ -3,12 +3,12 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, fstat, futimens, mknodat, symlinkat, utimensat};
+use rustix::fs::{AtFlags, FileType, Mode, fstat, ftruncate, futimens, mknodat, symlinkat, utimensat};
 use rustix::io::Errno;
 
 use super::beneath::{Directories, Directory, split};
 use super::existing::{device, is_directory, judge, occupied};
-use super::files::{Extents, SharedFile, size};
+use super::files::{Extents, Lost, SharedFile, size};
 use super::metadata::{Fresh, Handle, times};
 use super::report::{Attempt, Failure, Outcome, Skip, Tally};
 use super::window::{EntryRef, Need, Window};
@@ -66,8 +66,14 @@ impl Restorer {
             return self.settle(entry, result);
         };
         if !shared.has_failed() {
-            let data = data.map_err(Failure::clone);
-            let result = data.and_then(|data| self.part(shared, need.position, data));
+            let result = match data {
+                Ok(data) => self.part(shared, need.position, data),
+                Err(failure) if self.context.keep_damaged.is_some() => {
+                    shared.lose(need.position, need.piece.length, failure);
+                    Ok(())
+                }
+                Err(failure) => Err(failure.clone()),
+            };
             if let Err(failure) = result
                 && shared.fail()
             {
@@ -90,7 +96,7 @@ impl Restorer {
         let filled = size(&fd, entry).and_then(|()| Extents::of(entry).write(&fd, 0, data));
         let result = filled
             .attempt("write file")
-            .and_then(|()| complete(context, directory, &fd, (entry, &temporary, mode)));
+            .and_then(|()| complete(context, directory, &fd, &Made::of(entry, &temporary, mode)));
         if !matches!(result, Ok(Outcome::Restored)) {
             directory.remove(&temporary).attempt("remove temporary file")?;
         }
@@ -118,14 +124,41 @@ impl Restorer {
             self.tally.0.entries += 1;
             return;
         }
-        let result = self.complete(file);
+        if let Some(lost) = file.take_lost() {
+            return self.keep(file, lost);
+        }
+        let result = self.complete(file, split(&entry.path).1);
         if !matches!(result, Ok(Outcome::Restored)) {
             self.discard(entry);
         }
         self.settle(entry, result);
     }
 
-    fn complete(&mut self, file: &Arc<SharedFile>) -> Result<Outcome, Failure> {
+    /// Keep what is left of a file under a name of its own; it counts as failed all the same.
+    fn keep(&mut self, file: &Arc<SharedFile>, lost: Lost) {
+        let entry = file.entry.get();
+        let failure = lost.failure.clone();
+        let ending = self.context.keep_damaged.as_deref().unwrap_or_default();
+        let name = [split(&entry.path).1, ending].concat();
+        let kept = String::from_utf8_lossy(&name);
+        let outcome = if lost.bytes < file.extents().length(entry) {
+            let sized = self.context.files.get(file, &mut self.directories, &self.context.names);
+            let sized = sized.and_then(|fd| ftruncate(fd, entry.size)).attempt("write file");
+            match sized.and_then(|()| self.complete(file, &name)) {
+                Ok(Outcome::Restored) => format!("kept as {kept}, with zeros for {}", lost.describe()),
+                Ok(Outcome::Skipped(_)) => format!("{kept} is there, and stays"),
+                Err(other) => format!("{kept}: {other}"),
+            }
+        } else {
+            "nothing of it is left".into()
+        };
+        self.context.files.remove(file);
+        self.discard(entry);
+        self.settle(entry, Err(failure.and(outcome)));
+    }
+
+    /// Give a file, all of whose data is written, its metadata and `name`.
+    fn complete(&mut self, file: &Arc<SharedFile>, name: &[u8]) -> Result<Outcome, Failure> {
         let context = &*self.context;
         let entry = file.entry.get();
         let temporary = context.names.name(&entry.path);
@@ -134,8 +167,8 @@ impl Restorer {
         context.files.remove(file);
         let directory = self.directories.get(split(&entry.path).0);
         let directory = directory.attempt("open directory")?;
-        let made = (entry, temporary.as_slice(), file.creation_mode());
-        complete(context, directory, &fd, made)
+        let made = Made { name, ..Made::of(entry, &temporary, file.creation_mode()) };
+        complete(context, directory, &fd, &made)
     }
 
     /// An entry fails before anything was made of it.
@@ -181,17 +214,32 @@ impl Restorer {
     }
 }
 
-/// Give a file whose data is written its metadata and name. `made`: its entry, temporary name and creation mode.
+/// A file whose data is written.
+struct Made<'a> {
+    entry: &'a Entry,
+    temporary: &'a [u8],
+    /// The mode it was created with.
+    mode: u32,
+    name: &'a [u8],
+}
+
+impl<'a> Made<'a> {
+    fn of(entry: &'a Entry, temporary: &'a [u8], mode: u32) -> Self {
+        Self { entry, temporary, mode, name: split(&entry.path).1 }
+    }
+}
+
+/// Give a file whose data is written its size, metadata and name.
 fn complete(
     context: &Context,
     directory: &Directory,
     fd: &OwnedFd,
-    made: (&Entry, &[u8], u32),
+    made: &Made<'_>,
 ) -> Result<Outcome, Failure> {
-    let (entry, temporary, mode) = made;
+    let &Made { entry, temporary, mode, name } = made;
     Fresh::made(Handle::Open(fd.as_fd()), directory, mode).dress(entry, &context.rules, &context.report)?;
     futimens(fd, &times(entry.mtime)).attempt("set times")?;
-    publish(context, directory, temporary, split(&entry.path).1)
+    publish(context, directory, temporary, name)
 }
 
 /// Give what is complete its name by the rules.

@@ -1,6 +1,7 @@
 //! Extractions of small archives into real directories.
 
 mod content;
+mod damaged;
 mod hazards;
 mod metadata;
 mod replacing;
@@ -45,6 +46,7 @@ impl Target {
             owners: false,
             devices: false,
             setuid: false,
+            keep_damaged: false,
             tag: *b"\x00\x01tagged",
             threads: 3,
             memory: 0,
