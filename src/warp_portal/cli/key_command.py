@@ -122,7 +122,10 @@ def remove_slot(output: Output, archive: str, slot: str, **flags: object) -> int
         archives.remove_slot(archive, unlock, chosen[0].slot_id, signing_key=signing_key, state=state)
 
     unlocking.unlocked(output, settings, attempt)
-    text = f"{archive}: removed {chosen[0].kind} slot {chosen[0].slot_id.hex()}; old copies of the archive still open with it"
+    text = (
+        f"{archive}: removed {chosen[0].kind} slot {chosen[0].slot_id.hex()}; old copies of the archive still open with it, and "
+        "so does this one where the same key was added more than once: see `warp key list`"
+    )
     output.summary(text, archive=archive, **slot_fields(chosen[0]))
     return 0
 

@@ -78,9 +78,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click, but who comes from another program and uses its word is told ours."""
-        if args and args[0] in OTHER_WORDS:
-            ctx.fail(f"No such command {args[0]!r}: what comes nearest is `warp {OTHER_WORDS[args[0]]}`")
+        """As click, but who mistypes a command, or uses another program's word for it, is told ours."""
+        if args and args[0] not in _HELP and (near := _nearest(args[0])):
+            ctx.fail(f"No such command {args[0]!r}: what comes nearest is `warp {near}`")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -88,6 +88,15 @@ class LazyGroup(click.Group):
         for title, commands in SECTIONS:
             with formatter.section(title):
                 formatter.write_dl(list(commands), col_spacing=4)
+
+
+def _nearest(word: str) -> str | None:
+    """The command that a word stands for elsewhere, or that it resembles."""
+    if word in OTHER_WORDS:
+        return OTHER_WORDS[word]
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, _HELP, 1)), None)
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -89,8 +89,11 @@ class Output:
         """A part of a file that is the command's result, at once."""
         if self._stdout is not None:
             with naming(STDOUT):
-                self._stdout.buffer.write(piece)
-                self._stdout.buffer.flush()
+                if _waits(self._stdout):
+                    self._stdout.buffer.write(piece)
+                    self._stdout.buffer.flush()
+                else:
+                    _send_bytes(self._stdout, piece)
 
     def status(self, message: str) -> None:
         """A remark along the way, unless --quiet."""
@@ -196,7 +199,10 @@ class Output:
         if self._stdout is None:
             raise UsageError("standard output is closed: there is nowhere to write the result")
         with naming(STDOUT):
-            self._stdout.write(line + "\n")
+            if _waits(self._stdout):
+                self._stdout.write(line + "\n")
+            else:
+                _send(self._stdout, line + "\n")
 
 
 def _send(stream: TextIO, text: str) -> None:
@@ -214,13 +220,31 @@ def _send(stream: TextIO, text: str) -> None:
                 _wait(stream)
 
 
+def _send_bytes(stream: TextIO, piece: bytes) -> None:
+    """As `_send`, for a descriptor that does not wait."""
+    stream.flush()
+    rest = memoryview(piece)
+    while rest:
+        _wait(stream)
+        with contextlib.suppress(BlockingIOError):
+            rest = rest[os.write(stream.fileno(), rest) :]
+
+
+def _waits(stream: TextIO) -> bool:
+    """Whether writing waits until the reader takes it, as it does unless another program has set the pipe otherwise."""
+    try:
+        return os.get_blocking(stream.fileno())
+    except (OSError, ValueError):  # a stream without a descriptor is never full
+        return True
+
+
 def _wait(stream: TextIO) -> None:
     """Until a descriptor that does not wait takes something, or fails."""
-    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor is never full
-        if not os.get_blocking(fd := stream.fileno()):
-            import select
+    if not _waits(stream):
+        import select
 
-            select.select([], [fd], [])
+        with contextlib.suppress(OSError, ValueError):
+            select.select([], [stream.fileno()], [])
 
 
 def _discard(stream: TextIO | None, fd: int) -> None:

@@ -143,3 +143,14 @@ def test_without_a_key_it_is_said_that_one_names_the_files(sealed: str, passphra
     assert "DAMAGED: 1 chunk (with a key, their files are named)" in said(capsys)
     assert main(["verify", sealed, "-p", passphrase_file]) == 13
     assert "files are named" not in said(capsys)
+
+
+@pytest.mark.parametrize(("word", "meant"), [("verfy", "verify"), ("extarct", "extract"), ("keys", "key")])
+def test_a_mistyped_command_leads_to_the_one_that_was_meant(word: str, meant: str, capsys: Captured) -> None:
+    assert main([word]) == 2
+    assert f"No such command '{word}': what comes nearest is `warp {meant}`" in said(capsys)
+
+
+def test_a_word_like_none_of_ours_leads_nowhere(capsys: Captured) -> None:
+    assert main(["xyzzy"]) == 2
+    assert "nearest" not in said(capsys)

@@ -89,6 +89,29 @@ def test_a_full_stderr_that_does_not_wait_is_waited_for(buffered: bool) -> None:
     failing.join()
 
 
+@pytest.mark.timeout(60)
+def test_a_full_stdout_that_does_not_wait_is_waited_for() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    filled, lines, file = fill(writing), ["é" * 50_000] * 3, os.urandom(300_000)
+
+    def write() -> None:
+        with open(writing, "w", encoding="utf-8") as stdout:
+            output = Output(json_lines=False, stdout=stdout)
+            output.results(lines)
+            output.write_bytes(file)
+            output.result("the end")
+            output.exit(0)
+
+    at_work = threading.Thread(target=write)
+    at_work.start()
+    at_work.join(0.2)
+    assert at_work.is_alive()  # for nobody has read
+    with open(reading, "rb") as reader:
+        assert reader.read()[filled:] == "\n".join(lines).encode() + b"\n" + file + b"the end\n"
+    at_work.join()
+
+
 def fill(pipe: int) -> int:
     """Write until a pipe takes nothing more; how much it took."""
     filled = 0
