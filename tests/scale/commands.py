@@ -3,6 +3,7 @@
 The kernel counts what a parent held into the peak of the child that it begins, so that a small process stands between.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
+# Where large trees and archives are made; the tests themselves see no variable of the outside.
+SCALE_DIR: Final = os.environ.get("WARP_SCALE_DIR")
 # Begins the command in argv[2:] and writes what the kernel tells of it into the file argv[1].
 _BETWEEN: Final = """
 import os, sys

@@ -4,7 +4,6 @@ The large trees are made below WARP_SCALE_DIR (default: the test's own directory
 takes a block, and 6 GB on ext4 made with `mkfs.ext4 -O inline_data -I 512 -N 10300000`.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.scale import small_files
-from tests.scale.commands import warp
+from tests.scale.commands import SCALE_DIR, warp
 from tests.scale.small_files import FILES, directory_name, records
 
 MIB = 1 << 20
@@ -30,7 +29,7 @@ LIST_BYTES = 300 * MIB
 )
 def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """So many directories of a thousand files."""
-    root = Path(os.environ.get("WARP_SCALE_DIR", tmp_path)) / f"files-{request.param}"
+    root = Path(SCALE_DIR or tmp_path) / f"files-{request.param}"
     shutil.rmtree(root, ignore_errors=True)
     small_files.make(root, 0, request.param)
     yield root

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scale.commands import SCALE_DIR
 from tests.scale.synthetic import KEY, PASSPHRASE, Shape, build, content
 from warp_portal.archive import ArchiveReader, Level, PackOptions, Source, Unlock, append, open_archive, verify
 from warp_portal.archive.limits import KIND_CHUNK
@@ -96,7 +97,7 @@ def test_the_index_of_a_far_archive_is_verified(archive: Path) -> None:
 @pytest.mark.parametrize("shape", [Shape(10_000_000), Shape(25_000_000, "bulk")], ids=["10M-chunks", "100TB"])
 def test_a_huge_archive_is_used_within_its_memory(tmp_path: Path, shape: Shape) -> None:
     """Needs about 6 GB of disk, for 100 TB on a file system with files so large (XFS: `WARP_SCALE_DIR`)."""
-    home = Path(os.environ.get("WARP_SCALE_DIR", tmp_path))
+    home = Path(SCALE_DIR or tmp_path)
     archive, small = home / f"{shape.profile}.warp", tmp_path / "small"
     small.write_bytes(b"one more file")
     needs_files_of(home / "hole", 2 * shape.chunks * shape.raw)
