@@ -15,6 +15,7 @@ A class exists where a caller can do something different; the message says what 
     │   ├── FormatError           13   malformed: these bytes are no valid archive structure
     │   ├── BeginningError        13   the header or the key slots are damaged: put those bytes back from a copy
     │   ├── DamagedTailError      13   the newest commit is damaged or followed by bytes: resume or recover
+    │   ├── DamagedPageError      13   a page of metadata is damaged: an earlier snapshot may do without it
     │   ├── RollbackError         13   an older state than one already seen: ask where the newer went
     │   ├── UnsignedError         13   a signature was expected and there is none
     │   └── SignatureError        13   a signature is there and does not hold
@@ -97,6 +98,10 @@ class BeginningError(IntegrityError):
 
 class DamagedTailError(IntegrityError):
     """The newest commit is damaged, or bytes follow it; earlier snapshots may be readable."""
+
+
+class DamagedPageError(IntegrityError):
+    """A page of an archive's metadata is damaged; an earlier snapshot may do without it."""
 
 
 class RollbackError(IntegrityError):

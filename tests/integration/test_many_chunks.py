@@ -12,7 +12,8 @@ from warp_portal._native import Frontier
 from warp_portal.archive import Level, PackOptions, Stream, append, create, open_archive, verify
 from warp_portal.archive.opening import Opened, open_earlier
 from warp_portal.archive.proofs import check_extends, consistency_proof, inclusion_proof
-from warp_portal.archive.reader import ArchiveReader, snapshot_commits
+from warp_portal.archive.reader import ArchiveReader
+from warp_portal.archive.states import snapshot_commits
 from warp_portal.errors import IntegrityError
 from warp_portal.primitives import merkle
 from warp_portal.primitives.cutting import FIXED, KIB, Cutting, Sizes

@@ -6,9 +6,11 @@
 //! 57 bytes a chunk (89 if encrypted) and 4 a fragment, 24 more where ids are kept.
 
 mod lookup;
+mod missing;
 mod page;
 
 pub use self::lookup::{Cursor, Mark, Piece};
+use self::missing::Missing;
 use self::page::Page;
 use crate::codec::{Codec, PAYLOAD_HEADER_LEN};
 use crate::digest::{Digest, FragmentId};
@@ -59,6 +61,7 @@ pub struct ChunkIndex {
     dps: Vec<Digest>,
     lengths: Vec<u32>,
     ids: Vec<FragmentId>,
+    missing: Missing,
 }
 
 impl ChunkIndex {
@@ -83,6 +86,7 @@ impl ChunkIndex {
             dps: Vec::new(),
             lengths: Vec::new(),
             ids: Vec::new(),
+            missing: Missing::default(),
         })
     }
 
@@ -196,17 +200,21 @@ impl ChunkIndex {
         Ok(())
     }
 
-    fn check_chunks(&self) -> Result<()> {
+    fn check_chunks(&mut self) -> Result<()> {
         let fragments = self.lengths.len() as u64;
         if self.codecs.len() != self.offsets.len() || self.fragments() != fragments {
             return Err(Error::format("index: pages disagree on how much there is"));
         }
+        self.lose();
         let mut lengths = self.lengths.iter();
         for (chunk, counts) in self.fragments_before.windows(2).enumerate() {
             let [before, behind] = [counts[0], counts[1]];
             let fragments = lengths.by_ref().take((behind - before) as usize);
             let sum: u64 = fragments.map(|length| u64::from(*length)).sum();
             let raw = self.raw_length(chunk);
+            if self.is_lost(chunk) {
+                continue;
+            }
             if sum != u64::from(raw) {
                 return Err(Error::format(format!("index: fragments of chunk {chunk} do not fill it")));
             }

@@ -74,6 +74,18 @@ impl ChunkIndex {
         self.fill(py, |index| index.add_fragments(raw, keep_ids))
     }
 
+    fn add_missing_locators(&self, py: Python<'_>, count: usize) -> PyResult<()> {
+        self.fill(py, |index| index.add_missing_locators(count))
+    }
+
+    fn add_missing_chunks(&self, py: Python<'_>, count: usize, fragments: u64) -> PyResult<()> {
+        self.fill(py, |index| index.add_missing_chunks(count, fragments))
+    }
+
+    fn add_missing_fragments(&self, py: Python<'_>, count: usize, keep_ids: bool) -> PyResult<()> {
+        self.fill(py, |index| index.add_missing_fragments(count, keep_ids))
+    }
+
     fn finish(&self, py: Python<'_>, data_end: u64) -> PyResult<()> {
         self.fill(py, |index| index.finish(data_end))?;
         let mut state = self.lock();

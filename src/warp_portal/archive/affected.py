@@ -8,7 +8,8 @@ from warp_portal.archive.content import Page, open_content, read_table
 from warp_portal.archive.filetable import Entry, Kind
 from warp_portal.archive.limits import KIND_TABLE
 from warp_portal.archive.opening import Opened, open_earlier
-from warp_portal.archive.reader import ArchiveReader, snapshot_commits
+from warp_portal.archive.reader import ArchiveReader
+from warp_portal.archive.states import snapshot_commits
 from warp_portal.errors import IntegrityError
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from warp_portal._native import OBJECT_PAGE, OBJECT_TOC, ChunkIndex, EntryTable, ScopeKeys, blake3
+from warp_portal._native import OBJECT_PAGE, OBJECT_TOC, EntryTable, ScopeKeys, blake3
 from warp_portal.archive import filetable, pages
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.limits import (
@@ -18,7 +18,7 @@ from warp_portal.archive.limits import (
 from warp_portal.archive.opening import Opened
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.archive.toc import PageRef, SealedTOC
-from warp_portal.errors import FormatError, IntegrityError, SignatureError, UnsignedError
+from warp_portal.errors import DamagedPageError, FormatError, SignatureError, UnsignedError
 from warp_portal.keys.signers import Signer
 
 ZERO_TAG: Final = bytes(16)
@@ -89,7 +89,10 @@ def read_stored(file: ArchiveFile, ref: PageRef) -> bytes:
     what = f"the {KIND_NAMES[ref.kind]} page at {ref.offset}"
     stored = file.read(ref.offset, ref.stored_bytes, what)
     if blake3(stored) != ref.digest:
-        raise IntegrityError(f"{file.name}: {what} is damaged")
+        raise DamagedPageError(
+            f"{file.name}: {what} is damaged: fetch the archive again, or read the last whole snapshot with --recover (cat, "
+            "extract, info, list)"
+        )
     return stored
 
 
@@ -121,20 +124,3 @@ def checked_table(raw: bytes, page: Page) -> EntryTable:
     if len(table) != page.ref.records or table.path(0) != page.first_path:
         raise FormatError(f"the file-table page at {page.ref.offset} is not the one that the TOC describes")
     return table
-
-
-def read_chunk_index(
-    file: ArchiveFile, keys: ScopeKeys, content: Content, chunk_max: int, keep_ids: bool
-) -> ChunkIndex:
-    """The whole chunk index of a snapshot, its columns checked against each other."""
-    index = ChunkIndex(bool(keys.suite), chunk_max)
-    for page in content.pages[KIND_LOCATOR]:
-        index.add_locators(read_raw(file, keys, page))
-    for page in content.pages[KIND_CHUNK]:
-        index.add_chunks(read_raw(file, keys, page))
-    for page in content.pages[KIND_FRAGMENT]:
-        index.add_fragments(read_raw(file, keys, page), keep_ids)
-    index.finish(content.commit.toc_offset)
-    if (index.chunks, index.fragments) != (content.commit.chunks, content.sealed.fragments):
-        raise FormatError(f"commit {content.commit.sequence}: its index has another number of chunks or fragments")
-    return index

@@ -72,7 +72,7 @@ def _padding(reader: ArchiveReader, check: MetadataCheck) -> Iterator[str]:
     for commit in check.commits:
         start = commit.toc_offset + commit.toc_bytes
         if any(reader.file.read(start, commit.offset - start, "padding")):
-            yield f"the padding before commit {commit.sequence} is not zero"
+            yield f"the padding before commit {commit.sequence} is not zero: nothing that is kept is affected"
 
 
 def _slot_area(reader: ArchiveReader) -> Iterator[str]:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from warp_portal._native import EntryTable, Matcher, UnpackPipeline, blake3
+from warp_portal.archive.content import Page
 from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind, table_of
 from warp_portal.archive.options import MIB, checked_patterns, thread_count
 from warp_portal.archive.problems import Problem, ProblemList
 from warp_portal.archive.reader import ArchiveReader
 from warp_portal.archive.storage import AnyPath
-from warp_portal.errors import StorageFullError, UsageError
+from warp_portal.errors import DamagedPageError, StorageFullError, UsageError
 
 POLL_S: Final = 0.1
 PROGRESS_S: Final = 0.05
@@ -104,23 +105,32 @@ class _Links:
             return link
         if link.link in self.replaced:
             return replace(link, link=self.replaced[link.link])
-        file = self.reader.find(link.link)
+        try:
+            file = self.reader.find(link.link)
+        except DamagedPageError:
+            return link
         if file is None:
             return link
         self.replaced[link.link] = link.path
         return replace(file, path=link.path)
 
 
-def plan(reader: ArchiveReader, request: ExtractRequest) -> Iterator[Planned]:
-    """What `extract` restores, in order: tables, and which of their entries (None: all)."""
+def _unheard(_page: Page) -> None:
+    """For those who look before the extraction, which tells."""
+
+
+def plan(
+    reader: ArchiveReader, request: ExtractRequest, damaged: Callable[[Page], None] = _unheard
+) -> Iterator[Planned]:
+    """What `extract` restores, in order: tables, and which of their entries (None: all); pages that are not there are `damaged`."""
     if not request.patterns:
-        for table in reader.tables():
+        for table in reader.tables(damaged=damaged):
             yield table, None
         return
     patterns = checked_patterns(request.patterns)
     matcher = Matcher(patterns)
     links = _Links(reader, matcher)
-    for table in reader.tables(patterns=patterns):
+    for table in reader.tables(patterns=patterns, damaged=damaged):
         yield from _selected(table, table.matching(matcher), links)
 
 
@@ -155,7 +165,7 @@ def extract(
     Raises:
         UsageError: `directory` is no directory.
         StorageFullError: the device has no room for it, before anything is written or on the way.
-        IntegrityError: metadata is damaged; damaged content is in the report instead.
+        IntegrityError: metadata is not what it must be; what is damaged, and lost by that, is in the report instead.
     """
     name = os.fsdecode(directory).encode("utf-8", "replace").decode()
     try:
@@ -240,7 +250,7 @@ class Extraction:
     def run(self) -> ExtractReport:
         """Feed everything planned and wait for the end."""
         try:
-            for table, indices in plan(self._reader, self._request):
+            for table, indices in plan(self._reader, self._request, self._lost):
                 while not self._pipeline.submit(table, indices):
                     self._poll(0.0)
             self._pipeline.finish()
@@ -250,6 +260,10 @@ class Extraction:
             return ExtractReport(progress, self._pipeline.skips(), found.kept, found.count, found.without_errno)
         finally:
             self._pipeline.abort()
+
+    def _lost(self, page: Page) -> None:
+        what = f"damaged data: the file-table page at {page.ref.offset}: {page.ref.records:,} entries from here on are lost"
+        self._problems.extend([(page.first_path, what, 0)])
 
     def _poll(self, timeout_s: float) -> bool:
         """Take what there is to know; whether the pipeline is done."""

@@ -6,26 +6,29 @@ table only in the pages that a question touches.
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Final, Self
 
 from warp_portal._native import ChunkIndex, EntryTable, Matcher, ScopeKeys
 from warp_portal.archive.about import SlotInfo, Snapshot, Summary, slot_infos
+from warp_portal.archive.chunkindex import IndexReading
 from warp_portal.archive.commit import Commit
-from warp_portal.archive.content import Content, Page, State, open_content, read_chunk_index, read_table, state_of
+from warp_portal.archive.content import Content, Page, open_content, read_table
 from warp_portal.archive.contents import ChunkCache, StoredFile
+from warp_portal.archive.fallback import newest_whole
 from warp_portal.archive.filetable import Entry, Kind
 from warp_portal.archive.header import Header
 from warp_portal.archive.indexparts import WHOLE_PAGES, IndexParts
 from warp_portal.archive.limits import KIND_LOCATOR, KIND_TABLE
-from warp_portal.archive.opening import Opened, history, newest, open_earlier, read_header
+from warp_portal.archive.opening import Opened, newest, open_earlier, read_header
 from warp_portal.archive.options import checked_patterns
 from warp_portal.archive.reach import pages_below, pages_matching
 from warp_portal.archive.state import Remembered, StateStore
+from warp_portal.archive.states import snapshot_commits, states
 from warp_portal.archive.storage import AnyPath, ArchiveFile
 from warp_portal.archive.trust import (
     NOTHING_EXPECTED,
@@ -38,7 +41,7 @@ from warp_portal.archive.trust import (
     named_commit,
 )
 from warp_portal.archive.unlock import NO_KEY, Unlock, open_keys
-from warp_portal.errors import IntegrityError, NotFoundError, UsageError
+from warp_portal.errors import DamagedPageError, NotFoundError, UsageError
 from warp_portal.keys.signers import Signer
 
 
@@ -68,7 +71,8 @@ class ArchiveReader:
         self.newest = opened.commit
         self.newest_copy = opened.toc.clear.active_copy
         self.signature = SignatureState.UNSIGNED
-        self.damaged_tail = 0  # bytes that --recover passes over
+        self.damaged_tail = 0  # bytes that --recover passes over,
+        self.damaged_snapshots = 0  # and snapshots
 
     @classmethod
     def open(
@@ -92,6 +96,8 @@ class ArchiveReader:
             reader._check(choice, seen)
             if state and keys:
                 reader._remember(state)
+            if choice.recover and choice.snapshot is None and choice.expectation.commit_hash is None:
+                choice = reader._last_whole(choice)
             if choice.snapshot is not None:
                 reader._go_back(choice, seen)
         except BaseException:
@@ -115,6 +121,15 @@ class ArchiveReader:
             public = self.content.sealed.signer if self._keys else None
             expected = choice.expectation.signer
             self.signature = check_earlier_signature(self._file, self._opened, public, seen, expected)
+
+    def _last_whole(self, choice: Choice) -> Choice:
+        """The choice that recovery makes: the newest snapshot, unless pages of it are damaged and an earlier one is whole."""
+        whole = newest_whole(self._file, self._opened)
+        if whole is None or whole == self.newest:
+            return choice
+        number = len(snapshot_commits(self._file, whole))
+        self.damaged_snapshots = len(snapshot_commits(self._file, self.newest)) - number
+        return replace(choice, snapshot=number)
 
     def _remember(self, state: StateStore) -> None:
         now = Remembered(self.commit.sequence, self.commit.digest(), self.content.sealed.signer)
@@ -214,25 +229,7 @@ class ArchiveReader:
 
     def states(self) -> Iterator[int]:
         """Numbers of the other snapshots, the newest first: it reads on only as far as it is asked. Raises KeyRequiredError."""
-        commits = snapshot_commits(self._file, self.newest)
-        state = None  # of the snapshot at hand, where it was compared with the one after it
-        for number in range(len(commits), 1, -1):
-            before, commit = commits[number - 2 : number]
-            if not self.encrypted or before.chunks != commit.chunks:  # most are told apart without their TOCs
-                state = None
-                yield number
-                continue
-            after, state = state or self._state(commit), self._state(before)
-            if state is None or state != after:
-                yield number
-        yield 1
-
-    def _state(self, commit: Commit) -> State | None:
-        """What tells a snapshot from a change of keys; None where that is damaged: the others are shown all the same."""
-        try:
-            return state_of(open_earlier(self._file, self._opened, commit), self.keys)
-        except IntegrityError:
-            return None
+        return states(self._file, self._opened, snapshot_commits(self._file, self.newest), self.keys)
 
     def slots(self) -> tuple[SlotInfo, ...]:
         """The key slots."""
@@ -265,11 +262,23 @@ class ArchiveReader:
         table_pages = self.content.pages[KIND_TABLE]
         return [table_pages[number] for number in pages_below(table_pages, prefix)] if prefix else table_pages
 
-    def tables(self, prefix: bytes = b"", patterns: Sequence[str] = ()) -> Iterator[EntryTable]:
-        """The file table, page by page; only the pages that may hold `prefix` and what is below it, or matches of `patterns`."""
+    def tables(
+        self, prefix: bytes = b"", patterns: Sequence[str] = (), damaged: Callable[[Page], None] | None = None
+    ) -> Iterator[EntryTable]:
+        """The file table, page by page; only the pages that may hold `prefix` and what is below it, or matches of `patterns`.
+
+        With `damaged`, which takes them, damaged pages are passed over.
+        """
         found = self.table_pages(prefix)
         for page in pages_matching(found, patterns) if patterns else found:
-            yield read_table(self._file, self.keys, page)
+            try:
+                table = read_table(self._file, self.keys, page)
+            except DamagedPageError:
+                if damaged is None:
+                    raise
+                damaged(page)
+            else:
+                yield table
 
     def matching(self, patterns: Iterable[str] = (), prefix: bytes = b"") -> Iterator[tuple[EntryTable, Sequence[int]]]:
         """As `tables`, with the indices of the entries that gitignore-style `patterns` match."""
@@ -304,8 +313,8 @@ class ArchiveReader:
 
     @cached_property
     def index(self) -> ChunkIndex:
-        """Where all chunks and fragments of the snapshot lie."""
-        return self.chunk_index()
+        """Where all chunks and fragments of the snapshot lie, less those whose places are lost with a damaged page."""
+        return self._read_index(tolerant=True)
 
     def index_parts(self) -> IndexParts:
         """The chunk index, read part by part."""
@@ -319,8 +328,11 @@ class ArchiveReader:
 
     def chunk_index(self, keep_ids: bool = False) -> ChunkIndex:
         """A new chunk index, with fragment ids for deep verification. Raises IntegrityError."""
-        chunk_max = self._opened.header.cutting.chunk.maximum
-        return read_chunk_index(self._file, self.keys, self.content, chunk_max, keep_ids)
+        return self._read_index(keep_ids=keep_ids)
+
+    def _read_index(self, *, keep_ids: bool = False, tolerant: bool = False) -> ChunkIndex:
+        reading = IndexReading(self._file, self.keys, self.content, self._opened.header.cutting.chunk.maximum)
+        return reading.run(keep_ids=keep_ids, tolerant=tolerant)
 
     @cached_property
     def _cache(self) -> ChunkCache:
@@ -355,11 +367,6 @@ class ArchiveReader:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def snapshot_commits(file: ArchiveFile, newest_commit: Commit) -> list[Commit]:
-    """The commits of all snapshots up to one, the first first."""
-    return [commit for commit in history(file, newest_commit) if commit.snapshot][::-1]
 
 
 def open_archive(  # noqa: PLR0913 - one call of the API, mostly by keyword

@@ -173,7 +173,7 @@ class Verification:
         try:
             return self._reader.chunk_index(keep_ids=True)
         except IntegrityError as error:
-            self._note(str(error))
+            self._follows(error)
             return None
 
     def _follow(self, verifier: ChunkVerifier, check: MetadataCheck) -> None:
@@ -189,6 +189,11 @@ class Verification:
                 self._callback(VerifyProgress(chunks, commit.chunks, stored_bytes, commit.stored_bytes, elapsed_s))
         self._chunks.sort(key=lambda chunk: chunk.ordinal)
 
+    def _follows(self, error: IntegrityError) -> None:
+        """Note that the index is damaged, unless that is the consequence of what was found in its pages."""
+        if not self._damage:
+            self._note(str(error))
+
     def _note(self, damage: str) -> None:
         if damage not in self._damage:
             self._damage.append(damage)
@@ -198,9 +203,9 @@ class Verification:
         if not self._chunks or not self._reader.keyed:
             return ()
         try:
-            index = self._reader.index
+            index = self._reader.chunk_index()
         except IntegrityError as error:
-            self._note(str(error))
+            self._follows(error)
             return ()
         ranges = merged([index.chunk_fragments(chunk.ordinal) for chunk in self._chunks])
         return AffectedFiles(self._reader, ranges, self._note).paths()

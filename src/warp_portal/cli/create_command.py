@@ -47,7 +47,7 @@ def command(
 ) -> int:
     """Pack each PATH into the new ARCHIVE; `-` writes it to standard output.
 
-    Encrypted if a passphrase or a recipient is given or configured; otherwise the archive is plain, and that is said.
+    Encrypted if a passphrase or a recipient is given or configured; otherwise the archive is plain, and a warning says so unless --plain is given.
     With --recipient alone, a passphrase of the settings does not open it: give -p or --encrypt too if it shall.
     If an earlier create of the same paths with the same options was interrupted, this resumes it.
     """
@@ -64,8 +64,8 @@ def command(
         raise click.UsageError("--plain contradicts --passphrase-file and --recipient: give one or the other")
     for_recipients = bool(flags["recipient"] and not flags["passphrase_file"])
     lock = unlocking.lock_for(output, settings, encrypt, for_recipients=for_recipients)
-    if lock is None:
-        output.note("the archive is not encrypted: --encrypt, --passphrase-file or --recipient would do so")
+    if lock is None and encrypt is None:
+        output.warning("the archive is not encrypted: --encrypt, -p or -r does so, --plain says that it is meant")
     pack_options = packing.pack_options(settings, unlocking.signing_key(settings))
     output.resume_hint = (
         ": what standard output got is not whole" if to_stdout else ": run the same command again to resume"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from warp_portal import archive as archives
 from warp_portal.cli import unlocking
 from warp_portal.cli.output import Output
+from warp_portal.cli.text import count_of
 from warp_portal.config import Config
 from warp_portal.errors import KeyRequiredError
 from warp_portal.keys import load_signer
@@ -48,5 +49,11 @@ def opened(
     if reader.damaged_tail:
         output.warning(
             f"{reader.damaged_tail:,} bytes after the last whole snapshot are damaged or unfinished, and left out"
+        )
+    if reader.damaged_snapshots:
+        number = reader.snapshot.number
+        output.warning(
+            f"pages of {count_of(reader.damaged_snapshots, 'snapshot')} are damaged: this is snapshot {number}, the last whole "
+            f"one; `--snapshot {number + reader.damaged_snapshots}` reads what it can of the newest"
         )
     return reader

@@ -215,4 +215,5 @@ def _account(archive: str, report: "VerifyReport", level: str) -> str:
         if found
     ]
     named = "" if report.keyed or not report.damaged_chunks else " (with a key, their files are named)"
-    return f"{checked}: DAMAGED: {', '.join(parts)}{named}: fetch the archive again, or restore the rest with extract"
+    rest = "--recover (the last snapshot whose metadata is whole)" if report.metadata_damage else "--keep-damaged"
+    return f"{checked}: DAMAGED: {', '.join(parts)}{named}: fetch the archive again, or save the rest with `warp extract {rest}`"

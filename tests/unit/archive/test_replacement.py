@@ -17,9 +17,10 @@ from warp_portal.archive.commit import Commit
 from warp_portal.archive.compaction import Compaction, CompactRequest, compact
 from warp_portal.archive.limits import KIND_TABLE
 from warp_portal.archive.options import Source
-from warp_portal.archive.reader import open_archive, snapshot_commits
+from warp_portal.archive.reader import open_archive
 from warp_portal.archive.retention import Selection
 from warp_portal.archive.state import StateStore
+from warp_portal.archive.states import snapshot_commits
 from warp_portal.archive.storage import ArchiveFile, FileOutput
 from warp_portal.archive.verification import Level, verify
 from warp_portal.archive.writer import append, create

@@ -332,7 +332,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
 def test_a_reader_of_the_archive_that_leaves_ends_it_quietly(tree: Path) -> None:
     read, write = os.pipe()
     os.close(read)
-    words = [sys.executable, "-m", "warp_portal", "create", "-", str(tree), "-q"]
+    words = [sys.executable, "-m", "warp_portal", "create", "-", str(tree), "-q", "--plain"]
     ran = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (ran.returncode, ran.stderr) == (141, b"")

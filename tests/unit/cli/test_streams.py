@@ -52,7 +52,7 @@ def test_closed_streams_do_not_get_into_the_archive(tree: Path, tmp_path: Path) 
         ["list", "{}", "--json"],
         ["cat", "{}", "tree/sub/b.bin"],
         ["cat", "{}", "tree/sub/b.bin", "--json"],
-        ["create", "-", "{}", "-q"],
+        ["create", "-", "{}", "-q", "--plain"],
         ["--help"],
         ["list", "--help"],
     ],

@@ -38,11 +38,12 @@ impl ChunkIndex {
     /// Where a run of fragments lies in the line of all raw bytes: start and end.
     ///
     /// # Errors
-    /// [`Error::Format`] if there are no such fragments.
+    /// [`Error::Format`] if there are no such fragments, [`Error::Integrity`] if the index is damaged there.
     pub fn span(&self, first: u64, count: u64, cursor: &mut Cursor) -> Result<(u64, u64)> {
         let end = first.checked_add(count);
         let end = end.filter(|end| *end <= self.fragments());
         let end = end.ok_or_else(|| Error::format("recipe: a fragment that there is not"))?;
+        self.check_known(first, end)?;
         let start = self.raw_offset(first, cursor);
         Ok((start, self.raw_offset(end, cursor)))
     }

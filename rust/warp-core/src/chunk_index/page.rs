@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 /// Records of a full page; only the last page of a kind may have fewer.
-const PAGE_RECORDS: u64 = 4096;
+pub(super) const PAGE_RECORDS: u64 = 4096;
 
 /// An index page whose columns are taken off one by one.
 pub(super) struct Page<'a> {

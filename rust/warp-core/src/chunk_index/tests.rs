@@ -1,5 +1,7 @@
 //! Look-ups against a plain list of fragments, and pages that lie.
 
+mod missing;
+
 use proptest::prelude::*;
 
 use super::*;
