@@ -131,6 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout has left: say nothing
         output.abandon()
         return EXIT_BROKEN_PIPE
+    except KeyboardInterrupt:  # once more, where nobody reads what the first one had to say
+        output.abandon()
+        return EXIT_INTERRUPTED
 
 
 def _hold_standard_descriptors() -> None:

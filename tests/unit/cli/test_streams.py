@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -112,6 +113,52 @@ def test_a_full_stdout_that_does_not_wait_is_waited_for() -> None:
     at_work.join()
 
 
+@pytest.mark.timeout(60)
+def test_an_archive_goes_through_pipes_that_do_not_wait(tmp_path: Path) -> None:
+    content = os.urandom(3_000_000)
+    (tmp_path / "file").write_bytes(content)
+    into, out = os.pipe(), os.pipe()
+    for fd in (into[0], out[1]):
+        os.set_blocking(fd, False)
+    words = [sys.executable, "-m", "warp_portal", "create", "-", "--plain", "--stdin-name", "file"]
+    feeding = threading.Thread(target=lambda: write_all(into[1], content))
+    with subprocess.Popen(words, stdin=into[0], stdout=out[1], stderr=subprocess.PIPE) as process:
+        os.close(into[0])
+        os.close(out[1])
+        feeding.start()
+        with open(out[0], "rb") as reader:
+            (tmp_path / "x.warp").write_bytes(reader.read())
+        assert process.wait() == 0, process.stderr and process.stderr.read()
+    feeding.join()
+    ran = subprocess.run(
+        [sys.executable, "-m", "warp_portal", "cat", str(tmp_path / "x.warp"), "file"], capture_output=True, check=True
+    )
+    assert ran.stdout == content
+
+
+def write_all(pipe: int, content: bytes) -> None:
+    with open(pipe, "wb") as writer:
+        writer.write(content)
+
+
+def test_a_second_interrupt_where_nobody_reads_ends_without_a_traceback(tmp_path: Path) -> None:
+    for number in range(3000):
+        (tmp_path / f"{'n' * 100}-{number}").touch()
+    archive = str(tmp_path / "x.warp")
+    assert main(["create", archive, "-C", str(tmp_path), ".", "-q", "--plain"]) == 0
+    words = [sys.executable, "-m", "warp_portal", "list", archive, "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.read(1) == b"{"  # it writes, and stops when the pipe is full
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.3)
+        assert process.returncode == 130
+        assert b"Traceback" not in process.stderr.read()
+
+
 def fill(pipe: int) -> int:
     """Write until a pipe takes nothing more; how much it took."""
     filled = 0
@@ -191,8 +238,11 @@ def small(tmp_path: Path) -> Iterator[Path]:
 def test_an_extraction_that_finds_no_room_names_the_directory(check: list[str], plain: str, small: Path) -> None:
     ran = shell('"$@"', "extract", plain, "-C", str(small / "back"), *check)
     assert ran.returncode == 17
-    assert ran.stderr.startswith(f"warp: {small}/back: ")
-    assert "make room" in ran.stderr
+    *found, last = ran.stderr.splitlines()
+    assert last.startswith(f"warp: {small}/back: ")
+    assert "make room" in last
+    assert len(found) == len(check)  # the file that it stopped at
+    assert all("write file: No space left on device" in line for line in found)
 
 
 def test_a_key_and_settings_that_find_no_room_name_their_file_and_leave_none(small: Path) -> None:

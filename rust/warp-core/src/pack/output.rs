@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use super::shared::Shared;
 use crate::{Error, Result};
 
@@ -33,10 +35,19 @@ impl Output {
                     left = left.get(count..).unwrap_or_default();
                 }
                 Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => wait_for(&self.descriptor, PollFlags::OUT)?,
                 Err(errno) => return Err(Error::io("write archive", errno)),
             }
         }
         Ok(start)
+    }
+}
+
+/// Waits on a pipe or socket that does not wait by itself, as other programs leave them.
+pub(super) fn wait_for(descriptor: &OwnedFd, ready: PollFlags) -> Result<()> {
+    match poll(&mut [PollFd::new(descriptor, ready)], None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(errno) => Err(Error::io("wait for a stream", errno)),
     }
 }
 

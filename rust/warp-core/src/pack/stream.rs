@@ -3,7 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use rustix::event::PollFlags;
+
 use super::large::{self, CONTEXT, LargeFile};
+use super::output::wait_for;
 use super::segment::Segment;
 use super::shared::Shared;
 use crate::{Error, Result};
@@ -48,6 +51,7 @@ fn read_full(input: &OwnedFd, room: &mut [u8]) -> Result<usize> {
             Ok(0) => break,
             Ok(count) => done += count,
             Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => wait_for(input, PollFlags::IN)?,
             Err(errno) => return Err(Error::io("read input stream", errno)),
         }
     }
