@@ -333,9 +333,10 @@ class UnpackPipeline:
         """Entries in archive order, pages in order (all of a page if None); False after ≤ 100 ms if the window is full."""
     def finish(self) -> None: ...
     def poll(self, timeout_s: float) -> dict[str, int]:
-        """Totals: entries, files, skipped, bytes_written, bytes_read, chunks; and done (0, 1)."""
-    def problems(self) -> list[tuple[bytes, str, int]]:
-        """(stored path, what failed, errno; errno 0 = damaged data) since the last call."""
+        """Totals: entries, files, skipped, bytes_written, bytes_discarded, kept, bytes_read, chunks; and done (0, 1)."""
+    def problems(self) -> list[tuple[bytes, str, int, tuple[str, bytes | None, list[tuple[int, int]]] | None]]:
+        """(stored path, what failed, errno; errno 0 = damaged data, what is left of it) since the last call; the last with
+        `keep_damaged` only: for people, path of the file that holds it, start and end of each place in it that is lost."""
     def skips(self) -> dict[str, int]:
         """How often something was left out by rule: owner, device, socket, setuid, xattr, exists."""
     def abort(self) -> None: ...

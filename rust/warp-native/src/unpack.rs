@@ -23,6 +23,11 @@ impl UnpackPipeline {
     }
 }
 
+/// What is left of a file: for people, the path of what holds it, and start and end of each place that is lost.
+type Rest<'py> = (String, Option<Bound<'py, PyBytes>>, Vec<(u64, u64)>);
+/// Stored path, what failed, errno, and what is left.
+type Problem<'py> = (Bound<'py, PyBytes>, String, i32, Option<Rest<'py>>);
+
 fn overwrite(number: u8) -> PyResult<Overwrite> {
     match number {
         0 => Ok(Overwrite::Never),
@@ -78,6 +83,8 @@ impl UnpackPipeline {
             ("files", totals.files),
             ("skipped", totals.skipped),
             ("bytes_written", totals.bytes_written),
+            ("bytes_discarded", totals.bytes_discarded),
+            ("kept", totals.kept),
             ("bytes_read", totals.bytes_read),
             ("chunks", totals.chunks),
             ("done", u64::from(done)),
@@ -87,9 +94,16 @@ impl UnpackPipeline {
         Ok(found)
     }
 
-    fn problems<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, String, i32)> {
+    fn problems<'py>(&self, py: Python<'py>) -> Vec<Problem<'py>> {
         let problems = py.detach(|| self.lock().problems());
-        problems.into_iter().map(|p| (PyBytes::new(py, &p.path), p.what, p.errno)).collect()
+        let problem = |problem: unpack::Problem| {
+            let rest = problem.rest.map(|rest| {
+                let kept = rest.kept.map(|path| PyBytes::new(py, &path));
+                (rest.says, kept, rest.lost)
+            });
+            (PyBytes::new(py, &problem.path), problem.what, problem.errno, rest)
+        };
+        problems.into_iter().map(problem).collect()
     }
 
     fn skips<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

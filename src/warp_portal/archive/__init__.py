@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         Source,
         Stream,
     )
-    from warp_portal.archive.problems import Problem
+    from warp_portal.archive.problems import Problem, ProblemList, Rest
     from warp_portal.archive.reader import ArchiveReader, open_archive
     from warp_portal.archive.rekey import add_slot, list_slots, proven, remove_slot
     from warp_portal.archive.retention import KeepRules, Selection
@@ -88,6 +88,8 @@ __all__ = [
     "PackProgress",
     "PackReport",
     "Problem",
+    "ProblemList",
+    "Rest",
     "Selection",
     "SignatureState",
     "SlotInfo",
@@ -130,7 +132,7 @@ _HOMES = {
     "growth": ("Growth", "largest_growths"),
     "livetree": ("LiveOptions", "LiveProgress", "LiveTree", "recorded_source"),
     "options": ("SUITES", "PackOptions", "PackProgress", "PackReport", "Source", "Stream"),
-    "problems": ("Problem",),
+    "problems": ("Problem", "ProblemList", "Rest"),
     "reader": ("ArchiveReader", "open_archive"),
     "rekey": ("add_slot", "list_slots", "proven", "remove_slot"),
     "retention": ("KeepRules", "Selection"),

@@ -16,7 +16,7 @@ from warp_portal._native import EntryTable, Matcher, UnpackPipeline, blake3
 from warp_portal.archive.content import Page
 from warp_portal.archive.filetable import FLAG_SPARSE, Entry, Kind, table_of
 from warp_portal.archive.options import MIB, checked_patterns, thread_count
-from warp_portal.archive.problems import Problem, ProblemList
+from warp_portal.archive.problems import Problem, ProblemList, Rest
 from warp_portal.archive.reader import ArchiveReader
 from warp_portal.archive.storage import AnyPath
 from warp_portal.errors import DamagedPageError, StorageFullError, UsageError
@@ -61,12 +61,17 @@ EVERYTHING: Final = ExtractRequest()
 
 @dataclass(frozen=True, slots=True)
 class ExtractProgress:
-    """How far a run is. `total_entries` and `total_bytes` are the snapshot's, or 0 if patterns select."""
+    """How far a run is. `total_entries` and `total_bytes` are the snapshot's, or 0 if patterns select.
+
+    `bytes_discarded` of the bytes written are of files that failed; `kept` are files of which what is left is kept.
+    """
 
     entries: int = 0
     files: int = 0
     skipped: int = 0
     bytes_written: int = 0
+    bytes_discarded: int = 0
+    kept: int = 0
     bytes_read: int = 0
     chunks: int = 0
     total_entries: int = 0
@@ -159,8 +164,11 @@ def extract(
     directory: AnyPath,
     request: ExtractRequest = EVERYTHING,
     progress: ProgressCallback | None = None,
+    problems: ProblemList | None = None,
 ) -> ExtractReport:
     """Restore below `directory`, which is made if it is not there. The same call again goes on where one was stopped.
+
+    `problems` are filled as they are found, for who wants to know them of a run that was stopped too.
 
     Raises:
         UsageError: `directory` is no directory.
@@ -176,7 +184,7 @@ def extract(
     try:
         if request.check_space:
             check_space(reader, target, request, name)
-        return Extraction(reader, target, request, progress).run()
+        return Extraction(reader, target, request, progress, problems or ProblemList()).run()
     except OSError as error:
         if error.errno in _FULL:
             raise StorageFullError(f"{name}: no room left: make room and repeat the command to resume") from error
@@ -219,14 +227,19 @@ class Extraction:
     """A run of the unpack pipeline."""
 
     def __init__(
-        self, reader: ArchiveReader, target: int, request: ExtractRequest, progress: ProgressCallback | None
+        self,
+        reader: ArchiveReader,
+        target: int,
+        request: ExtractRequest,
+        progress: ProgressCallback | None,
+        problems: ProblemList,
     ) -> None:
         self._reader = reader
         self._request = request
         self._callback = progress
         self._start_s = time.monotonic()
         self._reported_s = 0.0
-        self._problems = ProblemList()
+        self._problems = problems
         root = os.geteuid() == 0
         self._pipeline = UnpackPipeline(
             reader.file.fd,
@@ -260,6 +273,7 @@ class Extraction:
             return ExtractReport(progress, self._pipeline.skips(), found.kept, found.count, found.without_errno)
         finally:
             self._pipeline.abort()
+            self._take_problems()
 
     def _lost(self, page: Page) -> None:
         what = f"damaged data: the file-table page at {page.ref.offset}: {page.ref.records:,} entries from here on are lost"
@@ -268,12 +282,16 @@ class Extraction:
     def _poll(self, timeout_s: float) -> bool:
         """Take what there is to know; whether the pipeline is done."""
         counters = self._pipeline.poll(timeout_s)
-        self._problems.extend(self._pipeline.problems())
+        self._take_problems()
         now_s = time.monotonic()
         if self._callback and (counters["done"] or now_s - self._reported_s >= PROGRESS_S):
             self._reported_s = now_s
             self._callback(self._progress(counters))
         return bool(counters["done"])
+
+    def _take_problems(self) -> None:
+        for path, what, number, rest in self._pipeline.problems():
+            self._problems.add(Problem(path, what, number, rest and Rest(*rest)))
 
     def _progress(self, counters: dict[str, int]) -> ExtractProgress:
         summary = self._reader.summary

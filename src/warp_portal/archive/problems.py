@@ -1,22 +1,32 @@
 """What failed for single paths while the rest was done: all are counted, and the first are kept."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 # An archive of some kilobytes can have a million entries that fail, and so can a disk that is dying under a walk: their paths
 # are kept as far as this goes.
 KEPT_BYTES: Final = 16 * 1024 * 1024
 PROBLEM_BYTES: Final = 256  # of one, beside its path
+PLACE_BYTES: Final = 128  # of each place in a file that is lost
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Rest(NamedTuple):
+    """What is left of a file with damaged data: `kept` is the path of the file that holds it, `lost` start and end of each
+    place that is zeros there.
+    """
+
+    says: str
+    kept: bytes | None
+    lost: list[tuple[int, int]]
+
+
+class Problem(NamedTuple):
     """An entry that was left out or is in doubt; `errno` 0 = it changed while it was read, or its data is damaged."""
 
     path: bytes
     what: str
     errno: int
+    rest: Rest | None = None
 
 
 class ProblemList:
@@ -31,7 +41,7 @@ class ProblemList:
         """Count one, and keep it if there is room."""
         self.count += 1
         self.without_errno += problem.errno == 0
-        self._room -= PROBLEM_BYTES + len(problem.path)
+        self._room -= PROBLEM_BYTES + len(problem.path) + PLACE_BYTES * len(problem.rest.lost if problem.rest else ())
         if self._room >= 0:
             self._kept.append(problem)
 

@@ -93,8 +93,13 @@ def command(
         if dry_run:
             return _preview(output, reader, request)
         output.resume_hint = ": run the same command again to go on"
-        with Reporter(output, "extract") as reporter:
-            report = archives.extract(reader, directory, request, reporter.following(step_of))
+        found = archives.ProblemList()
+        try:
+            with Reporter(output, "extract") as reporter:
+                report = archives.extract(reader, directory, request, reporter.following(step_of), found)
+        except BaseException:
+            output.damage(found.kept, found.count)
+            raise
         if not report.failed:
             matched(patterns, report.progress.entries)
         code = _conclude(output, directory, report)
@@ -139,16 +144,17 @@ def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
     progress = report.progress
     unlisted = report.failed - len(report.problems)
     output.damage(report.problems, report.failed)
-    written = progress.bytes_written
-    lines = [f"{directory}: {count_of(progress.files, 'file')}, {_work(report)}"]
+    written = progress.bytes_written - progress.bytes_discarded
+    lines = [f"{directory}: {count_of(progress.files, 'file')}, {_work(written, progress.elapsed_s)}"]
     for name, number in sorted(report.skips.items()):
         if number:
             lines.append(
                 "  " + _SKIPPED.get(name, f"{{}}: {name} left out").format(count_of(number, "entry", "entries"))
             )
     if report.failed:
+        kept = f" (of {progress.kept:,} what is left is kept)" if progress.kept else ""
         lines.append(
-            f"  {count_of(report.failed, 'path')} failed, {report.damaged:,} of them for damaged data: see above"
+            f"  {count_of(report.failed, 'path')} failed, {report.damaged:,} of them for damaged data{kept}: see above"
         )
     output.summary(
         "\n".join(lines),
@@ -162,18 +168,13 @@ def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
         problems=report.failed,
         unlisted=unlisted,
         damaged=report.damaged,
+        kept=progress.kept,
     )
     if report.damaged:
         return IntegrityError.exit_code
     return PartialError.exit_code if report.failed else EXIT_OK
 
 
-def _work(report: "ExtractReport") -> str:
-    """How much was written; of a file that failed in the end, what it had got by then is counted too, and was removed."""
-    written, seconds = report.progress.bytes_written, report.progress.elapsed_s
+def _work(written: int, seconds: float) -> str:
     speed = f" ({format_rate(written / seconds)})" if written and seconds > 0 else ""
-    if report.failed and written:
-        return (
-            f"{format_bytes(written)} written in {format_duration(seconds)}{speed}, that of paths that failed among it"
-        )
     return f"{format_bytes(written)} in {format_duration(seconds)}{speed}"

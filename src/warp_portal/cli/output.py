@@ -152,10 +152,16 @@ class Output:
 
     def _remark_problem(self, problem: "Problem") -> None:
         reason = f": {os.strerror(problem.errno)}" if problem.errno else ""
-        self.remark(f"warp: {printable(problem.path)}: {printable(problem.what)}{reason}")
+        rest = f"; {printable(problem.rest.says)}" if problem.rest else ""
+        self.remark(f"warp: {printable(problem.path)}: {printable(problem.what)}{reason}{rest}")
 
     def _record_problem(self, problem: "Problem") -> None:
-        self.record("error", fatal=False, message=problem.what, errno=problem.errno, **path_fields(problem.path))
+        rest: dict[str, object] = {}
+        if problem.rest:
+            kept = problem.rest.kept
+            rest = {**({"kept": None} if kept is None else path_fields(kept, "kept")), "lost": problem.rest.lost}
+        paths = path_fields(problem.path)
+        self.record("error", fatal=False, message=problem.what, errno=problem.errno, **paths, **rest)
 
     def failure(self, message: str, name: str, code: int) -> None:
         """The error that the command stops at; it may be that stdout takes nothing."""

@@ -94,7 +94,7 @@ def test_a_page_of_places_costs_what_it_tells_of_and_no_more(
     assert found == whole
     assert {problem.path for problem in report.problems} == set(needed) - whole
     assert report.damaged == report.failed == len(needed) - len(whole)
-    assert all("the index is damaged" in problem.what for problem in report.problems)
+    assert all("damaged index: the places of this are lost" in problem.what for problem in report.problems)
     assert len(list((tmp_path / "out" / "d0").glob("empty-*"))) == 1_500
 
 

@@ -139,7 +139,7 @@ impl ChunkIndex {
     /// [`Error::Integrity`] if fragments of these are lost.
     pub(super) fn check_known(&self, first: u64, end: u64) -> Result<()> {
         if self.touches_lost(first, end) {
-            return Err(Error::integrity("the index is damaged where it names the places of this"));
+            return Err(Error::integrity("index: the places of this are lost"));
         }
         Ok(())
     }

@@ -46,6 +46,10 @@ pub(super) fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
+pub(super) fn is_regular(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
 /// An entry that is no directory cannot take the place of one.
 pub(super) fn occupied() -> Failure {
     Failure::system("a directory lies at its name, and is not removed: move it away", Errno::ISDIR)

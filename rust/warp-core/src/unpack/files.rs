@@ -16,8 +16,7 @@ use crate::entry::{Entry, FLAG_SPARSE};
 
 /// Files that are kept open between their pieces; others are opened again by their temporary name.
 const OPEN_FILES: usize = 256;
-/// Damaged places of a file that are kept, and those that a message names.
-const MOST_PLACES: usize = 1 << 10;
+/// Damaged places of a file that a message names.
 const SHOWN_PLACES: usize = 16;
 /// Nobody else may see a file before it is complete.
 const CREATION_MODE: u32 = 0o600;
@@ -31,6 +30,7 @@ pub(super) struct SharedFile {
     /// Bytes not written yet, or given up.
     remaining: AtomicU64,
     failed: AtomicBool,
+    written: AtomicU64,
     lost: Mutex<Option<Lost>>,
     extents: Extents,
     /// Whether its temporary file was made; locked while it is.
@@ -46,6 +46,7 @@ impl SharedFile {
             id,
             remaining: AtomicU64::new(length),
             failed: AtomicBool::new(false),
+            written: AtomicU64::new(0),
             lost: Mutex::new(None),
             extents,
             created: Mutex::new(false),
@@ -72,6 +73,16 @@ impl SharedFile {
         !self.failed.swap(true, Ordering::Relaxed)
     }
 
+    /// So many bytes of it were written.
+    pub fn count(&self, length: usize) {
+        self.written.fetch_add(length as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of it that were written.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
     /// `length` bytes at `position` of its data are damaged, and the rest of it is wanted all the same.
     pub fn lose(&self, position: u64, length: u32, failure: &Failure) {
         let mut lost = lock(&self.lost);
@@ -79,7 +90,10 @@ impl SharedFile {
             lost.get_or_insert_with(|| Lost { failure: failure.clone(), bytes: 0, places: Vec::new() });
         lost.bytes += u64::from(length);
         for (offset, length) in self.extents.places(position, length.into()) {
-            lost.add(offset, length);
+            match lost.places.last_mut() {
+                Some((_, end)) if *end == offset => *end += length,
+                _ => lost.places.push((offset, offset + length)),
+            }
         }
     }
 
@@ -101,28 +115,33 @@ pub(super) struct Lost {
     /// What was found first.
     pub failure: Failure,
     pub bytes: u64,
-    /// Offset in the file and length of each place, in the order they were found; those that adjoin are one.
+    /// Start and end in the file of each place, in the order they were found.
     places: Vec<(u64, u64)>,
 }
 
 impl Lost {
-    fn add(&mut self, offset: u64, length: u64) {
-        if let Some((start, known)) = self.places.last_mut()
-            && *start + *known == offset
-        {
-            *known += length;
-        } else if self.places.len() < MOST_PLACES {
-            self.places.push((offset, length));
-        }
-    }
-
-    /// The places by offset: `bytes 0 to 4096, 8192 to 9000`, ends excluded.
-    pub fn describe(mut self) -> String {
+    /// The places, sorted, those that adjoin as one.
+    pub fn places(mut self) -> Vec<(u64, u64)> {
         self.places.sort_unstable();
-        let shown = self.places.iter().take(SHOWN_PLACES);
-        let shown: Vec<_> = shown.map(|(start, length)| format!("{start} to {}", start + length)).collect();
-        let more = if self.places.len() > SHOWN_PLACES { " and more" } else { "" };
-        format!("bytes {}{more}", shown.join(", "))
+        self.places.dedup_by(|next, last| {
+            let adjoin = next.0 <= last.1;
+            if adjoin {
+                last.1 = last.1.max(next.1);
+            }
+            adjoin
+        });
+        self.places
+    }
+}
+
+/// The first of these places, for people: `bytes 0 to 4096, 8192 to 9000`, ends excluded.
+pub(super) fn describe(places: &[(u64, u64)]) -> String {
+    let shown = places.iter().take(SHOWN_PLACES).map(|(start, end)| format!("{start} to {end}"));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let bytes: u64 = places.iter().map(|(start, end)| end - start).sum();
+    match places.len().saturating_sub(SHOWN_PLACES) {
+        0 => format!("bytes {shown}"),
+        more => format!("bytes {shown} and {more} places more, {bytes} bytes in all (--json names them)"),
     }
 }
 

@@ -24,6 +24,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 
 use self::beneath::TemporaryNames;
@@ -39,7 +41,7 @@ use crate::keys::ScopeKeys;
 use crate::table::EntryTable;
 use crate::{Error, Result};
 
-pub use self::report::{Problem, Skip, Totals};
+pub use self::report::{Problem, Rest, Skip, Totals};
 
 /// Tables that may wait for the planner.
 const WAITING_TABLES: usize = 2;
@@ -106,6 +108,8 @@ struct Context {
     keep_damaged: Option<Vec<u8>>,
     rules: Rules,
     names: TemporaryNames,
+    /// When the extraction began, by the clock that files get their times from: seconds and nanoseconds.
+    started: (i64, i64),
     report: Report,
     queue: Queue,
     files: OpenFiles,
@@ -147,6 +151,7 @@ impl UnpackPipeline {
             keep_damaged: options.keep_damaged.then(|| damaged_ending(&options.tag)),
             rules: Rules::new(options.owners, options.setuid),
             names: TemporaryNames::new(&options.tag),
+            started: now(),
             report: Report::default(),
             queue: Queue::default(),
             files: OpenFiles::default(),
@@ -288,6 +293,17 @@ impl Drop for Running {
             }
         });
     }
+}
+
+/// The clock that the system gives files their times by.
+#[cfg(target_os = "linux")]
+const FILE_CLOCK: ClockId = ClockId::RealtimeCoarse;
+#[cfg(not(target_os = "linux"))]
+const FILE_CLOCK: ClockId = ClockId::Realtime;
+
+fn now() -> (i64, i64) {
+    let time = clock_gettime(FILE_CLOCK);
+    (time.tv_sec, time.tv_nsec)
 }
 
 /// What follows the name of a file that is kept although it is damaged: of the extraction's tag, since a file that is packed

@@ -25,6 +25,10 @@ pub struct Totals {
     pub skipped: u64,
     /// Bytes written to files.
     pub bytes_written: u64,
+    /// Of these, bytes of files that failed and are not there.
+    pub bytes_discarded: u64,
+    /// Files of which what is left is kept.
+    pub kept: u64,
     /// Stored bytes read from the archive.
     pub bytes_read: u64,
     /// Chunks read.
@@ -75,6 +79,19 @@ pub struct Problem {
     pub what: String,
     /// The system's error number; 0 for damaged data.
     pub errno: i32,
+    /// What is left of it all the same.
+    pub rest: Option<Rest>,
+}
+
+/// What is left of a file with damaged data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// What became of it, for people.
+    pub says: String,
+    /// Stored path of the file that holds it; none if that could not be made, or nothing is left.
+    pub kept: Option<Vec<u8>>,
+    /// Start and end of each place in it that is lost, sorted and apart.
+    pub lost: Vec<(u64, u64)>,
 }
 
 /// Why an entry cannot be restored.
@@ -92,17 +109,14 @@ impl Failure {
     pub fn damage(what: impl Display) -> Self {
         Self { what: format!("damaged data: {what}"), errno: None }
     }
-
-    /// The same, with more to say.
-    pub fn and(self, more: impl Display) -> Self {
-        Self { what: format!("{}; {more}", self.what), ..self }
-    }
 }
 
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
-        self.errno.map_or(Ok(()), |errno| write!(f, ": {errno}"))
+        let Some(errno) = self.errno else { return Ok(()) };
+        let text = errno.to_string();
+        write!(f, ": {}", text.split(" (os error").next().unwrap_or(&text))
     }
 }
 
@@ -135,6 +149,8 @@ pub(super) struct Report {
     files: AtomicU64,
     skipped: AtomicU64,
     bytes_written: AtomicU64,
+    bytes_discarded: AtomicU64,
+    kept: AtomicU64,
     bytes_read: AtomicU64,
     chunks: AtomicU64,
     skips: [AtomicU64; Skip::ALL.len()],
@@ -153,6 +169,8 @@ impl Report {
             (&self.files, totals.files),
             (&self.skipped, totals.skipped),
             (&self.bytes_written, totals.bytes_written),
+            (&self.bytes_discarded, totals.bytes_discarded),
+            (&self.kept, totals.kept),
             (&self.bytes_read, totals.bytes_read),
             (&self.chunks, totals.chunks),
         ] {
@@ -167,6 +185,8 @@ impl Report {
             files: get(&self.files),
             skipped: get(&self.skipped),
             bytes_written: get(&self.bytes_written),
+            bytes_discarded: get(&self.bytes_discarded),
+            kept: get(&self.kept),
             bytes_read: get(&self.bytes_read),
             chunks: get(&self.chunks),
         }
@@ -186,15 +206,20 @@ impl Report {
 
     /// Note an entry's failure; ends everything if the next entry would fail for the same reason.
     pub fn fail(&self, path: &[u8], failure: Failure) {
+        self.note(path, &failure, None);
+        if failure.errno.is_some_and(|errno| FATAL.contains(&errno)) {
+            self.end(failure);
+        }
+    }
+
+    /// Note an entry's failure, and what is left of it.
+    pub fn note(&self, path: &[u8], failure: &Failure, rest: Option<Rest>) {
         lock(&self.problems).push(Problem {
             path: path.to_vec(),
             what: failure.what.clone(),
             errno: failure.errno.map_or(0, Errno::raw_os_error),
+            rest,
         });
-        if failure.errno.is_some_and(|errno| FATAL.contains(&errno)) {
-            let what = format!("{}: {}", failure.what, String::from_utf8_lossy(path));
-            self.end(Failure { what, ..failure });
-        }
     }
 
     /// End everything: [`Report::wait`] gives the first reason.

@@ -8,15 +8,17 @@ use rustix::io::Errno;
 
 use super::beneath::{Directories, Directory, split};
 use super::existing::{device, is_directory, judge, occupied};
-use super::files::{Extents, Lost, SharedFile, size};
+use super::files::{Extents, Lost, SharedFile, describe, size};
 use super::metadata::{Fresh, Handle, times};
-use super::report::{Attempt, Failure, Outcome, Skip, Tally};
+use super::report::{Attempt, Failure, Outcome, Rest, Skip, Tally};
 use super::window::{EntryRef, Need, Window};
 use super::{Context, Overwrite};
-use crate::entry::{Entry, Kind};
+use crate::entry::{Entry, Kind, Xattrs};
 
 /// Mode of a device or pipe until it is complete.
 const NODE_MODE: u32 = 0o600;
+/// The longest name that file systems take.
+const LONGEST_NAME: usize = 255;
 
 /// One thread's hold on the target: its open directories and counters.
 pub(super) struct Restorer {
@@ -97,10 +99,11 @@ impl Restorer {
         let result = filled
             .attempt("write file")
             .and_then(|()| complete(context, directory, &fd, &Made::of(entry, &temporary, mode)));
+        self.tally.0.bytes_written += data.len() as u64;
         if !matches!(result, Ok(Outcome::Restored)) {
+            self.tally.0.bytes_discarded += data.len() as u64;
             directory.remove(&temporary).attempt("remove temporary file")?;
         }
-        self.tally.0.bytes_written += data.len() as u64;
         result
     }
 
@@ -112,6 +115,7 @@ impl Restorer {
         let written = file.extents().write(&fd, position, data);
         written.attempt("write file")?;
         self.tally.0.bytes_written += data.len() as u64;
+        file.count(data.len());
         Ok(())
     }
 
@@ -120,6 +124,7 @@ impl Restorer {
         let entry = file.entry.get();
         if file.has_failed() {
             self.context.files.remove(file);
+            self.tally.0.bytes_discarded += file.written();
             self.discard(entry);
             self.tally.0.entries += 1;
             return;
@@ -127,8 +132,9 @@ impl Restorer {
         if let Some(lost) = file.take_lost() {
             return self.keep(file, lost);
         }
-        let result = self.complete(file, split(&entry.path).1);
+        let result = self.complete(file, entry, split(&entry.path).1);
         if !matches!(result, Ok(Outcome::Restored)) {
+            self.tally.0.bytes_discarded += file.written();
             self.discard(entry);
         }
         self.settle(entry, result);
@@ -138,32 +144,66 @@ impl Restorer {
     fn keep(&mut self, file: &Arc<SharedFile>, lost: Lost) {
         let entry = file.entry.get();
         let failure = lost.failure.clone();
-        let ending = self.context.keep_damaged.as_deref().unwrap_or_default();
-        let name = [split(&entry.path).1, ending].concat();
-        let kept = String::from_utf8_lossy(&name);
-        let outcome = if lost.bytes < file.extents().length(entry) {
-            let sized = self.context.files.get(file, &mut self.directories, &self.context.names);
-            let sized = sized.and_then(|fd| ftruncate(fd, entry.size)).attempt("write file");
-            match sized.and_then(|()| self.complete(file, &name)) {
-                Ok(Outcome::Restored) => format!("kept as {kept}, with zeros for {}", lost.describe()),
-                Ok(Outcome::Skipped(_)) => format!("{kept} is there, and stays"),
-                Err(other) => format!("{kept}: {other}"),
-            }
+        let rest = if lost.bytes < file.extents().length(entry) {
+            self.rest(file, lost.places())
         } else {
-            "nothing of it is left".into()
+            Rest { says: "nothing of it is left".into(), ..Rest::default() }
         };
+        if rest.kept.is_some() {
+            self.tally.0.kept += 1;
+        } else {
+            self.tally.0.bytes_discarded += file.written();
+        }
         self.context.files.remove(file);
         self.discard(entry);
-        self.settle(entry, Err(failure.and(outcome)));
+        self.tally.0.entries += 1;
+        self.context.report.note(&entry.path, &failure, Some(rest));
     }
 
-    /// Give a file, all of whose data is written, its metadata and `name`.
-    fn complete(&mut self, file: &Arc<SharedFile>, name: &[u8]) -> Result<Outcome, Failure> {
-        let context = &*self.context;
+    /// Give what is left of a file its name, if it may have it.
+    fn rest(&mut self, file: &Arc<SharedFile>, lost: Vec<(u64, u64)>) -> Rest {
         let entry = file.entry.get();
+        let name = self.kept_name(split(&entry.path).1);
+        let shown = String::from_utf8_lossy(&name);
+        let places = describe(&lost);
+        // A program is not to be run like this, and what its ACL says of others is not known to fit.
+        let entry = Entry { mode: entry.mode & 0o600, xattrs: Xattrs::default(), ..entry.clone() };
+        let outcome = self.complete(file, &entry, &name);
+        let (says, is_kept) = match outcome {
+            Ok(Outcome::Restored) => (format!("kept as {shown}, with zeros for {places}"), true),
+            Ok(Outcome::Skipped(_)) => {
+                let there = format!(
+                    "{shown} of an earlier run is there, and stays (--overwrite always makes it anew)"
+                );
+                (format!("{there}; lost are {places}"), false)
+            }
+            Err(other) => (format!("{shown}: {other}"), false),
+        };
+        let path = [entry.path.strip_suffix(split(&entry.path).1).unwrap_or_default(), &name].concat();
+        Rest { says, kept: is_kept.then_some(path), lost }
+    }
+
+    /// The name of what is kept of a file; a long one is cut to make room for the ending.
+    fn kept_name(&self, name: &[u8]) -> Vec<u8> {
+        let ending = self.context.keep_damaged.as_deref().unwrap_or_default();
+        let mut length = name.len().min(LONGEST_NAME - ending.len());
+        // Not within a character.
+        while length < name.len() && length > 0 && name[length] & 0xc0 == 0x80 {
+            length -= 1;
+        }
+        [&name[..length], ending].concat()
+    }
+
+    /// Give a file, all of whose data is written, the metadata of `entry` and `name`.
+    fn complete(&mut self, file: &Arc<SharedFile>, entry: &Entry, name: &[u8]) -> Result<Outcome, Failure> {
+        let context = &*self.context;
         let temporary = context.names.name(&entry.path);
         let fd = context.files.get(file, &mut self.directories, &context.names);
         let fd = fd.attempt("open file")?;
+        if context.keep_damaged.is_some() {
+            // Of a dense file, what is lost at its end was never written.
+            ftruncate(&fd, entry.size).attempt("write file")?;
+        }
         context.files.remove(file);
         let directory = self.directories.get(split(&entry.path).0);
         let directory = directory.attempt("open directory")?;

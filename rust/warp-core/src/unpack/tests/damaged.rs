@@ -29,21 +29,28 @@ fn keeping() -> Target {
 }
 
 /// What the one problem says.
-fn said(extracted: &Extracted) -> &str {
+fn said(extracted: &Extracted) -> String {
     let [problem] = &*extracted.problems else {
         panic!("{:?}", extracted.problems);
     };
     assert_eq!(problem.errno, 0);
-    &problem.what
+    format!("{}; {}", problem.what, problem.rest.as_ref().unwrap().says)
+}
+
+/// What is left of the one file that is damaged.
+fn rest(extracted: &Extracted) -> &Rest {
+    extracted.problems[0].rest.as_ref().unwrap()
 }
 
 #[test]
 fn what_is_whole_is_kept_under_another_name_with_zeros_for_the_rest() {
     let mut builder = builder();
-    let entry = parts(&mut builder, b"disk.img", 5);
+    let mut entry = parts(&mut builder, b"disk.img", 5);
+    entry.mode = 0o6755;
     let mut built = builder.build();
     damage(&mut built, &[1, 2, 4]);
-    let target = keeping();
+    let mut target = keeping();
+    target.options.setuid = true;
     let extracted = target.extract(&built, &[entry]);
     let said = said(&extracted);
     assert!(said.starts_with("damaged data: damaged chunk "), "{said}");
@@ -58,8 +65,14 @@ fn what_is_whole_is_kept_under_another_name_with_zeros_for_the_rest() {
     assert!(!target.path(b"disk.img").exists());
     let stat = target.stat(b"disk.img.damaged-00017461");
     assert_eq!((stat.mtime(), stat.mtime_nsec()), MTIME);
-    assert_eq!(stat.permissions().mode() & 0o777, 0o604);
-    assert_eq!((extracted.totals.entries, extracted.totals.files), (1, 0));
+    assert_eq!(stat.permissions().mode() & 0o7777, 0o600, "not for others, and not to be run");
+    let totals = extracted.totals;
+    assert_eq!((totals.entries, totals.files, totals.kept, totals.bytes_discarded), (1, 0, 1, 0));
+    let lost = vec![(40_000, 120_000), (160_000, 200_000)];
+    assert_eq!(
+        (rest(&extracted).kept.as_deref(), &rest(&extracted).lost),
+        (Some(&b"disk.img.damaged-00017461"[..]), &lost)
+    );
 }
 
 #[test]
@@ -89,6 +102,7 @@ fn nothing_is_kept_of_a_file_of_which_nothing_is_left() {
     let target = keeping();
     let extracted = target.extract(&built, &[all, small]);
     assert_eq!(extracted.problems.len(), 2);
+    assert!(extracted.problems.iter().all(|p| p.rest.as_ref().is_none_or(|rest| rest.kept.is_none())));
     assert!(
         !target.path(b"all.damaged-00017461").exists()
             && !target.path(b"small.damaged-00017461-00017461").exists()
@@ -104,7 +118,10 @@ fn a_file_that_is_there_is_overwritten_only_if_the_rule_says_so() {
     let mut target = keeping();
     fs::write(target.path(b"a.damaged-00017461"), "mine").unwrap();
     let extracted = target.extract(&built, std::slice::from_ref(&entry));
-    assert!(said(&extracted).ends_with("; a.damaged-00017461 is there, and stays"));
+    let said = said(&extracted);
+    assert!(said.contains("; a.damaged-00017461 of an earlier run is there, and stays"), "{said}");
+    assert!(said.ends_with("; lost are bytes 40000 to 80000"), "{said}");
+    assert_eq!((&rest(&extracted).kept, extracted.totals.bytes_discarded), (&None, PART as u64));
     assert_eq!(target.read(b"a.damaged-00017461"), b"mine");
     target.options.overwrite = Overwrite::Always;
     target.extract(&built, &[entry]);
@@ -124,13 +141,28 @@ fn a_packed_file_that_is_called_damaged_is_another() {
 }
 
 #[test]
-fn a_name_too_long_for_the_ending_is_told() {
+fn a_name_too_long_for_the_ending_is_cut_between_two_characters() {
     let mut builder = builder();
-    let entry = parts(&mut builder, &[b'n'; 250], 2);
+    let name = "ä".repeat(127);
+    let entry = parts(&mut builder, name.as_bytes(), 2);
     let mut built = builder.build();
     damage(&mut built, &[1]);
-    let extracted = keeping().extract(&built, &[entry]);
-    assert!(said(&extracted).contains("rename: File name too long"), "{}", said(&extracted));
+    let target = keeping();
+    target.extract(&built, &[entry]);
+    assert_eq!(target.read(format!("{}.damaged-00017461", "ä".repeat(119)).as_bytes()).len(), 2 * PART);
+}
+
+#[test]
+fn what_cannot_have_its_name_is_told() {
+    let mut builder = builder();
+    let entry = parts(&mut builder, b"a", 2);
+    let mut built = builder.build();
+    damage(&mut built, &[1]);
+    let target = keeping();
+    fs::create_dir(target.path(b"a.damaged-00017461")).unwrap();
+    let extracted = target.extract(&built, &[entry]);
+    let said = said(&extracted);
+    assert!(said.ends_with("and is not removed: move it away: Is a directory"), "{said}");
 }
 
 #[test]
@@ -143,5 +175,8 @@ fn of_many_places_the_first_are_named() {
     target.options.threads = 1;
     let extracted = target.extract(&built, &[entry]);
     assert!(said(&extracted).contains("zeros for bytes 0 to 40000, 80000 to 120000, "));
-    assert!(said(&extracted).ends_with("1200000 to 1240000 and more"), "{}", said(&extracted));
+    let end = "1200000 to 1240000 and 84 places more, 4000000 bytes in all (--json names them)";
+    assert!(said(&extracted).ends_with(end), "{}", said(&extracted));
+    let all: Vec<_> = (0..100).map(|number| (number * 80_000, number * 80_000 + 40_000)).collect();
+    assert_eq!(rest(&extracted).lost, all);
 }

@@ -1,5 +1,7 @@
 //! What exists already: kept, taken as done, or replaced; and extractions that go on after one that was killed.
 
+use rustix::io::Errno;
+
 use super::*;
 
 fn make_old(path: PathBuf, content: &[u8]) {
@@ -147,6 +149,78 @@ fn an_extraction_goes_on_where_a_killed_one_stopped() {
     assert_eq!(target.read(b"d/small"), b"small");
     assert_eq!(target.stat(b"d/done").nlink(), 4 - 1);
     assert_eq!(extracted.skipped(Skip::Exists), 2);
+}
+
+/// A hard link to a file, as the walk notes it.
+fn name_of(file: &Entry, path: &[u8]) -> Entry {
+    Entry { size: file.size, ..link(path, Kind::Hardlink, &file.path) }
+}
+
+/// Make a file that no extraction from now on has made.
+fn make_foreign(path: PathBuf, content: &[u8]) {
+    fs::write(&path, content).unwrap();
+    let stat = fs::metadata(&path).unwrap();
+    while now() <= (stat.ctime(), stat.ctime_nsec()) {}
+}
+
+#[test]
+fn a_hard_link_is_never_made_to_another_file_than_its_own() {
+    let mut builder = builder();
+    let a = file(&mut builder, b"a", &[b"new"]);
+    let entries = [a.clone(), name_of(&a, b"b"), name_of(&a, b"c")];
+    let built = builder.build();
+    let target = Target::new();
+    make_foreign(target.path(b"a"), b"old");
+    fs::write(target.path(b"b"), b"mine").unwrap();
+    let extracted = target.extract(&built, &entries);
+    let found: Vec<_> = extracted.problems.iter().map(|problem| (&*problem.path, problem.errno)).collect();
+    let errno = Errno::EXIST.raw_os_error();
+    assert_eq!(found, [(&b"b"[..], errno), (b"c", errno)]);
+    assert_eq!((target.read(b"a"), target.read(b"b")), (b"old".to_vec(), b"mine".to_vec()));
+    assert!(!target.path(b"c").exists());
+}
+
+#[test]
+fn a_hard_link_to_a_damaged_file_replaces_nothing() {
+    let mut builder = builder();
+    let a = file(&mut builder, b"a", &[b"new"]);
+    let entries = [a.clone(), name_of(&a, b"b"), name_of(&a, b"c")];
+    let mut built = builder.build();
+    built.bytes[300] ^= 1;
+    for overwrite in [Overwrite::Never, Overwrite::Changed, Overwrite::Always] {
+        let target = Target::overwriting(overwrite);
+        make_foreign(target.path(b"a"), b"old");
+        fs::write(target.path(b"b"), b"mine").unwrap();
+        let extracted = target.extract(&built, &entries);
+        assert!(extracted.problems.len() >= 2, "{:?}", extracted.problems);
+        assert_eq!((target.read(b"a"), target.read(b"b")), (b"old".to_vec(), b"mine".to_vec()));
+        assert!(!target.path(b"c").exists());
+    }
+}
+
+#[test]
+fn hard_links_are_made_to_a_file_that_an_earlier_run_restored() {
+    let mut builder = builder();
+    let a = file(&mut builder, b"a", &[b"new"]);
+    let entries = [a.clone(), name_of(&a, b"b")];
+    let built = builder.build();
+    let target = Target::new();
+    target.extract(&built, &entries[..1]).clean();
+    let stat = target.stat(b"a");
+    while now() <= (stat.ctime(), stat.ctime_nsec()) {}
+    target.extract(&built, &entries).clean();
+    assert_eq!(target.stat(b"a").ino(), target.stat(b"b").ino());
+}
+
+#[test]
+fn hard_links_are_made_to_a_file_that_changed_between_the_walk_and_its_reading() {
+    let mut builder = builder();
+    let a = file(&mut builder, b"a", &[b"new"]);
+    let mut other = name_of(&a, b"b");
+    (other.size, other.mtime.seconds) = (7, 12);
+    let target = Target::new();
+    target.extract(&builder.build(), &[a, other]).clean();
+    assert_eq!(target.stat(b"a").ino(), target.stat(b"b").ino());
 }
 
 #[test]

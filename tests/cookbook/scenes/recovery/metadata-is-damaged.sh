@@ -1,0 +1,1 @@
+damage home.warp -4000
