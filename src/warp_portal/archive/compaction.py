@@ -65,7 +65,7 @@ class CompactRequest:
 class Fate:
     """What becomes of a snapshot: its number afterwards, None if it is forgotten, and the rules that keep it.
 
-    One that a change of keys made is no rule's: it holds what the one before it holds.
+    One that a change of keys made holds what the one before it holds: rules keep it only in place of that one, if it was named.
     """
 
     number: int

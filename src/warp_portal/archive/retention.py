@@ -58,7 +58,8 @@ class Selection:
     ) -> dict[int, tuple[str, ...]]:
         """Numbers of the snapshots to keep, each with the rules that keep it.
 
-        Those in `passed_over` hold what the one before them holds: no rule sees them, unless that one is forgotten by number.
+        Those in `passed_over` hold what the one before them holds: no rule sees them. Where that one is forgotten by number, what
+        keeps it keeps the first of them that is not.
 
         Raises:
             NotFoundError: a snapshot named does not exist.
@@ -71,18 +72,25 @@ class Selection:
             raise UsageError(f"snapshot {newest} is the newest, which is always kept: name another")
         by_rule: dict[int, tuple[str, ...]] = dict.fromkeys(range(1, newest + 1), ())
         if self.rules:
-            by_rule = kept_by(times_ns, self.rules, zone, passed_over=self._repeated(passed_over, newest))
+            repeats = passed_over - {1}  # nothing is before the first
+            by_rule = self._passed_on(kept_by(times_ns, self.rules, zone, passed_over=repeats), repeats)
         return {number: rules for number, rules in by_rule.items() if number not in self.forgotten}
 
-    def _repeated(self, numbers: AbstractSet[int], newest: int) -> set[int]:
-        """Those of `numbers` of which an earlier one, with the same content, is not forgotten by number."""
-        repeated, held = set[int](), False
-        for number in range(1, newest + 1):
-            if number in numbers and held:
-                repeated.add(number)
-            else:
-                held = number not in self.forgotten
-        return repeated
+    def _passed_on(self, by_rule: dict[int, tuple[str, ...]], repeats: AbstractSet[int]) -> dict[int, tuple[str, ...]]:
+        """The same, with what keeps a snapshot that is forgotten by number passed on to one that repeats it.
+
+        This comes after the rules: did they see the repeat, one state would take two places, one of them at the time of the repeat.
+        """
+        heirs: dict[int, tuple[str, ...]] = {}
+        for number, rules in by_rule.items():
+            heirs.setdefault(self._heir(number, repeats), rules)  # the newest may be there, kept by what was passed on
+        return heirs
+
+    def _heir(self, number: int, repeats: AbstractSet[int]) -> int:
+        """The first of a snapshot and its repeats that is not forgotten by number, or the last of them."""
+        while number in self.forgotten and number + 1 in repeats:
+            number += 1
+        return number
 
 
 EVERYTHING: Final = Selection()

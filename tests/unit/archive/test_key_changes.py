@@ -76,6 +76,10 @@ def test_a_change_of_keys_stays_for_what_it_repeats_if_that_is_forgotten_by_numb
     assert set(forget(changed, Selection(KeepRules(last=5), forgotten=frozenset({1, 2})))) == {3, 4, 5, 7}
 
 
+def test_a_change_of_keys_in_place_of_a_snapshot_forgotten_by_number_takes_no_other_place(changed: Path) -> None:
+    assert forget(changed, Selection(KeepRules(last=2), forgotten=frozenset({5}))) == {4: ("last",), 6: ("last",)}
+
+
 def test_what_is_signed_otherwise_than_the_one_before_is_no_mere_change_of_keys(tree: Path, archive: Path) -> None:
     create(archive, Source.of([str(tree)]), lock=Lock(recipients=(ME.recipient,)))
     signing = SigningKey.generate()

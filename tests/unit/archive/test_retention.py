@@ -3,6 +3,7 @@
 import doctest
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -121,3 +122,61 @@ def test_what_is_passed_over_is_kept_only_as_the_newest() -> None:
     kept = Selection(KeepRules(last=2, daily=3, within_s=DAY_S)).kept(times, UTC, passed_over={3, 5, 6})
     assert kept == {1: ("daily",), 2: ("last", "daily"), 4: ("last", "daily", "within"), 6: ("newest",)}
     assert Selection().kept(times, UTC, passed_over={3}) == dict.fromkeys(range(1, 7), ())
+
+
+def test_a_named_snapshot_that_is_repeated_takes_no_place_from_another() -> None:
+    times = every(DAY_S, 4)
+    assert set(Selection(KeepRules(last=2)).kept(times, UTC, passed_over={4})) == {2, 3, 4}
+    for rules, name in ((KeepRules(last=2), "last"), (KeepRules(daily=2), "daily")):
+        kept = Selection(rules, frozenset({3})).kept(times, UTC, passed_over={4})
+        assert kept == {2: (name,), 4: (name,)}
+
+
+def test_what_repeats_a_named_snapshot_counts_by_the_time_of_that_one() -> None:
+    times = [day * DAY_S * 10**9 for day in (0, 1, 10)]
+    kept = Selection(KeepRules(within_s=2 * DAY_S), frozenset({2})).kept(times, UTC, passed_over={3})
+    assert kept == {1: ("within",), 3: ("within",)}
+    kept = Selection(KeepRules(daily=2), frozenset({2})).kept(times, UTC, passed_over={3})
+    assert kept == {1: ("daily",), 3: ("daily",)}
+
+
+def test_of_what_repeats_a_named_snapshot_the_first_that_is_not_named_stays() -> None:
+    times = every(DAY_S, 6)
+    named = [frozenset({2}), frozenset({2, 3}), frozenset({2, 3, 4}), frozenset({2, 3, 4, 5}), frozenset({3, 4})]
+    kept = [set(Selection(KeepRules(last=3), each).kept(times, UTC, passed_over={3, 4, 5})) for each in named]
+    assert kept == [{1, 3, 6}, {1, 4, 6}, {1, 5, 6}, {1, 6}, {1, 2, 6}]
+
+
+@st.composite
+def repeating(draw: st.DrawFn) -> tuple[list[int], frozenset[int], frozenset[int]]:
+    """Times of snapshots, numbers of those that repeat the one before, and of those that are named, never the newest."""
+    times = draw(TIMES)
+    flags = st.lists(st.booleans(), min_size=len(times) - 1, max_size=len(times) - 1)
+    repeats = frozenset(number for number, flag in enumerate(draw(flags), 2) if flag)
+    return times, repeats, frozenset(number for number, flag in enumerate(draw(flags), 1) if flag)
+
+
+@given(repeating(), RULES.filter(bool))
+def test_of_the_states_that_rules_keep_only_those_are_lost_that_are_named_whole(
+    snapshots: tuple[list[int], frozenset[int], frozenset[int]], rules: KeepRules
+) -> None:
+    times, repeats, named = snapshots
+    states = list(accumulate(number not in repeats for number in range(1, len(times) + 1)))  # of snapshot 1, 2, …
+    left = {state for number, state in enumerate(states, 1) if number not in named}
+    before = Selection(rules).kept(times, UTC, passed_over=repeats)
+    kept = Selection(rules, named).kept(times, UTC, passed_over=repeats)
+    assert {states[number - 1] for number in kept} == {states[number - 1] for number in before} & left
+    assert len(times) in kept
+    assert not named & set(kept)
+    assert list(kept) == sorted(kept)
+
+
+@given(repeating(), RULES.filter(bool))
+def test_a_state_is_kept_by_the_same_rules_whatever_is_named(
+    snapshots: tuple[list[int], frozenset[int], frozenset[int]], rules: KeepRules
+) -> None:
+    times, repeats, named = snapshots
+    before = Selection(rules).kept(times, UTC, passed_over=repeats)
+    for number, by in Selection(rules, named).kept(times, UTC, passed_over=repeats).items():
+        first = max(each for each in range(1, number + 1) if each not in repeats)
+        assert by in (before[first], ("newest",))
