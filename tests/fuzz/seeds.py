@@ -123,6 +123,11 @@ def rust() -> dict[str, list[bytes]]:
         ],
         "rust-cutter": [sections.join([(777).to_bytes(2, "little"), TEXT * 8]), sections.join([b"\1", ramp * 12])],
         "rust-index": [sections.join(index_parts(encrypted)) for encrypted in (False, True)],
+        "rust-index-missing": [
+            sections.join([*index_parts(encrypted), bytes(marks), bytes([more])])
+            for encrypted in (False, True)
+            for marks, more in (((0, 0, 0), 0), ((1, 0, 0), 0), ((0, 1, 0), 2), ((0, 0, 1), 0), ((1, 3, 1), 1))
+        ],
         "rust-index-pages": [sections.join([bytes([0, 1, 20]) + b"\xff" * 8, b"\0" + page])],
         "rust-matcher": [sections.join([b"*.o\n!main.o\n/target\ndocs/**/x\nbuild/", b"docs/a/build/main.o"])],
         "rust-merkle": [(5).to_bytes(8, "little") + bytes(range(96)), bytes(8) + bytes(64)],

@@ -10,7 +10,7 @@ from typing import Final
 from tests.fuzz import proofs, structures, texts, whole
 
 RUST: Final = (
-    "rust-baseline", "rust-chunk", "rust-columns", "rust-cutter", "rust-index", "rust-index-pages", "rust-lz4",
+    "rust-baseline", "rust-chunk", "rust-columns", "rust-cutter", "rust-index", "rust-index-missing", "rust-index-pages", "rust-lz4",
     "rust-lz4-blocks", "rust-matcher", "rust-merkle", "rust-paths", "rust-payload", "rust-seal", "rust-unpack", "rust-zstd",
 )  # fmt: skip
 """As in rust/fuzz/src/lib.rs; a test compares the two."""

@@ -1,7 +1,9 @@
 //! Index pages (docs/format.md §6), raw and as columns.
 //!
 //! `rust-index-pages`: parts are pages, each behind a byte that says of which kind. `rust-index`: parts are encrypted, keep
-//! ids, log2 of the largest chunk, `u64` end of the data │ the nine columns; the heads are made to fit.
+//! ids, log2 of the largest chunk, `u64` end of the data │ the nine columns; the heads are made to fit. `rust-index-missing`:
+//! the same, and a byte for each page of each kind: odd ones are missing, of so many records (less one) as half of it more
+//! than there were │ how many fragments more than there are each missing chunk page claims.
 
 use warp_core::chunk_index::ChunkIndex;
 use warp_core::{Error, Result};
@@ -31,16 +33,75 @@ pub fn run_pages(data: &[u8]) {
 
 pub fn run(data: &[u8]) {
     let [choice, columns @ ..] = sections::split_into::<10>(data);
+    check(choice, &pages(choice, columns));
+}
+
+pub fn run_missing(data: &[u8]) {
+    let [choice, a, b, c, d, e, f, g, h, i, missing, more] = sections::split_into::<12>(data);
+    let pages = pages(choice, [a, b, c, d, e, f, g, h, i]);
+    match fill_around(choice, &pages, missing, sections::number(more)) {
+        Ok(index) => check_around(&index),
+        Err(Error::Format(_)) => {}
+        Err(other) => panic!("not a format error: {other}"),
+    }
+}
+
+/// An index without some of its pages, and with what may be lies about them.
+fn fill_around(choice: &[u8], pages: &[Vec<Vec<u8>>; 3], missing: &[u8], more: u64) -> Result<ChunkIndex> {
+    let keep_ids = sections::byte(choice, 1) & 1 == 1;
+    let mut index =
+        ChunkIndex::new(sections::byte(choice, 0) & 1 == 1, 1 << (sections::byte(choice, 2) % 27))?;
+    let mut marks = missing.iter().copied().chain(std::iter::repeat(0));
+    for (kind, page) in
+        pages.iter().enumerate().flat_map(|(kind, of_kind)| of_kind.iter().map(move |p| (kind, p)))
+    {
+        let mark = marks.next().unwrap_or_default();
+        let count = sections::number(page.get(8..).unwrap_or_default()) as usize + usize::from(mark >> 1);
+        match (kind, mark & 1) {
+            (0, 0) => index.add_locators(page)?,
+            (0, _) => index.add_missing_locators(count)?,
+            (1, 0) => index.add_chunks(page)?,
+            (1, _) => index.add_missing_chunks(count, (count as u64).saturating_add(more))?,
+            (_, 0) => index.add_fragments(page, keep_ids)?,
+            _ => index.add_missing_fragments(count, keep_ids)?,
+        }
+    }
+    index.finish(sections::number(choice.get(3..).unwrap_or_default()))?;
+    Ok(index)
+}
+
+/// Each fragment is lost, or lies where its chunk has room for it.
+fn check_around(index: &ChunkIndex) {
+    for chunk in 0..if index.is_complete() { index.chunks() } else { 0 } {
+        let (first, end) = index.chunk_fragments(chunk).expect("there is this chunk");
+        let raw = index.record(chunk).expect("there is this chunk").raw;
+        let mut offset = 0;
+        for fragment in first..end {
+            match index.locate(fragment, 1) {
+                Ok(pieces) => {
+                    assert!(
+                        pieces.len() == 1 && pieces[0].chunk as usize == chunk && pieces[0].offset == offset
+                    );
+                    offset += pieces[0].length;
+                }
+                Err(Error::Integrity(_)) => {}
+                Err(other) => panic!("a fragment that there is: {other}"),
+            }
+        }
+        assert!(offset == raw || index.locate(first, end - first).is_err());
+    }
+}
+
+fn pages(choice: &[u8], columns: [&[u8]; 9]) -> [Vec<Vec<u8>>; 3] {
     let encrypted = sections::byte(choice, 0) & 1 == 1;
     let mut columns = columns.into_iter();
-    let pages = WIDTHS.map(|widths| {
+    WIDTHS.map(|widths| {
         let mut of_kind: Vec<&[u8]> = columns.by_ref().take(widths.len()).collect();
         if widths.len() == 4 && !encrypted {
             of_kind.pop();
         }
         pages_of(&of_kind, widths)
-    });
-    check(choice, &pages);
+    })
 }
 
 /// Pages as long as the first column says; the others are cut or filled up with zeros.

@@ -38,12 +38,13 @@ const fn parts(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     parts("rust-baseline", baseline::run),
     parts("rust-chunk", chunk::run),
     parts("rust-columns", columns::run),
     parts("rust-cutter", cutter::run),
     parts("rust-index", index::run),
+    parts("rust-index-missing", index::run_missing),
     parts("rust-index-pages", index::run_pages),
     plain("rust-lz4", payload::run_lz4),
     plain("rust-lz4-blocks", payload::run_lz4_blocks),
