@@ -53,10 +53,11 @@ OTHER_WORDS: Final = {
     **dict.fromkeys(("ls", "find"), "list"),
     **dict.fromkeys(("snapshots", "stats", "show"), "info"),
     **dict.fromkeys(("check", "test"), "verify"),
-    **dict.fromkeys(("prune", "gc"), "forget"),
+    **dict.fromkeys(("prune", "gc", "delete", "remove", "rm"), "forget"),
     **dict.fromkeys(("keygen", "passwd"), "key"),
     "repair": "extract",
     "sign": "append",
+    "help": "--help",
 }
 _HELP: Final = {name: says for _, commands in SECTIONS for name, says in commands}
 

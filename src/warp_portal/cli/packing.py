@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A note is one line.
 NAMED_EXCLUDES = 5
+MEGABYTE = 1_000_000
 
 
 def chosen_source(
@@ -128,7 +129,8 @@ def conclude(output: Output, report: PackReport) -> int:
         output.note(notice)
     name = os.fsdecode(report.path) if report.path is not None else "standard output"
     read = progress.bytes_read
-    speed = f" ({format_rate(read / progress.elapsed_s)} read)" if read and progress.elapsed_s > 0 else ""
+    # Of a run that read next to nothing a rate says nothing.
+    speed = f" ({format_rate(read / progress.elapsed_s)} read)" if read > MEGABYTE and progress.elapsed_s > 0 else ""
     lines = [
         f"{name}: snapshot {report.snapshot}{' (resumed)' if report.resumed else ''}: {count_of(report.files, 'file')}, "
         f"{format_bytes(report.bytes)} in {format_duration(progress.elapsed_s)}{speed}",
