@@ -56,6 +56,18 @@ def format_bytes(count: float) -> str:
     return f"{value:.{digits}f} {letter}B"
 
 
+def typed_bytes(count: int) -> str:
+    """A size as `parse_bytes` reads it back: with a binary letter where that is exact, or else as a number.
+
+    >>> typed_bytes(268435456), typed_bytes(1000000), typed_bytes(0)
+    ('256M', '1000000', '0')
+    """
+    power = 0
+    while power < len(_LETTERS) and count and count % 1024 == 0:
+        count, power = count // 1024, power + 1
+    return f"{count}{_LETTERS[power - 1] if power else ''}"
+
+
 def format_rate(bytes_per_s: float) -> str:
     """Bytes a second."""
     return f"{format_bytes(bytes_per_s)}/s"

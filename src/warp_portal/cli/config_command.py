@@ -13,8 +13,10 @@ from warp_portal.cli.output import Output
 from warp_portal.cli.text import columns, printable, shortened
 from warp_portal.errors import NotFoundError
 from warp_portal.primitives.compression import policy
+from warp_portal.units import typed_bytes
 
 READ_FILES: Final = ("passphrase_file", "identity", "recipient", "sign")
+SIZES: Final = ("memory", "checkpoint_bytes")
 VALUE_WIDTH: Final = 40  # of a value in the list: a key's text has 2,000 characters
 
 
@@ -32,14 +34,16 @@ def command() -> None:
 def list_settings(output: Output) -> int:
     """List all settings: value, where it comes from, what it is.
 
-    Of a long value, as a key's, the middle is left out: `warp config get` and --json give it whole.
+    Of a long value, as a key's, the middle is left out, and sizes stand as they are typed (256M): `warp config get` and
+    --json give them whole, and in bytes.
     """
     effective = config.load()
     rows = []
     for name, setting in config.SETTINGS.items():
         value = getattr(effective.config, name)
         output.record("setting", name=name, value=value, origin=effective.origin[name], about=setting["says"])
-        rows.append((name, shortened(shown(value), VALUE_WIDTH), effective.origin[name], setting["says"]))
+        typed = typed_bytes(value) if name in SIZES else shown(value)
+        rows.append((name, shortened(typed, VALUE_WIDTH), effective.origin[name], setting["says"]))
     for line in columns([("SETTING", "VALUE", "FROM", "ABOUT"), *rows]):
         output.result(line)
     return 0

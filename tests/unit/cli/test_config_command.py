@@ -1,10 +1,14 @@
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 from tests.unit.cli.runs import only, records
 
+from warp_portal import config
+from warp_portal.cli.config_command import SIZES
 from warp_portal.cli.main import main
+from warp_portal.errors import UsageError
 from warp_portal.keys import Identity
 
 
@@ -121,3 +125,22 @@ def test_a_private_key_is_not_stored_and_not_repeated(own_settings: Path, capsys
 def test_a_file_may_be_called_like_a_key(own_settings: Path) -> None:
     assert main(["config", "set", "identity", "/keys/warp-identity.key"]) == 0
     assert main(["config", "set", "exclude", "warp-identity*", "warp-signing-key"]) == 0
+
+
+def test_sizes_are_listed_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "set", "memory", "1000000"]) == 0
+    capsys.readouterr()
+    assert main(["config", "list"]) == 0
+    shown = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()}
+    assert (shown["memory"], shown["checkpoint_bytes"]) == ("1000000", "256M")
+    found = [record for record in records(capsys, "config", "list") if record["type"] == "setting"]
+    assert {record["name"]: record["value"] for record in found}["checkpoint_bytes"] == 256 << 20
+
+
+def test_every_setting_that_is_a_size_is_known_as_one() -> None:
+    def is_size(name: str) -> bool:
+        with contextlib.suppress(UsageError):
+            return config.parse(name, "1G", "it") == 1 << 30
+        return False
+
+    assert tuple(filter(is_size, config.SETTINGS)) == SIZES

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warp_portal.errors import UsageError
-from warp_portal.units import format_bytes, format_duration, format_rate, parse_bytes, parse_span
+from warp_portal.units import format_bytes, format_duration, format_rate, parse_bytes, parse_span, typed_bytes
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,15 @@ def test_spans_of_time_are_read(text: str, seconds: int) -> None:
 def test_what_is_no_span_of_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no span"):
         parse_span(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "typed"), [(0, "0"), (1023, "1023"), (1024, "1K"), (1537, "1537"), (256 << 20, "256M"), (3 << 30, "3G")]
+)
+def test_a_size_is_shown_as_it_is_typed(size: int, typed: str) -> None:
+    assert typed_bytes(size) == typed
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_what_is_shown_as_typed_is_read_back(size: int) -> None:
+    assert parse_bytes(typed_bytes(size)) == size
