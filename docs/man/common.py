@@ -35,7 +35,7 @@ EXIT_CODES: Final = (
     ("3", "Done, but for some paths, which were listed."),
     ("4", "What was compared differs (diff --exit-code, verify --level source)."),
     ("10", "No such archive, snapshot, path, slot or setting, or no entry that a pattern matches."),
-    ("11", "Another writer holds the archive: wait for it."),
+    ("11", "Another writer holds the archive, or the settings: wait for it."),
     ("12", "A key is needed, or the given ones open nothing."),
     ("13", "Damaged, forged, rolled back, or not signed as it must be."),
     ("16", "Written by a newer version, or not possible on this system."),

@@ -8,7 +8,7 @@ A class exists where a caller can do something different; the message says what 
     │   └── ExistsError            2   the target is there already and is not an unfinished one of ours: name another
     ├── PartialError               3   done, but for some inputs: read the list, repeat for those
     ├── NotFoundError             10   no such archive, snapshot, path or slot: name another
-    ├── BusyError                 11   another writer holds the archive: wait for it
+    ├── BusyError                 11   another writer holds the archive, or the settings: wait for it
     ├── KeyRequiredError          12   encrypted, and no key was given: give one
     │   └── WrongKeyError         12   a key was given and opens nothing: give another
     ├── IntegrityError            13   bytes are not what they must be: fetch them again, or recover
@@ -67,7 +67,7 @@ class NotFoundError(WarpPortalError):
 
 
 class BusyError(WarpPortalError):
-    """Another process writes to the archive."""
+    """Another process writes to the archive, or to the settings."""
 
     exit_code = 11
 

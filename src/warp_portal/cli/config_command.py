@@ -11,8 +11,7 @@ from warp_portal.cli import options
 from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.text import columns, printable, shortened
-from warp_portal.errors import NotFoundError
-from warp_portal.primitives.compression import policy
+from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.units import typed_bytes
 
 READ_FILES: Final = ("passphrase_file", "identity", "recipient", "sign")
@@ -72,20 +71,32 @@ def set_setting(output: Output, name: str, values: tuple[str, ...]) -> int:
 
     A list takes several VALUEs. The name of a file is made absolute, so that it holds wherever warp runs.
     """
-    if name == "compression":
-        policy(values[0])  # what codecs there are is not known to the settings
     path = config.user_file()
     from warp_portal.cli import settings_file
 
-    settings_file.store(name, values, Path(path))
-    value = getattr(config.load(files=(config.ConfigFile(path),), environ={}).config, name)
+    value = settings_file.store(name, values, Path(path))
     output.record("setting", name=name, value=value, origin=path)
     output.status(f"{path}: {name} = {shown(value)}")
     if name in READ_FILES:
-        for file in [value] if isinstance(value, str) else value:
-            if file.startswith("/") and not os.path.exists(file):
-                output.note(f"{file} is not there")
+        _note_missing(output, value)
+    _warn_of_others(output, name, path)
     return 0
+
+
+def _note_missing(output: Output, value: object) -> None:
+    for file in value if isinstance(value, tuple) else (str(value),):
+        if file.startswith("/") and not os.path.exists(file):
+            output.note(f"{file} is not there")
+
+
+def _warn_of_others(output: Output, name: str, path: str) -> None:
+    """That another setting in the file, which somebody has written into it, stops every command, this one stored or not."""
+    try:
+        config.load(files=(config.ConfigFile(path),), environ={})
+    except UsageError as error:
+        output.warning(
+            f"{name} is stored, but another setting there stops every command until it is set anew or unset: {error}"
+        )
 
 
 @command.command("unset", epilog=epilog("config unset"))

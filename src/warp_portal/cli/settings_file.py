@@ -1,48 +1,73 @@
 """The user's own settings file: one setting set or taken out of it, all else in it kept."""
 
+import contextlib
+import fcntl
 import os
 import re
 import stat
-from collections.abc import Sequence
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import tomlkit
 from tomlkit import TOMLDocument
+from tomlkit.exceptions import TOMLKitError
 
 from warp_portal.config import MAX_FILE, SETTINGS, Config, parse, read_regular
-from warp_portal.errors import UsageError, naming
+from warp_portal.errors import BusyError, UsageError
+from warp_portal.primitives.compression import policy
 
+LOCK_WAIT_S: Final = 5.0  # a change takes milliseconds: who holds the lock for longer is stuck
+_LOCK_POLL_S: Final = 0.02
 _SECRET: Final = re.compile(r"\s*warp-(?:identity-\w+|signing-key)\s*:", re.IGNORECASE)
 _KEY: Final = re.compile(r"\s*warp-[\w-]+:", re.IGNORECASE)
 
 
-def store(name: str, values: Sequence[str], path: Path) -> None:
-    """Set one setting in a file, keeping its comments and its other lines; names of files are made absolute."""
-    is_list = isinstance(getattr(Config(), name, None), tuple)
-    if not is_list and len(values) != 1:
-        raise UsageError(f"{name} takes one value, not {len(values)}")
-    values = [_kept(name, value) for value in values]
-    value = parse(name, list(values) if is_list else values[0], "warp config set")
-    kept: object = list(value) if isinstance(value, tuple) else value
-    if isinstance(value, int) and values[0][:1].isdigit():
-        kept = value if values[0].isdecimal() else values[0]  # as written: 512M says more than 536870912
-    document = _document(path)
-    document[name] = kept
-    _replace(path, document)
+def store(name: str, values: Sequence[str], path: Path) -> object:
+    """Set one setting in a file, keeping its comments and its other lines; the value that it has from then on.
+
+    Names of files are made absolute. Whatever is raised, the file is as it was: UsageError for a value or a file that does
+    not do, BusyError if others keep changing it, OSError.
+    """
+    kept = _kept(name, values)
+    os.makedirs(os.path.dirname(os.path.realpath(path)), exist_ok=True)
+    with _locked(path):
+        document = _document(path)
+        document[name] = kept
+        content = tomlkit.dumps(document).encode()
+        value = _checked(name, content, path)
+        _replace(path, content)
+    return value
 
 
 def remove(name: str, path: Path) -> bool:
-    """Take one setting out of a file, be it one that nothing reads; whether it was there."""
-    document = _document(path)
-    if name not in document:
-        return False
-    del document[name]
-    _replace(path, document)
+    """Take one setting out of a file, be it one that nothing reads; whether it was there. Raises as `store`."""
+    with _locked(path):
+        document = _document(path)
+        if name not in document:
+            return False
+        del document[name]
+        _replace(path, tomlkit.dumps(document).encode())
     return True
 
 
-def _kept(name: str, value: str) -> str:
+def _kept(name: str, values: Sequence[str]) -> object:
+    """What the file is to hold. Raises UsageError for what the setting cannot be, without repeating a secret."""
+    is_list = isinstance(getattr(Config(), name, None), tuple)
+    if not is_list and len(values) != 1:
+        raise UsageError(f"{name} takes one value, not {len(values)}")
+    if name == "compression":
+        policy(values[0])  # what codecs there are is not known to the settings
+    values = [_kept_text(name, value) for value in values]
+    value = parse(name, values if is_list else values[0], "warp config set")
+    if isinstance(value, int) and values[0][:1].isdigit():
+        return value if values[0].isdecimal() else values[0]  # as written: 512M says more than 536870912
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _kept_text(name: str, value: str) -> str:
     """A text as a settings file keeps it. Raises UsageError for what it cannot hold, or should not, and repeats no secret."""
     if _SECRET.match(os.path.basename(value)):
         raise UsageError(
@@ -72,20 +97,87 @@ def _document(path: Path) -> TOMLDocument:
         return tomlkit.parse(read_regular(str(path), "settings", MAX_FILE).decode())
     except (FileNotFoundError, NotADirectoryError):
         return tomlkit.document()
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, TOMLKitError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
 
 
-def _replace(path: Path, document: TOMLDocument) -> None:
-    """Write the file anew, whole or not at all."""
-    path = path.resolve()  # a link, as dotfiles are kept, stays one
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+def _checked(name: str, content: bytes, path: Path) -> object:
+    """The value as every command will read it from this content; UsageError if none could."""
+    if len(content) > MAX_FILE:
+        raise UsageError(
+            f"{path}: with this {name} it would be larger than {MAX_FILE >> 20} MiB, and no command would read it: nothing was "
+            "stored: shorten it first"
+        )
     try:
-        with naming(str(path)):
-            temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
-        if path.exists():
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-        temporary.replace(path)
+        return parse(name, tomllib.loads(content.decode())[name], str(path))
+    except (ValueError, KeyError, RecursionError) as error:
+        raise UsageError(
+            f"{path}: no command can read it as it is: nothing was stored: mend it first: {error}"
+        ) from None
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the file's directory, so that of two who change something neither undoes what the other did.
+
+    Not of the file, which is replaced and may not be there yet. Where locks are none, or no directory, don't.
+    """
+    fd = None
+    with contextlib.suppress(OSError):
+        fd = os.open(os.path.dirname(os.path.realpath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if fd is not None:
+            _wait_for_lock(fd, path)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        if fd is not None:
+            os.close(fd)
+
+
+def _wait_for_lock(fd: int, path: Path) -> None:
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise BusyError(
+                    f"{path}: another program has held the lock of its directory for {LOCK_WAIT_S:g} s: nothing was changed: "
+                    "try again when it is done"
+                ) from None
+        except OSError:  # a file system without locks
+            return None
+        time.sleep(_LOCK_POLL_S)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write the file anew, whole or not at all, and its mode as it was."""
+    real = os.path.realpath(path)  # a link, as dotfiles are kept, stays one
+    temporary = f"{real}.{os.urandom(8).hex()}.new"
+    try:
+        _write(temporary, content, _mode(real))
+        os.replace(temporary, real)
+    except OSError as error:
+        error.filename = str(path)  # the other is gone by then
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _mode(path: str) -> int | None:
+    try:
+        return stat.S_IMODE(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: str, content: bytes, mode: int | None) -> None:
+    """A new file of this mode, or of what the umask leaves; at no moment can more people read it than in the end."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
+    with open(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        if mode is not None:
+            os.fchmod(fd, mode)
+        os.fsync(fd)

@@ -127,6 +127,27 @@ def test_a_file_may_be_called_like_a_key(own_settings: Path) -> None:
     assert main(["config", "set", "exclude", "warp-identity*", "warp-signing-key"]) == 0
 
 
+def test_another_setting_that_does_not_do_is_told_beside_the_one_that_is_stored(
+    own_settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = own_settings / "config.toml"
+    file.write_text("threads = 99999\n")
+    assert main(["config", "set", "profile", "fine"]) == 0
+    assert file.read_text() == 'threads = 99999\nprofile = "fine"\n'
+    assert capsys.readouterr().err.splitlines() == [
+        f"{file}: profile = fine",
+        "warning: profile is stored, but another setting there stops every command until it is set anew or unset: "
+        f"{file}: threads = 99999: expected a whole number from 0 to 1024",
+    ]
+    found = records(capsys, "config", "set", "profile", "bulk")
+    assert only(found, "setting")["value"] == "bulk"
+    assert [record["message"][:34] for record in found if record["type"] == "status"][1:] == [
+        "warning: profile is stored, but an"
+    ]
+    assert main(["config", "set", "threads", "9"]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_sizes_are_listed_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "set", "memory", "1000000"]) == 0
     capsys.readouterr()
