@@ -11,7 +11,7 @@ ROOT = "warp_portal"
 
 # A module imports from lower layers or from its own folder.
 LAYERS = (
-    ("errors", "ids", "clock", "config", "telemetry", "units", "_native"),
+    ("errors", "ids", "clock", "config", "telemetry", "units", "secrecy", "_native"),
     ("primitives", "keys", "gpu"),
     ("archive", "protocol", "edge", "scheduler", "portal"),
     ("reconcile",),
@@ -23,6 +23,7 @@ LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in name
 # Steps within a layer that are meant, each in one direction only.
 SIDEWAYS = {
     ("config", "errors"), ("config", "units"), ("units", "errors"), ("_native", "errors"),
+    ("secrecy", "errors"), ("config", "secrecy"), ("telemetry", "secrecy"),
     ("keys", "primitives"),
 }  # fmt: skip
 # What only the command line may import: it decides how things look, nothing else does.

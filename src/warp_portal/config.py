@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from warp_portal.errors import UsageError
+from warp_portal.secrecy import IS_PRIVATE_KEY, holds_private_key, redacted, refuse_private_key
 
 APP: Final = "warp-portal"
 SYSTEM_FILE: Final = f"/etc/{APP}/config.toml"
@@ -206,16 +207,21 @@ def parse(name: str, value: object, source: str) -> object:
     """The value of a setting from what a file, a variable or a person wrote."""
     if name not in SETTINGS:
         raise UsageError(f"{source}: {unknown(name)}")
+    where = source if source.startswith(("--", _PREFIX)) else f"{source}: {name}"
+    refuse_private_key(value, where)
     try:
         return SETTINGS[name]["parse"](value)
     except UsageError as error:
-        where = source if source.startswith(("--", _PREFIX)) else f"{source}: {name}"
-        shown = "a key" if isinstance(value, str) and "warp-" in value.lower() else _shown(value)  # it may be a secret
+        shown = (
+            "a key" if isinstance(value, str) and "warp-" in value.lower() else _shown(value)
+        )  # it may be a part of a secret
         raise UsageError(f"{where} = {shown}: {error}") from None
 
 
 def unknown(name: str) -> str:
     """What to say of a name that no setting has."""
+    if holds_private_key(name):
+        return IS_PRIVATE_KEY
     import difflib
 
     near = difflib.get_close_matches(name, SETTINGS, 1)
@@ -228,6 +234,8 @@ def _shown(value: object) -> str:
         return repr(value)
     except ValueError:  # Python writes no number of so many digits; in a file it stood in hexadecimal
         return "a number without end"
+    except RecursionError:
+        return "a table without bottom"
 
 
 def default_files(environ: Mapping[str, str] | None = None) -> tuple[ConfigFile, ...]:
@@ -239,6 +247,7 @@ def user_file(environ: Mapping[str, str] | None = None) -> str:
     """The file that `warp config set` writes; WARP_CONFIG names another."""
     chosen = (os.environ if environ is None else environ).get("WARP_CONFIG")
     if chosen:
+        refuse_private_key(chosen, "WARP_CONFIG")
         return chosen
     import platformdirs
 
@@ -288,7 +297,7 @@ def _read(file: ConfigFile) -> dict[str, object]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, numbers without end, tables without bottom
-        raise UsageError(f"{file.path}: not valid TOML: {error}") from None
+        raise UsageError(f"{file.path}: not valid TOML: {redacted(str(error))}") from None
     for name in values:
         if not file.trusted and name in SETTINGS and not SETTINGS[name]["harmless"]:
             raise UsageError(f"{file.path}: {name} cannot be set here: set it in {user_file()} or by its flag")

@@ -12,14 +12,14 @@ import sys
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from warp_portal.secrecy import REDACTED, redacted
+
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-REDACTED: Final = "[redacted]"
 _SECRET_FIELD: Final = re.compile(
     r"passphrase|password|secret|token|seed|credential|private|(^|_)keys?$", re.IGNORECASE
 )
-_SECRET_TEXT: Final = re.compile(r"(warp-(?:identity-[a-z0-9]+|signing-key)):[a-z2-7]+", re.IGNORECASE)
 # Shorter ones would redact half of every record, and are no secret.
 _LEAST_CONCEALED: Final = 4
 
@@ -89,7 +89,7 @@ def _cleaned(value: object) -> object:
         return [_cleaned(item) for item in value]
     if isinstance(value, bool | int | float) or value is None:
         return value
-    text = _SECRET_TEXT.sub(rf"\1:{REDACTED}", str(value))
+    text = redacted(str(value))
     for secret in _concealed:
         text = text.replace(secret, REDACTED)
     return text

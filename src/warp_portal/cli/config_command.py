@@ -12,6 +12,7 @@ from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.text import columns, printable, shortened
 from warp_portal.errors import NotFoundError, UsageError
+from warp_portal.secrecy import redacted
 from warp_portal.units import typed_bytes
 
 READ_FILES: Final = ("passphrase_file", "identity", "recipient", "sign")
@@ -113,8 +114,8 @@ def unset_setting(output: Output, name: str) -> int:
     was_there = settings_file.remove(name, Path(path))
     if not was_there and name not in config.SETTINGS:
         raise NotFoundError(config.unknown(name))
-    output.record("setting", name=name, value=None, origin=path)
-    output.status(f"{path}: {name} {'is no longer set' if was_there else 'was not set'} there")
+    output.record("setting", name=redacted(name), value=None, origin=path)
+    output.status(f"{path}: {redacted(name)} {'is no longer set' if was_there else 'was not set'} there")
     return 0
 
 

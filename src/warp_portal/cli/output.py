@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from warp_portal.cli.text import defanged, encodable, path_fields, printable
 from warp_portal.errors import UsageError, naming
+from warp_portal.secrecy import redacted
 
 if TYPE_CHECKING:
     from warp_portal.archive import Problem
@@ -165,6 +166,7 @@ class Output:
 
     def failure(self, message: str, name: str, code: int) -> None:
         """The error that the command stops at; it may be that stdout takes nothing."""
+        message = redacted(message)  # whatever was given in a wrong place, and is repeated for it
         try:
             self.record("error", fatal=True, message=message, error=name, code=code)
             self.flush()

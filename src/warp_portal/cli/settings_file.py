@@ -18,10 +18,10 @@ from tomlkit.exceptions import TOMLKitError
 from warp_portal.config import MAX_FILE, SETTINGS, Config, parse, read_regular
 from warp_portal.errors import BusyError, UsageError
 from warp_portal.primitives.compression import policy
+from warp_portal.secrecy import redacted, refuse_private_key
 
 LOCK_WAIT_S: Final = 5.0  # a change takes milliseconds: who holds the lock for longer is stuck
 _LOCK_POLL_S: Final = 0.02
-_SECRET: Final = re.compile(r"\s*warp-(?:identity-\w+|signing-key)\s*:", re.IGNORECASE)
 _KEY: Final = re.compile(r"\s*warp-[\w-]+:", re.IGNORECASE)
 
 
@@ -55,6 +55,8 @@ def remove(name: str, path: Path) -> bool:
 
 def _kept(name: str, values: Sequence[str]) -> object:
     """What the file is to hold. Raises UsageError for what the setting cannot be, without repeating a secret."""
+    refuse_private_key(name)
+    refuse_private_key(values, name)
     is_list = isinstance(getattr(Config(), name, None), tuple)
     if not is_list and len(values) != 1:
         raise UsageError(f"{name} takes one value, not {len(values)}")
@@ -68,11 +70,7 @@ def _kept(name: str, values: Sequence[str]) -> object:
 
 
 def _kept_text(name: str, value: str) -> str:
-    """A text as a settings file keeps it. Raises UsageError for what it cannot hold, or should not, and repeats no secret."""
-    if _SECRET.match(os.path.basename(value)):
-        raise UsageError(
-            f"{name}: this is a private key itself, which settings do not hold: name the file that holds it"
-        )
+    """A text as a settings file keeps it. Raises UsageError for what it cannot hold."""
     if name in SETTINGS and SETTINGS[name]["names_file"]:
         value = _absolute(value)
     try:
@@ -98,7 +96,7 @@ def _document(path: Path) -> TOMLDocument:
     except (FileNotFoundError, NotADirectoryError):
         return tomlkit.document()
     except (ValueError, RecursionError, TOMLKitError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from None
+        raise UsageError(f"{path}: not valid TOML: {redacted(str(error))}") from None
 
 
 def _checked(name: str, content: bytes, path: Path) -> object:
@@ -112,7 +110,7 @@ def _checked(name: str, content: bytes, path: Path) -> object:
         return parse(name, tomllib.loads(content.decode())[name], str(path))
     except (ValueError, KeyError, RecursionError) as error:
         raise UsageError(
-            f"{path}: no command can read it as it is: nothing was stored: mend it first: {error}"
+            f"{path}: no command can read it as it is: nothing was stored: mend it first: {redacted(str(error))}"
         ) from None
 
 

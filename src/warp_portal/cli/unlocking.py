@@ -15,6 +15,7 @@ from warp_portal.cli.output import Output
 from warp_portal.config import Config, environment_passphrase, load
 from warp_portal.errors import KeyRequiredError, NotFoundError, UsageError, WrongKeyError
 from warp_portal.keys import Identity, SigningKey, load_recipient
+from warp_portal.secrecy import refuse_private_key
 from warp_portal.telemetry import conceal
 
 PROMPTS: Final = 3
@@ -103,6 +104,7 @@ def configured_passphrase(output: Output, settings: Config) -> str | None:
 
 def read_passphrase(output: Output, path: str) -> str:
     """The first line of a file, without its end; later lines are for remarks."""
+    refuse_private_key(path)
     try:
         with open(os.path.expanduser(path), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode

@@ -10,18 +10,17 @@ owner alone. Reading ignores case and surrounding blanks.
 import base64
 import binascii
 import os
-import re
 import stat
 from pathlib import Path
 from typing import Final
 
 from warp_portal._native import blake3
 from warp_portal.errors import NotFoundError, UsageError, naming
+from warp_portal.secrecy import holds_private_key, refuse_private_key
 
 CHECK_BYTES: Final = 4
 MAX_FILE_BYTES: Final = 64 * 1024
 SECRET_MODE: Final = 0o600
-_SECRET: Final = re.compile(r"\s*warp-(identity-\w+|signing-key)\s*:", re.IGNORECASE)
 # What a key is for, by the beginning of its label, for those who gave it elsewhere.
 _USES: Final = {
     "warp-recipient-": "--recipient",
@@ -65,8 +64,7 @@ def decode_as(text: str, labels: dict[str, str]) -> tuple[str, bytes]:
 
 def read_line(path: str | os.PathLike[str]) -> str:
     """The line with the key in a key file. Raises NotFoundError, UsageError, OSError, none of which repeats a secret."""
-    if _SECRET.match(os.path.basename(os.fsdecode(path))):
-        raise UsageError("this is a private key itself: give the file that holds the key, not the key")
+    refuse_private_key(os.fsdecode(path))
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             content = file.read(MAX_FILE_BYTES)
@@ -83,7 +81,7 @@ def read_secret_line(path: str | os.PathLike[str]) -> str:
     """`read_line` of a secret: refuses a file that others can read."""
     line = read_line(path)
     # Anything else is refused by whoever reads it, as what it is.
-    if _SECRET.match(line) and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+    if holds_private_key(line) and stat.S_IMODE(os.stat(path).st_mode) & 0o077:
         raise UsageError(f"{os.fspath(path)} holds a secret and is open to others: chmod 600 it")
     return line
 

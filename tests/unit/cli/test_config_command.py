@@ -108,20 +108,6 @@ def test_a_long_value_is_shortened_for_people_and_whole_for_programs(capsys: pyt
     assert capsys.readouterr().out == f"{key}\n"
 
 
-def test_a_private_key_is_not_stored_and_not_repeated(own_settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, values in (
-        ("identity", ["keys/a", "warp-identity-xwing:aasecretaa"]),
-        ("sign", [" WARP-SIGNING-KEY:aasecretaa"]),
-        ("recipient", ["warp-identity-x25519:aasecretaa\udcff"]),
-        ("sign", ["./warp-signing-key :aasecretaa"]),
-    ):
-        assert main(["config", "set", name, *values]) == 2
-        said = capsys.readouterr()
-        assert "name the file that holds it" in said.err
-        assert "secret" not in said.err + said.out
-    assert not (own_settings / "config.toml").exists()
-
-
 def test_a_file_may_be_called_like_a_key(own_settings: Path) -> None:
     assert main(["config", "set", "identity", "/keys/warp-identity.key"]) == 0
     assert main(["config", "set", "exclude", "warp-identity*", "warp-signing-key"]) == 0

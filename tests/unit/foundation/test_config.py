@@ -77,6 +77,7 @@ def test_an_untrusted_file_sets_only_what_is_harmless(tmp_path: Path) -> None:
         ("thread = 1", "did you mean 'threads'"), ("zzz = 1", "config list"), ("threads =", "TOML"),
         ("threads = " + "9" * 5000, "TOML"), ("exclude = " + "[" * 5000, "TOML"), ("threads = 0x" + "f" * 5000, "whole number"),
         ('threads = "' + "9" * 5000 + '"', "whole number"), ("memory = 9223372036854775808", "whole number"),
+        ("threads" + ".a" * 3000 + " = 1", "a table without bottom: expected a whole number"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_its_source(tmp_path: Path, line: str, complaint: str) -> None:

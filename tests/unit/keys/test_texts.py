@@ -69,8 +69,8 @@ def test_an_identity_file_is_secret_and_gives_its_recipient(kind: str, tmp_path:
 def test_a_secret_given_instead_of_its_file_is_not_repeated(label: str) -> None:
     line = text.encode(label, bytes(32))
     for load in (load_recipient, load_signer, Identity.load, SigningKey.load):
-        for given_as in (line, line.upper(), f"./{line}"):
-            with pytest.raises(UsageError, match="file that holds the key") as caught:
+        for given_as in (line, line.upper(), f"./{line}", f"# public key: x\n{line}", f"{line}/me.key"):
+            with pytest.raises(UsageError, match="name the file that holds it") as caught:
                 load(given_as)
             assert line[-20:] not in str(caught.value).lower()
 
