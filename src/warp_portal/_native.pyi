@@ -321,22 +321,23 @@ class UnpackPipeline:
         owners: bool,
         devices: bool,
         setuid: bool,
+        whole: bool,
         keep_damaged: bool,
         tag: bytes,
         threads: int,
         memory: int,
     ) -> UnpackPipeline:
         """overwrite 0 = never, 1 = changed (size or mtime differ), 2 = always. `tag` (8 bytes) names temporary files, the same for each
-        try. owners/devices: restore owners, devices; setuid: keep setuid and setgid bits; keep_damaged: write what is left of
-        damaged files to NAME.damaged-…."""
+        try. owners/devices: restore owners, devices; setuid: keep setuid and setgid bits; whole: directories without an
+        entry get mode 0700; keep_damaged: write what is left of damaged files to NAME.damaged-…."""
     def submit(self, table: EntryTable, indices: Sequence[int] | None) -> bool:
         """Entries in archive order, pages in order (all of a page if None); False after ≤ 100 ms if the window is full."""
     def finish(self) -> None: ...
     def poll(self, timeout_s: float) -> dict[str, int]:
         """Totals: entries, files, skipped, bytes_written, bytes_discarded, kept, bytes_read, chunks; and done (0, 1)."""
-    def problems(self) -> list[tuple[bytes, str, int, tuple[str, bytes | None, list[tuple[int, int]]] | None]]:
+    def problems(self) -> list[tuple[bytes, str, int, tuple[str, bytes | None, list[tuple[int, int]], int] | None]]:
         """(stored path, what failed, errno; errno 0 = damaged data, what is left of it) since the last call; the last with
-        `keep_damaged` only: for people, path of the file that holds it, start and end of each place in it that is lost."""
+        `keep_damaged` only: for people, path of the file that holds it, start and end of places in it that are lost (≤ 4,096), bytes that are."""
     def skips(self) -> dict[str, int]:
         """How often something was left out by rule: owner, device, socket, setuid, xattr, exists."""
     def abort(self) -> None: ...

@@ -48,6 +48,7 @@ fn restore(table: &Arc<EntryTable>, target: &Path, choice: u8) {
         owners: false,
         devices: false,
         setuid: choice & 4 != 0,
+        whole: choice & 16 != 0,
         keep_damaged: choice & 8 != 0,
         tag: *b"fuzzfuzz",
         threads: 1,

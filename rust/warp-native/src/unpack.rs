@@ -23,8 +23,8 @@ impl UnpackPipeline {
     }
 }
 
-/// What is left of a file: for people, the path of what holds it, and start and end of each place that is lost.
-type Rest<'py> = (String, Option<Bound<'py, PyBytes>>, Vec<(u64, u64)>);
+/// What is left of a file: for people, the path of what holds it, and start and end of places that are lost, bytes that are.
+type Rest<'py> = (String, Option<Bound<'py, PyBytes>>, Vec<(u64, u64)>, u64);
 /// Stored path, what failed, errno, and what is left.
 type Problem<'py> = (Bound<'py, PyBytes>, String, i32, Option<Rest<'py>>);
 
@@ -40,7 +40,7 @@ fn overwrite(number: u8) -> PyResult<Overwrite> {
 #[pymethods]
 impl UnpackPipeline {
     #[new]
-    #[pyo3(signature = (fd, index, keys, target_fd, *, overwrite, owners, devices, setuid, keep_damaged, tag, threads, memory))]
+    #[pyo3(signature = (fd, index, keys, target_fd, *, overwrite, owners, devices, setuid, whole, keep_damaged, tag, threads, memory))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         fd: i32,
@@ -51,6 +51,7 @@ impl UnpackPipeline {
         owners: bool,
         devices: bool,
         setuid: bool,
+        whole: bool,
         keep_damaged: bool,
         tag: Bytes,
         threads: usize,
@@ -59,7 +60,8 @@ impl UnpackPipeline {
         let archive = Archive { fd: duplicate(fd)?, index: index.ready()?, keys: Arc::clone(&keys.inner) };
         let overwrite = self::overwrite(overwrite)?;
         let tag = *tag.as_array("tag")?;
-        let options = Options { overwrite, owners, devices, setuid, keep_damaged, tag, threads, memory };
+        let options =
+            Options { overwrite, owners, devices, setuid, whole, keep_damaged, tag, threads, memory };
         let pipeline = unpack::UnpackPipeline::new(archive, duplicate(target_fd)?, &options);
         Ok(Self(Mutex::new(pipeline.map_err(raise)?)))
     }
@@ -99,7 +101,7 @@ impl UnpackPipeline {
         let problem = |problem: unpack::Problem| {
             let rest = problem.rest.map(|rest| {
                 let kept = rest.kept.map(|path| PyBytes::new(py, &path));
-                (rest.says, kept, rest.lost)
+                (rest.says, kept, rest.lost, rest.lost_bytes)
             });
             (PyBytes::new(py, &problem.path), problem.what, problem.errno, rest)
         };

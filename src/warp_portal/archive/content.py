@@ -90,8 +90,8 @@ def read_stored(file: ArchiveFile, ref: PageRef) -> bytes:
     stored = file.read(ref.offset, ref.stored_bytes, what)
     if blake3(stored) != ref.digest:
         raise DamagedPageError(
-            f"{file.name}: {what} is damaged: fetch the archive again, or read the last whole snapshot with --recover (cat, "
-            "extract, info, list)"
+            f"{file.name}: {what} is damaged: fetch the archive again; extract restores what does without it, and --recover (cat, "
+            "extract, info, list) reads the last whole snapshot, if there is one"
         )
     return stored
 

@@ -28,6 +28,7 @@ TAG_BYTES: Final = 8
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 Planned = tuple[EntryTable, list[int] | None]
+Damaged = Callable[[Problem], None]
 
 
 class Overwrite(enum.IntEnum):
@@ -102,10 +103,11 @@ class _Links:
 
     reader: ArchiveReader
     matcher: Matcher
+    damaged: Damaged
     replaced: dict[bytes, bytes] = field(default_factory=dict)
 
-    def rewritten(self, link: Entry) -> Entry:
-        """The entry to restore for a selected link."""
+    def rewritten(self, link: Entry) -> Entry | None:
+        """The entry to restore for a selected link; None if its file's is lost."""
         if self.matcher.matches(link.link, False):
             return link
         if link.link in self.replaced:
@@ -113,34 +115,61 @@ class _Links:
         try:
             file = self.reader.find(link.link)
         except DamagedPageError:
-            return link
+            self.damaged(_orphan(link))
+            return None
         if file is None:
             return link
         self.replaced[link.link] = link.path
         return replace(file, path=link.path)
 
 
-def _unheard(_page: Page) -> None:
+@dataclass(slots=True)
+class _LostPages:
+    """File-table pages that are damaged, and hard links to files whose entries were there."""
+
+    reader: ArchiveReader
+    damaged: Damaged
+    offsets: set[int] = field(default_factory=set)
+
+    def add(self, page: Page) -> None:
+        """Tell of a page."""
+        self.offsets.add(page.ref.offset)
+        what = f"damaged data: the file-table page at {page.ref.offset}: {page.ref.records:,} entries from here on are lost"
+        self.damaged(Problem(page.first_path, what, 0))
+
+    def rewritten(self, link: Entry) -> Entry | None:
+        """The link, unless its file's entry is lost: what else lies at that name is not its file."""
+        if all(page.ref.offset not in self.offsets for page in self.reader.table_pages(link.link)[:1]):
+            return link
+        self.damaged(_orphan(link))
+        return None
+
+
+def _orphan(link: Entry) -> Problem:
+    name = link.link.decode("utf-8", "backslashreplace")
+    return Problem(link.path, f"damaged data: it is a name of {name}, whose entry is lost", 0)
+
+
+def _unheard(_problem: Problem) -> None:
     """For those who look before the extraction, which tells."""
 
 
-def plan(
-    reader: ArchiveReader, request: ExtractRequest, damaged: Callable[[Page], None] = _unheard
-) -> Iterator[Planned]:
-    """What `extract` restores, in order: tables, and which of their entries (None: all); pages that are not there are `damaged`."""
+def plan(reader: ArchiveReader, request: ExtractRequest, damaged: Damaged = _unheard) -> Iterator[Planned]:
+    """What `extract` restores, in order: tables, and which of their entries (None: all); what is lost with pages is `damaged`."""
+    lost = _LostPages(reader, damaged)
     if not request.patterns:
-        for table in reader.tables(damaged=damaged):
-            yield table, None
+        for table in reader.tables(damaged=lost.add):
+            yield from _selected(table, list(range(len(table))), lost) if lost.offsets else [(table, None)]
         return
     patterns = checked_patterns(request.patterns)
     matcher = Matcher(patterns)
-    links = _Links(reader, matcher)
-    for table in reader.tables(patterns=patterns, damaged=damaged):
+    links = _Links(reader, matcher, damaged)
+    for table in reader.tables(patterns=patterns, damaged=lost.add):
         yield from _selected(table, table.matching(matcher), links)
 
 
-def _selected(table: EntryTable, indices: list[int], links: _Links) -> Iterator[Planned]:
-    """The selected entries of a table, split where a link is rewritten."""
+def _selected(table: EntryTable, indices: list[int], links: _Links | _LostPages) -> Iterator[Planned]:
+    """The selected entries of a table, split where a link is rewritten or left out."""
     kinds = table.to_columns()["k"]
     assert isinstance(kinds, bytes), "the column of types is a byte string"
     start = 0
@@ -153,7 +182,8 @@ def _selected(table: EntryTable, indices: list[int], links: _Links) -> Iterator[
             continue
         if start < place:
             yield table, indices[start:place]
-        yield table_of([rewritten]), None
+        if rewritten is not None:
+            yield table_of([rewritten]), None
         start = place + 1
     if start < len(indices):
         yield table, indices[start:]
@@ -250,6 +280,7 @@ class Extraction:
             owners=root if request.owners is None else request.owners,
             devices=root if request.devices is None else request.devices,
             setuid=request.setuid,
+            whole=not request.patterns,
             keep_damaged=request.keep_damaged,
             tag=self._tag(),
             threads=thread_count(request.threads),
@@ -263,7 +294,7 @@ class Extraction:
     def run(self) -> ExtractReport:
         """Feed everything planned and wait for the end."""
         try:
-            for table, indices in plan(self._reader, self._request, self._lost):
+            for table, indices in plan(self._reader, self._request, self._problems.add):
                 while not self._pipeline.submit(table, indices):
                     self._poll(0.0)
             self._pipeline.finish()
@@ -274,10 +305,6 @@ class Extraction:
         finally:
             self._pipeline.abort()
             self._take_problems()
-
-    def _lost(self, page: Page) -> None:
-        what = f"damaged data: the file-table page at {page.ref.offset}: {page.ref.records:,} entries from here on are lost"
-        self._problems.extend([(page.first_path, what, 0)])
 
     def _poll(self, timeout_s: float) -> bool:
         """Take what there is to know; whether the pipeline is done."""

@@ -11,13 +11,14 @@ PLACE_BYTES: Final = 128  # of each place in a file that is lost
 
 
 class Rest(NamedTuple):
-    """What is left of a file with damaged data: `kept` is the path of the file that holds it, `lost` start and end of each
-    place that is zeros there.
+    """What is left of a file with damaged data: `kept` is the path of the file that holds it, `lost` start and end of places
+    that are zeros there (all, unless there are very many), `lost_bytes` how many bytes are.
     """
 
     says: str
     kept: bytes | None
     lost: list[tuple[int, int]]
+    lost_bytes: int
 
 
 class Problem(NamedTuple):
@@ -38,12 +39,17 @@ class ProblemList:
         self._room = KEPT_BYTES
 
     def add(self, problem: Problem) -> None:
-        """Count one, and keep it if there is room."""
+        """Count one, and keep it if there is room; its places give way first."""
         self.count += 1
         self.without_errno += problem.errno == 0
-        self._room -= PROBLEM_BYTES + len(problem.path) + PLACE_BYTES * len(problem.rest.lost if problem.rest else ())
-        if self._room >= 0:
-            self._kept.append(problem)
+        self._room -= PROBLEM_BYTES + len(problem.path)
+        if self._room < 0:
+            return
+        if problem.rest:
+            places = min(len(problem.rest.lost), self._room // PLACE_BYTES // 2)
+            problem = problem._replace(rest=problem.rest._replace(lost=problem.rest.lost[:places]))
+            self._room -= PLACE_BYTES * places
+        self._kept.append(problem)
 
     def extend(self, found: Iterable[tuple[bytes, str, int]]) -> None:
         """As `add`, for all that the native module tells."""

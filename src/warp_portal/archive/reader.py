@@ -72,7 +72,8 @@ class ArchiveReader:
         self.newest_copy = opened.toc.clear.active_copy
         self.signature = SignatureState.UNSIGNED
         self.damaged_tail = 0  # bytes that --recover passes over,
-        self.damaged_snapshots = 0  # and snapshots
+        self.damaged_snapshots = 0  # and snapshots;
+        self.none_whole = False  # whether it found no whole one
 
     @classmethod
     def open(
@@ -125,6 +126,7 @@ class ArchiveReader:
     def _last_whole(self, choice: Choice) -> Choice:
         """The choice that recovery makes: the newest snapshot, unless pages of it are damaged and an earlier one is whole."""
         whole = newest_whole(self._file, self._opened)
+        self.none_whole = whole is None
         if whole is None or whole == self.newest:
             return choice
         number = len(snapshot_commits(self._file, whole))

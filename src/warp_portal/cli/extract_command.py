@@ -121,10 +121,11 @@ def step_of(progress: "ExtractProgress") -> "Step":
 
 
 def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest") -> int:
-    from warp_portal.archive import plan
+    from warp_portal.archive import ProblemList, plan
 
+    found = ProblemList()
     entries = files = size = 0
-    for table, indices in plan(reader, request):
+    for table, indices in plan(reader, request, found.add):
         for index in range(len(table)) if indices is None else indices:
             path, kind, _, _, _, length, *_ = table.entry(index)
             output.result(printable(path) or ".")
@@ -135,9 +136,10 @@ def _preview(output: Output, reader: "ArchiveReader", request: "ExtractRequest")
         f"selected {count_of(entries, 'entry', 'entries')}: {count_of(files, 'file')}, {format_bytes(size)}; "
         "what is there already was not looked at (--overwrite)"
     )
-    output.summary(text, dry_run=True, entries=entries, files=files, bytes=size)
+    output.damage(found.kept, found.count)
+    output.summary(text, dry_run=True, entries=entries, files=files, bytes=size, damaged=found.count)
     matched(request.patterns, entries, reader)
-    return EXIT_OK
+    return IntegrityError.exit_code if found.count else EXIT_OK
 
 
 def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:

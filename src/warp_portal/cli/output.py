@@ -161,6 +161,7 @@ class Output:
         if problem.rest:
             kept = problem.rest.kept
             rest = {**({"kept": None} if kept is None else path_fields(kept, "kept")), "lost": problem.rest.lost}
+            rest["lost_bytes"] = problem.rest.lost_bytes
         paths = path_fields(problem.path)
         self.record("error", fatal=False, message=problem.what, errno=problem.errno, **paths, **rest)
 

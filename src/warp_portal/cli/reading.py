@@ -54,6 +54,9 @@ def opened(
         number = reader.snapshot.number
         output.warning(
             f"pages of {count_of(reader.damaged_snapshots, 'snapshot')} are damaged: this is snapshot {number}, the last whole "
-            f"one; `--snapshot {number + reader.damaged_snapshots}` reads what it can of the newest"
+            f"one ({signature_text(reader.signature)}); `warp extract -s {number + reader.damaged_snapshots}` restores what the "
+            "newest has without them"
         )
+    if reader.none_whole:
+        output.warning("pages of every snapshot are damaged: this is the newest, as far as it can be read")
     return reader

@@ -153,7 +153,7 @@ def _replace(path: Path, content: bytes) -> None:
     real = os.path.realpath(path)  # a link, as dotfiles are kept, stays one
     temporary = f"{real}.{os.urandom(8).hex()}.new"
     try:
-        _write(temporary, content, _mode(real))
+        _write(temporary, content, _stat(real))
         os.replace(temporary, real)
     except OSError as error:
         error.filename = str(path)  # the other is gone by then
@@ -163,19 +163,24 @@ def _replace(path: Path, content: bytes) -> None:
             os.unlink(temporary)
 
 
-def _mode(path: str) -> int | None:
+def _stat(path: str) -> os.stat_result | None:
     try:
-        return stat.S_IMODE(os.stat(path).st_mode)
+        return os.stat(path)
     except FileNotFoundError:
         return None
 
 
-def _write(path: str, content: bytes, mode: int | None) -> None:
-    """A new file of this mode, or of what the umask leaves; at no moment can more people read it than in the end."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
+def _write(path: str, content: bytes, like: os.stat_result | None) -> None:
+    """A new file with the mode of another and, by root, its owner, or with what the umask leaves.
+
+    At no moment can more people read it than in the end.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if like is None else 0o600)
     with open(fd, "wb") as file:
         file.write(content)
         file.flush()
-        if mode is not None:
-            os.fchmod(fd, mode)
+        if like is not None:
+            if os.geteuid() == 0:
+                os.fchown(fd, like.st_uid, like.st_gid)
+            os.fchmod(fd, stat.S_IMODE(like.st_mode))
         os.fsync(fd)

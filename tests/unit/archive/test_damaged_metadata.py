@@ -1,6 +1,7 @@
 """Archives with damaged pages: what needs none of them is restored, and recovery finds the last whole snapshot."""
 
 import contextlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, grow
 
 from warp_portal._native import EntryTable
 from warp_portal.archive.chunkindex import MOST_MISSING, IndexReading
-from warp_portal.archive.extraction import ExtractReport, ExtractRequest, extract
+from warp_portal.archive.extraction import ExtractReport, ExtractRequest, Overwrite, extract
 from warp_portal.archive.filetable import Entry
 from warp_portal.archive.limits import KIND_CHUNK, KIND_FRAGMENT, KIND_LOCATOR, KIND_TABLE
 from warp_portal.archive.options import Source
@@ -17,6 +18,7 @@ from warp_portal.archive.reader import ArchiveReader, open_archive
 from warp_portal.archive.toc import PageRef
 from warp_portal.archive.verification import Level, verify
 from warp_portal.archive.writer import append, create
+from warp_portal.cli.main import main
 from warp_portal.errors import DamagedPageError, FormatError
 
 RECORDS = 4096
@@ -138,8 +140,9 @@ def test_recovery_reads_the_last_snapshot_whose_pages_are_whole(packed: Packed, 
 def test_recovery_stays_with_the_newest_where_none_is_whole_or_it_is(packed: Packed) -> None:
     with open_archive(packed.damaged(packed.pages[KIND_FRAGMENT][0]), UNLOCK, recover=True) as reader:
         assert (reader.snapshot.number, reader.damaged_snapshots) == (2, 0)
+        assert reader.none_whole
     with open_archive(packed.archive, UNLOCK, recover=True) as reader:
-        assert (reader.snapshot.number, reader.damaged_snapshots) == (2, 0)
+        assert (reader.snapshot.number, reader.damaged_snapshots, reader.none_whole) == (2, 0, False)
 
 
 @pytest.mark.parametrize("level", [Level.INDEX, Level.DATA, Level.DEEP])
@@ -160,3 +163,61 @@ def test_a_file_of_lies_about_its_pages_does_not_get_memory_for_them(packed: Pac
         few = replace(content, pages={**content.pages, KIND_LOCATOR: content.pages[KIND_LOCATOR][:1] * 2})
         with pytest.raises(FormatError):
             IndexReading(reader.file, reader.keys, few, 8192).run(tolerant=True)
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """An archive in which the entry of a file that has a further name, and of its directory, lies in a damaged page."""
+    tree = tmp_path / "tree"
+    (tree / "d").mkdir(parents=True)
+    (tree / "d").chmod(0o711)
+    (tree / "d" / "a").write_bytes(b"of both names")
+    for number in range(1_500):
+        (tree / "d" / f"empty-{number:04}-{'n' * 200}").touch()
+    os.link(tree / "d" / "a", tree / "z-link")
+    archive = tmp_path / "a.warp"
+    with contextlib.chdir(tree):
+        create(archive, Source.of(["."]), OFTEN)
+    with open_archive(archive) as reader:
+        assert len(reader.content.pages[KIND_TABLE]) > 1
+        ref = reader.content.pages[KIND_TABLE][0].ref
+    raw = bytearray(archive.read_bytes())
+    raw[ref.offset + ref.stored_bytes // 2] ^= 1
+    archive.write_bytes(raw)
+    return archive
+
+
+@pytest.mark.parametrize("patterns", [(), ("/z-link",)])
+@pytest.mark.parametrize("overwrite", list(Overwrite))
+def test_a_link_whose_files_entry_is_lost_is_made_to_nothing_else(
+    linked: Path, tmp_path: Path, patterns: tuple[str, ...], overwrite: Overwrite
+) -> None:
+    target = tmp_path / "out"
+    (target / "d").mkdir(parents=True)
+    (target / "d" / "a").write_bytes(b"foreign")
+    with open_archive(linked) as reader:
+        report = extract(reader, target, ExtractRequest(patterns, overwrite))
+    problems = {problem.path: problem for problem in report.problems}
+    assert problems[b"z-link"] == (b"z-link", "damaged data: it is a name of d/a, whose entry is lost", 0, None)
+    assert not (target / "z-link").exists()
+    assert (target / "d" / "a").read_bytes() == b"foreign"
+
+
+def test_a_directory_whose_entry_is_lost_is_made_for_its_owner_alone(linked: Path, tmp_path: Path) -> None:
+    with open_archive(linked) as reader:
+        extract(reader, tmp_path / "out")
+        extract(reader, tmp_path / "chosen", ExtractRequest(("d/empty-1499*",)))
+    assert (tmp_path / "out" / "d").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "chosen" / "d").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_dry_run_tells_of_lost_entries_too(linked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["extract", str(linked), "-C", str(tmp_path / "out"), "--dry-run"]) == 13
+    said = capsys.readouterr().err
+    assert "entries from here on are lost" in said
+    assert "warp: z-link: damaged data: it is a name of d/a, whose entry is lost" in said
+
+
+def test_recovery_says_where_no_snapshot_is_whole(linked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(linked), "--recover"]) == 0
+    assert "warning: pages of every snapshot are damaged: this is the newest" in capsys.readouterr().err

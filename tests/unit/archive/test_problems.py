@@ -12,7 +12,7 @@ from warp_portal.archive.analysis import analyze
 from warp_portal.archive.livetree import LiveOptions, LiveTree, recorded_source
 from warp_portal.archive.options import Source
 from warp_portal.archive.packing import Feed
-from warp_portal.archive.problems import Problem, ProblemList
+from warp_portal.archive.problems import Problem, ProblemList, Rest
 from warp_portal.archive.reader import open_archive
 from warp_portal.archive.survey import AnalyzeOptions
 from warp_portal.archive.writer import create
@@ -58,6 +58,17 @@ def test_what_is_kept_of_many_problems_is_bounded() -> None:
     assert (found.count, found.without_errno) == (100_000, 50_000)
     assert len(found.kept) == problems.KEPT_BYTES // (problems.PROBLEM_BYTES + 1000)
     assert found.kept[0] == Problem(path, "read", 0)
+
+
+def test_the_places_of_damaged_files_give_way_to_paths() -> None:
+    found, lost = ProblemList(), [(2 * n, 2 * n + 1) for n in range(4096)]
+    for number in range(1000):
+        found.add(Problem(b"%d" % number, "damaged data", 0, Rest("kept", None, lost, 4096)))
+    assert [problem.path for problem in found.kept] == [b"%d" % number for number in range(1000)]
+    kept = [problem.rest for problem in found.kept if problem.rest]
+    assert len(kept) == 1000
+    assert (len(kept[0].lost), kept[0].lost_bytes) == (4096, 4096)
+    assert sum(len(rest.lost) for rest in kept) * problems.PLACE_BYTES < problems.KEPT_BYTES
 
 
 def looked(tree: Path, _: Path) -> tuple[int, int]:

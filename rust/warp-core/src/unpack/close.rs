@@ -2,16 +2,17 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, Stat, futimens, linkat, statat};
+use rustix::fs::{AtFlags, futimens, linkat, statat};
 use rustix::io::Errno;
 
+use super::Overwrite;
 use super::beneath::split;
-use super::existing::{is_directory, is_regular, occupied};
+use super::existing::{is_directory, occupied};
 use super::metadata::{Fresh, times};
 use super::report::{Attempt, Failure, Outcome, Skip};
 use super::restore::{Restorer, publish};
+use super::strangers::Reason;
 use super::window::Window;
-use super::{Context, Overwrite};
 use crate::entry::Entry;
 
 impl Restorer {
@@ -48,17 +49,16 @@ impl Restorer {
         let source = self.directories.open(from).attempt("find the file it is a name of")?;
         let (to, name) = split(&entry.path);
         let directory = self.directories.get(to).attempt("open directory")?;
-        let file = statat(&source, original, AtFlags::SYMLINK_NOFOLLOW);
-        let file = file.attempt("find the file it is a name of")?;
-        if !is_its_file(context, entry, &file) {
-            let lies = String::from_utf8_lossy(&entry.link).into_owned();
-            let what = format!(
-                "it is a name of {lies}, where another file lies, which it is not to get the content of"
-            );
-            return Err(Failure::system(what, Errno::EXIST));
-        }
         let link = |new: &[u8]| linkat(&source, original, directory, new, AtFlags::empty());
         let temporary = context.names.name(&entry.path);
+        if let Some(reason) = context.report.strangers.find(&entry.link) {
+            let exists = directory.look(name).attempt("look at what exists")?;
+            return match exists {
+                Some(stat) if is_directory(&stat) => Err(occupied()),
+                Some(_) if context.overwrite == Overwrite::Never => Ok(Outcome::Skipped(Skip::Exists)),
+                _ => Err(stranded(entry, reason)),
+            };
+        }
         match link(name) {
             Err(Errno::EXIST) => {}
             result => {
@@ -68,6 +68,8 @@ impl Restorer {
             }
         }
         let existing = directory.look(name).attempt("look at what exists")?;
+        let file = statat(&source, original, AtFlags::SYMLINK_NOFOLLOW);
+        let file = file.attempt("find the file it is a name of")?;
         let is_done = match &existing {
             Some(stat) if is_directory(stat) => return Err(occupied()),
             Some(stat) => (stat.st_dev, stat.st_ino) == (file.st_dev, file.st_ino),
@@ -86,13 +88,12 @@ impl Restorer {
     }
 }
 
-/// Whether what lies at the name of a hard link's file is that file: restored by this extraction, or like it in size and time.
-///
-/// A link has these of its own, from the walk; where the file changed until it was read, they are not those it was restored
-/// with, and then it is this extraction that changed it last.
-fn is_its_file(context: &Context, link: &Entry, stat: &Stat) -> bool {
-    let changed = (stat.st_ctime, stat.st_ctime_nsec as i64);
-    let alike = stat.st_size as u64 == link.size
-        && (stat.st_mtime, stat.st_mtime_nsec as i64) == (link.mtime.seconds, link.mtime.nanos.into());
-    is_regular(stat) && (alike || changed >= context.started)
+/// A name of a file that is not at the name where the archive has it.
+fn stranded(link: &Entry, reason: Reason) -> Failure {
+    let name = format!("it is a name of {}", String::from_utf8_lossy(&link.link));
+    match reason {
+        Reason::Damaged => Failure::damage(name),
+        Reason::Failed => Failure::system(format!("{name}, which was not restored"), Errno::NOENT),
+        Reason::Other => Failure::system(format!("{name}, where another file lies"), Errno::EXIST),
+    }
 }

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use super::beneath::{Directory, split};
 use super::metadata::{Handle, correct};
 use super::report::{Attempt, Failure, Outcome, Skip};
+use super::strangers::Reason;
 use super::{Context, Overwrite};
 use crate::entry::{Entry, Kind};
 
@@ -23,7 +24,11 @@ pub(super) fn judge(
         return Err(occupied());
     }
     match context.overwrite {
-        Overwrite::Never => {}
+        Overwrite::Never => {
+            if !is_alike(&stat, entry) {
+                context.report.strangers.add(&entry.path, Reason::Other);
+            }
+        }
         Overwrite::Changed if is_same(directory, name, &stat, entry) => {
             let node = directory.node(name).attempt("open what exists")?;
             let stat = fstat(&node).attempt("look at what exists")?;
@@ -46,13 +51,19 @@ pub(super) fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-pub(super) fn is_regular(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-}
-
 /// An entry that is no directory cannot take the place of one.
 pub(super) fn occupied() -> Failure {
     Failure::system("a directory lies at its name, and is not removed: move it away", Errno::ISDIR)
+}
+
+/// Whether a file may be the entry's by type, size and time: some file systems keep whole seconds only.
+fn is_alike(stat: &Stat, entry: &Entry) -> bool {
+    let mtime = (stat.st_mtime, stat.st_mtime_nsec as i64);
+    let is_coarse = mtime.1 == 0;
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        && stat.st_size as u64 == entry.size
+        && mtime.0 == entry.mtime.seconds
+        && (is_coarse || mtime.1 == entry.mtime.nanos.into())
 }
 
 /// Whether what exists is what the entry describes, as far as that shows without reading it.

@@ -16,6 +16,8 @@ use crate::entry::{Entry, FLAG_SPARSE};
 
 /// Files that are kept open between their pieces; others are opened again by their temporary name.
 const OPEN_FILES: usize = 256;
+/// Damaged places of a file that are kept: an entry of some megabytes can have a million.
+const MOST_PLACES: usize = 4096;
 /// Damaged places of a file that a message names.
 const SHOWN_PLACES: usize = 16;
 /// Nobody else may see a file before it is complete.
@@ -90,10 +92,7 @@ impl SharedFile {
             lost.get_or_insert_with(|| Lost { failure: failure.clone(), bytes: 0, places: Vec::new() });
         lost.bytes += u64::from(length);
         for (offset, length) in self.extents.places(position, length.into()) {
-            match lost.places.last_mut() {
-                Some((_, end)) if *end == offset => *end += length,
-                _ => lost.places.push((offset, offset + length)),
-            }
+            lost.add(offset, offset + length);
         }
     }
 
@@ -120,6 +119,16 @@ pub(super) struct Lost {
 }
 
 impl Lost {
+    fn add(&mut self, start: u64, end: u64) {
+        if let Some((_, last)) = self.places.last_mut()
+            && *last == start
+        {
+            *last = end;
+        } else if self.places.len() < MOST_PLACES {
+            self.places.push((start, end));
+        }
+    }
+
     /// The places, sorted, those that adjoin as one.
     pub fn places(mut self) -> Vec<(u64, u64)> {
         self.places.sort_unstable();
@@ -134,14 +143,13 @@ impl Lost {
     }
 }
 
-/// The first of these places, for people: `bytes 0 to 4096, 8192 to 9000`, ends excluded.
-pub(super) fn describe(places: &[(u64, u64)]) -> String {
+/// The first of these places, for people: `bytes 0 to 4096, 8192 to 9000`, ends excluded; `bytes` are lost in all.
+pub(super) fn describe(places: &[(u64, u64)], bytes: u64) -> String {
     let shown = places.iter().take(SHOWN_PLACES).map(|(start, end)| format!("{start} to {end}"));
     let shown = shown.collect::<Vec<_>>().join(", ");
-    let bytes: u64 = places.iter().map(|(start, end)| end - start).sum();
     match places.len().saturating_sub(SHOWN_PLACES) {
         0 => format!("bytes {shown}"),
-        more => format!("bytes {shown} and {more} places more, {bytes} bytes in all (--json names them)"),
+        _ => format!("bytes {shown} and further places, {bytes} bytes in all (--json names them)"),
     }
 }
 

@@ -14,6 +14,7 @@ mod plan;
 mod queue;
 mod report;
 mod restore;
+mod strangers;
 mod trail;
 mod tree;
 mod window;
@@ -23,8 +24,6 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-use rustix::time::{ClockId, clock_gettime};
 
 use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 
@@ -85,6 +84,8 @@ pub struct Options {
     pub devices: bool,
     /// Keep setuid and setgid bits.
     pub setuid: bool,
+    /// All of a snapshot is restored: a directory without an entry has lost it, and may have been a private one.
+    pub whole: bool,
     /// Keep what is left of damaged files, with zeros in place of what is lost: `.damaged-` and a part of `tag` follow their names.
     pub keep_damaged: bool,
     /// Names temporary files: the same for each try of an extraction.
@@ -104,12 +105,11 @@ struct Context {
     target: Arc<OwnedFd>,
     overwrite: Overwrite,
     devices: bool,
+    whole: bool,
     /// What ends the names of damaged files that are kept.
     keep_damaged: Option<Vec<u8>>,
     rules: Rules,
     names: TemporaryNames,
-    /// When the extraction began, by the clock that files get their times from: seconds and nanoseconds.
-    started: (i64, i64),
     report: Report,
     queue: Queue,
     files: OpenFiles,
@@ -148,10 +148,10 @@ impl UnpackPipeline {
             target: Arc::new(target),
             overwrite: options.overwrite,
             devices: options.devices,
+            whole: options.whole,
             keep_damaged: options.keep_damaged.then(|| damaged_ending(&options.tag)),
             rules: Rules::new(options.owners, options.setuid),
             names: TemporaryNames::new(&options.tag),
-            started: now(),
             report: Report::default(),
             queue: Queue::default(),
             files: OpenFiles::default(),
@@ -293,17 +293,6 @@ impl Drop for Running {
             }
         });
     }
-}
-
-/// The clock that the system gives files their times by.
-#[cfg(target_os = "linux")]
-const FILE_CLOCK: ClockId = ClockId::RealtimeCoarse;
-#[cfg(not(target_os = "linux"))]
-const FILE_CLOCK: ClockId = ClockId::Realtime;
-
-fn now() -> (i64, i64) {
-    let time = clock_gettime(FILE_CLOCK);
-    (time.tv_sec, time.tv_nsec)
 }
 
 /// What follows the name of a file that is kept although it is damaged: of the extraction's tag, since a file that is packed

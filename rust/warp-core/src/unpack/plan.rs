@@ -31,7 +31,7 @@ impl Planner {
     pub fn new(context: &Arc<Context>, memory: usize) -> Self {
         Self {
             restorer: Restorer::new(context),
-            tree: Tree::new(context.overwrite),
+            tree: Tree::new(context.overwrite, context.whole),
             plan: WindowPlan::new(Limits::new(memory)),
             cursor: Cursor::default(),
             last: None,

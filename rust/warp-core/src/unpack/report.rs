@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::lock;
+use super::strangers::{Reason, Strangers};
 use crate::{Error, Result};
 
 /// Errors that the next entry would meet too: they end the extraction.
@@ -90,8 +91,10 @@ pub struct Rest {
     pub says: String,
     /// Stored path of the file that holds it; none if that could not be made, or nothing is left.
     pub kept: Option<Vec<u8>>,
-    /// Start and end of each place in it that is lost, sorted and apart.
+    /// Start and end of places in it that are lost, sorted and apart: all, unless they are very many.
     pub lost: Vec<(u64, u64)>,
+    /// Bytes that are lost.
+    pub lost_bytes: u64,
 }
 
 /// Why an entry cannot be restored.
@@ -155,6 +158,7 @@ pub(super) struct Report {
     chunks: AtomicU64,
     skips: [AtomicU64; Skip::ALL.len()],
     problems: Mutex<Vec<Problem>>,
+    pub strangers: Strangers,
     stop: AtomicBool,
     fatal: Mutex<Option<Failure>>,
     running: Mutex<usize>,
@@ -214,6 +218,8 @@ impl Report {
 
     /// Note an entry's failure, and what is left of it.
     pub fn note(&self, path: &[u8], failure: &Failure, rest: Option<Rest>) {
+        let reason = if failure.errno.is_none() { Reason::Damaged } else { Reason::Failed };
+        self.strangers.add(path, reason);
         lock(&self.problems).push(Problem {
             path: path.to_vec(),
             what: failure.what.clone(),

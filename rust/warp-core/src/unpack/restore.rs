@@ -11,8 +11,10 @@ use super::existing::{device, is_directory, judge, occupied};
 use super::files::{Extents, Lost, SharedFile, describe, size};
 use super::metadata::{Fresh, Handle, times};
 use super::report::{Attempt, Failure, Outcome, Rest, Skip, Tally};
+use super::strangers::Reason;
 use super::window::{EntryRef, Need, Window};
 use super::{Context, Overwrite};
+use crate::digest;
 use crate::entry::{Entry, Kind, Xattrs};
 
 /// Mode of a device or pipe until it is complete.
@@ -99,6 +101,7 @@ impl Restorer {
         let result = filled
             .attempt("write file")
             .and_then(|()| complete(context, directory, &fd, &Made::of(entry, &temporary, mode)));
+        beware(context, entry, &result);
         self.tally.0.bytes_written += data.len() as u64;
         if !matches!(result, Ok(Outcome::Restored)) {
             self.tally.0.bytes_discarded += data.len() as u64;
@@ -133,6 +136,7 @@ impl Restorer {
             return self.keep(file, lost);
         }
         let result = self.complete(file, entry, split(&entry.path).1);
+        beware(&self.context, entry, &result);
         if !matches!(result, Ok(Outcome::Restored)) {
             self.tally.0.bytes_discarded += file.written();
             self.discard(entry);
@@ -145,9 +149,9 @@ impl Restorer {
         let entry = file.entry.get();
         let failure = lost.failure.clone();
         let rest = if lost.bytes < file.extents().length(entry) {
-            self.rest(file, lost.places())
+            self.rest(file, lost)
         } else {
-            Rest { says: "nothing of it is left".into(), ..Rest::default() }
+            Rest { says: "nothing of it is left".into(), lost_bytes: lost.bytes, ..Rest::default() }
         };
         if rest.kept.is_some() {
             self.tally.0.kept += 1;
@@ -161,11 +165,13 @@ impl Restorer {
     }
 
     /// Give what is left of a file its name, if it may have it.
-    fn rest(&mut self, file: &Arc<SharedFile>, lost: Vec<(u64, u64)>) -> Rest {
+    fn rest(&mut self, file: &Arc<SharedFile>, lost: Lost) -> Rest {
+        let lost_bytes = lost.bytes;
+        let lost = lost.places();
         let entry = file.entry.get();
         let name = self.kept_name(split(&entry.path).1);
         let shown = String::from_utf8_lossy(&name);
-        let places = describe(&lost);
+        let places = describe(&lost, lost_bytes);
         // A program is not to be run like this, and what its ACL says of others is not known to fit.
         let entry = Entry { mode: entry.mode & 0o600, xattrs: Xattrs::default(), ..entry.clone() };
         let outcome = self.complete(file, &entry, &name);
@@ -173,25 +179,29 @@ impl Restorer {
             Ok(Outcome::Restored) => (format!("kept as {shown}, with zeros for {places}"), true),
             Ok(Outcome::Skipped(_)) => {
                 let there = format!(
-                    "{shown} of an earlier run is there, and stays (--overwrite always makes it anew)"
+                    "{shown} of an earlier run is there, and stays (--overwrite changed or always makes it anew)"
                 );
                 (format!("{there}; lost are {places}"), false)
             }
             Err(other) => (format!("{shown}: {other}"), false),
         };
         let path = [entry.path.strip_suffix(split(&entry.path).1).unwrap_or_default(), &name].concat();
-        Rest { says, kept: is_kept.then_some(path), lost }
+        Rest { says, kept: is_kept.then_some(path), lost, lost_bytes }
     }
 
-    /// The name of what is kept of a file; a long one is cut to make room for the ending.
+    /// The name of what is kept of a file; a long one is cut, and part of its digest put there, to make room for the ending.
     fn kept_name(&self, name: &[u8]) -> Vec<u8> {
         let ending = self.context.keep_damaged.as_deref().unwrap_or_default();
-        let mut length = name.len().min(LONGEST_NAME - ending.len());
+        if name.len() + ending.len() <= LONGEST_NAME {
+            return [name, ending].concat();
+        }
+        let digest: String = digest::hash(name).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let mut length = LONGEST_NAME - ending.len() - 1 - digest.len();
         // Not within a character.
-        while length < name.len() && length > 0 && name[length] & 0xc0 == 0x80 {
+        while length > 0 && name[length] & 0xc0 == 0x80 {
             length -= 1;
         }
-        [&name[..length], ending].concat()
+        [&name[..length], b"~", digest.as_bytes(), ending].concat()
     }
 
     /// Give a file, all of whose data is written, the metadata of `entry` and `name`.
@@ -251,6 +261,13 @@ impl Restorer {
             directory.remove(&temporary).attempt("remove temporary file")?;
         }
         result
+    }
+}
+
+/// Another file came to a file's name while it was restored: no link is to be made to that.
+fn beware(context: &Context, entry: &Entry, result: &Result<Outcome, Failure>) {
+    if matches!(result, Ok(Outcome::Skipped(_))) {
+        context.report.strangers.add(&entry.path, Reason::Other);
     }
 }
 

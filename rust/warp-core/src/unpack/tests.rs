@@ -46,6 +46,7 @@ impl Target {
             owners: false,
             devices: false,
             setuid: false,
+            whole: false,
             keep_damaged: false,
             tag: *b"\x00\x01tagged",
             threads: 3,

@@ -17,6 +17,8 @@ use crate::paths::is_below;
 const UNFINISHED_MODE: u32 = 0o700;
 /// For directories that were not asked for, but are needed to hold what was.
 const DEFAULT_MODE: u32 = 0o755;
+/// For those whose entry is lost.
+const PRIVATE_MODE: u32 = 0o700;
 
 /// Extended attributes of directories are set when these are left: as many as one entry may have, and as much again.
 const MAX_HELD_ATTRIBUTES: usize = 2 * MAX_XATTRS;
@@ -39,12 +41,16 @@ pub(super) struct Tree {
     /// Bytes of extended attributes that wait for their directories to be left.
     attributes: usize,
     overwrite: Overwrite,
+    /// Mode of directories without an entry.
+    implied_mode: u32,
 }
 
 impl Tree {
-    pub fn new(overwrite: Overwrite) -> Self {
+    /// `whole`: all directories have an entry, unless it is lost.
+    pub fn new(overwrite: Overwrite, whole: bool) -> Self {
+        let implied_mode = if whole { PRIVATE_MODE } else { DEFAULT_MODE };
         let root = Level { end: 0, fresh: false, entry: None };
-        Self { root, below: Vec::new(), path: Vec::new(), attributes: 0, overwrite }
+        Self { root, below: Vec::new(), path: Vec::new(), attributes: 0, overwrite, implied_mode }
     }
 
     fn top(&self) -> &Level {
@@ -117,7 +123,7 @@ impl Tree {
 
     /// Make a directory, or take the one that exists; whether it is fresh.
     fn make(&self, directory: &Directory, name: &[u8], entry: Option<&EntryRef>) -> Result<bool, Failure> {
-        let mode = if entry.is_some() { UNFINISHED_MODE } else { DEFAULT_MODE };
+        let mode = if entry.is_some() { UNFINISHED_MODE } else { self.implied_mode };
         let make = || mkdirat(directory, name, Mode::from_raw_mode(mode));
         match make() {
             Err(Errno::EXIST) => {}

@@ -143,13 +143,20 @@ fn a_packed_file_that_is_called_damaged_is_another() {
 #[test]
 fn a_name_too_long_for_the_ending_is_cut_between_two_characters() {
     let mut builder = builder();
-    let name = "ä".repeat(127);
-    let entry = parts(&mut builder, name.as_bytes(), 2);
+    let names = ["1", "2"].map(|end| "ä".repeat(126) + end);
+    let entries = names.each_ref().map(|name| parts(&mut builder, name.as_bytes(), 2));
     let mut built = builder.build();
-    damage(&mut built, &[1]);
+    damage(&mut built, &[1, 3]);
     let target = keeping();
-    target.extract(&built, &[entry]);
-    assert_eq!(target.read(format!("{}.damaged-00017461", "ä".repeat(119)).as_bytes()).len(), 2 * PART);
+    let extracted = target.extract(&built, &entries);
+    let kept = extracted.problems.iter().map(|problem| problem.rest.as_ref().unwrap().kept.clone().unwrap());
+    let kept: std::collections::BTreeSet<_> = kept.collect();
+    assert_eq!(kept.len(), 2);
+    for name in kept {
+        assert!(name.starts_with(&"ä".repeat(114).into_bytes()) && name.ends_with(b".damaged-00017461"));
+        assert!(std::str::from_utf8(&name).is_ok() && name.len() <= 255);
+        assert_eq!(target.read(&name).len(), 2 * PART);
+    }
 }
 
 #[test]
@@ -175,7 +182,7 @@ fn of_many_places_the_first_are_named() {
     target.options.threads = 1;
     let extracted = target.extract(&built, &[entry]);
     assert!(said(&extracted).contains("zeros for bytes 0 to 40000, 80000 to 120000, "));
-    let end = "1200000 to 1240000 and 84 places more, 4000000 bytes in all (--json names them)";
+    let end = "1200000 to 1240000 and further places, 4000000 bytes in all (--json names them)";
     assert!(said(&extracted).ends_with(end), "{}", said(&extracted));
     let all: Vec<_> = (0..100).map(|number| (number * 80_000, number * 80_000 + 40_000)).collect();
     assert_eq!(rest(&extracted).lost, all);
