@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 # are kept as far as this goes.
 KEPT_BYTES: Final = 16 * 1024 * 1024
 PROBLEM_BYTES: Final = 256  # of one, beside its path
-PLACE_BYTES: Final = 128  # of each place in a file that is lost
+MOST_PLACES: Final = 1 << 17  # places in files that are lost: 16 MiB
 
 
 class Rest(NamedTuple):
@@ -36,19 +36,19 @@ class ProblemList:
     def __init__(self) -> None:
         self.count = self.without_errno = 0
         self._kept: list[Problem] = []
-        self._room = KEPT_BYTES
+        self._room, self._places = KEPT_BYTES, MOST_PLACES
 
     def add(self, problem: Problem) -> None:
-        """Count one, and keep it if there is room; its places give way first."""
+        """Count one, and keep it if there is room, and of its places those that there is room for."""
         self.count += 1
         self.without_errno += problem.errno == 0
         self._room -= PROBLEM_BYTES + len(problem.path)
         if self._room < 0:
             return
         if problem.rest:
-            places = min(len(problem.rest.lost), self._room // PLACE_BYTES // 2)
-            problem = problem._replace(rest=problem.rest._replace(lost=problem.rest.lost[:places]))
-            self._room -= PLACE_BYTES * places
+            lost = problem.rest.lost[: self._places]
+            self._places -= len(lost)
+            problem = problem._replace(rest=problem.rest._replace(lost=lost))
         self._kept.append(problem)
 
     def extend(self, found: Iterable[tuple[bytes, str, int]]) -> None:
