@@ -92,7 +92,7 @@ impl ChunkIndex {
         if fits { Ok(()) } else { Err(Error::format("missing page: position or number of records")) }
     }
 
-    /// Find what is lost, and give its fragments lengths that fill their chunks.
+    /// Find what is lost: all fragments of the chunks that a missing page tells of.
     pub(super) fn lose(&mut self) {
         let chunks = std::mem::take(&mut self.missing.chunks);
         let fragments = std::mem::take(&mut self.missing.fragments);
@@ -102,11 +102,8 @@ impl ChunkIndex {
         lost.sort_unstable_by_key(|range| range.start);
         let known = self.fragments_before.len() - 1;
         for range in lost {
-            let (start, end) = (range.start.min(known), range.end.min(known));
-            for chunk in start..end {
-                self.fill(chunk);
-            }
-            let range = self.fragments_before[start]..self.fragments_before[end];
+            let [start, end] = [range.start, range.end].map(|chunk| self.fragments_before[chunk.min(known)]);
+            let range = start..end;
             match self.missing.lost.last_mut() {
                 Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
                 _ => self.missing.lost.push(range),
@@ -117,17 +114,6 @@ impl ChunkIndex {
     /// The chunk that holds a fragment; the number of chunks if none does.
     fn chunk_of(&self, fragment: u64) -> usize {
         self.fragments_before.partition_point(|before| *before <= fragment).saturating_sub(1)
-    }
-
-    /// All of a chunk's fragments but the first get a byte.
-    fn fill(&mut self, chunk: usize) {
-        let raw = self.raw_length(chunk);
-        let Some((first, end)) = self.chunk_fragments(chunk) else { return };
-        let Some(lengths) = self.lengths.get_mut(first as usize..end as usize) else { return };
-        lengths.fill(1);
-        if let Some(length) = lengths.first_mut() {
-            *length = raw.saturating_sub((end - first) as u32 - 1);
-        }
     }
 
     /// Whether the places of a chunk are lost.

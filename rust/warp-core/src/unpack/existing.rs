@@ -25,7 +25,7 @@ pub(super) fn judge(
     }
     match context.overwrite {
         Overwrite::Never => {
-            if !is_alike(&stat, entry) {
+            if entry.kind == Kind::File && !is_alike(&stat, entry) {
                 context.report.strangers.add(&entry.path, Reason::Other);
             }
         }

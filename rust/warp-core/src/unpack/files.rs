@@ -147,10 +147,10 @@ impl Lost {
 pub(super) fn describe(places: &[(u64, u64)], bytes: u64) -> String {
     let shown = places.iter().take(SHOWN_PLACES).map(|(start, end)| format!("{start} to {end}"));
     let shown = shown.collect::<Vec<_>>().join(", ");
-    match places.len().saturating_sub(SHOWN_PLACES) {
-        0 => format!("bytes {shown}"),
-        _ => format!("bytes {shown} and further places, {bytes} bytes in all (--json names them)"),
+    if places.len() <= SHOWN_PLACES {
+        return format!("bytes {shown}");
     }
+    format!("bytes {shown} and further places, {bytes} bytes in all (--json names them)")
 }
 
 /// The files that are being written.

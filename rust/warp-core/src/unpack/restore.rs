@@ -174,7 +174,10 @@ impl Restorer {
         let places = describe(&lost, lost_bytes);
         // A program is not to be run like this, and what its ACL says of others is not known to fit.
         let entry = Entry { mode: entry.mode & 0o600, xattrs: Xattrs::default(), ..entry.clone() };
-        let outcome = self.complete(file, &entry, &name);
+        // What is lost at the end of a dense file was never written.
+        let sized = self.context.files.get(file, &mut self.directories, &self.context.names);
+        let sized = sized.and_then(|fd| ftruncate(fd, entry.size)).attempt("write file");
+        let outcome = sized.and_then(|()| self.complete(file, &entry, &name));
         let (says, is_kept) = match outcome {
             Ok(Outcome::Restored) => (format!("kept as {shown}, with zeros for {places}"), true),
             Ok(Outcome::Skipped(_)) => {
@@ -210,10 +213,6 @@ impl Restorer {
         let temporary = context.names.name(&entry.path);
         let fd = context.files.get(file, &mut self.directories, &context.names);
         let fd = fd.attempt("open file")?;
-        if context.keep_damaged.is_some() {
-            // Of a dense file, what is lost at its end was never written.
-            ftruncate(&fd, entry.size).attempt("write file")?;
-        }
         context.files.remove(file);
         let directory = self.directories.get(split(&entry.path).0);
         let directory = directory.attempt("open directory")?;
@@ -286,7 +285,7 @@ impl<'a> Made<'a> {
     }
 }
 
-/// Give a file whose data is written its size, metadata and name.
+/// Give a file whose data is written its metadata and name.
 fn complete(
     context: &Context,
     directory: &Directory,
