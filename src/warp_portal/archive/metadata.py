@@ -43,10 +43,10 @@ class MetadataCheck:
     def run(self) -> None:
         """Check everything."""
         for opened in self._chain():
-            self.commits.append(opened.commit)
             self.snapshots += opened.commit.snapshot
             if opened.commit.sequence > self._reader.commit.sequence:
                 continue  # what only later snapshots use is not asked about
+            self.commits.append(opened.commit)
             try:
                 self._check_pages(opened)
             except IntegrityError as error:
@@ -180,8 +180,7 @@ class MetadataCheck:
     def _check_growth(self) -> None:
         """That every snapshot only added chunks to those of the one before."""
         reader = self._reader
-        snapshots = [each for each in self.commits if each.snapshot and each.sequence <= reader.commit.sequence]
-        for later, earlier in pairwise(snapshots):
+        for later, earlier in pairwise(commit for commit in self.commits if commit.snapshot):
             try:
                 check_extends(reader.file, open_earlier(reader.file, reader.opened, later), earlier)
             except IntegrityError as error:

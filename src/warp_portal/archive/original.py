@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Final, Self
 
 from warp_portal._native import ScopeKeys
 from warp_portal.archive.base import INDEX_KINDS
-from warp_portal.archive.content import Content, Page, open_content, read_index_page, state_of
+from warp_portal.archive.content import Content, Page, open_content, read_index_page
 from warp_portal.archive.header import Header
 from warp_portal.archive.indexparts import IndexParts
 from warp_portal.archive.limits import KIND_CHUNK, KIND_FRAGMENT, KIND_LOCATOR, PAGE_RECORDS, SUITE_PLAIN, ZERO_DIGEST
@@ -16,6 +15,7 @@ from warp_portal.archive.pages import IndexPage
 from warp_portal.archive.proofs import check_extends
 from warp_portal.archive.resuming import check_finished, newest_for_writer, writable_header
 from warp_portal.archive.state import StateStore
+from warp_portal.archive.states import key_changes
 from warp_portal.archive.storage import AnyPath, ArchiveFile
 from warp_portal.archive.trust import check_earlier_signature, check_signature, check_state
 from warp_portal.archive.unlock import Unlock, check_header_mac, find_archive_key
@@ -102,16 +102,8 @@ class Original:
 
     def key_changes(self) -> frozenset[int]:
         """Numbers of the snapshots that a change of keys made."""
-        changes: set[int] = set()
-        state = None  # of the snapshot before, where it was read
-        for number, (before, after) in enumerate(pairwise(self.snapshots), 2):
-            if not self.header.encrypted or before.toc.clear.pages != after.toc.clear.pages:
-                state = None
-                continue
-            first, state = state or state_of(before, self.keys), state_of(after, self.keys)
-            if first == state:
-                changes.add(number)
-        return frozenset(changes)
+        commits = [opened.commit for opened in self.snapshots]
+        return key_changes(self.file, self.newest, commits, self.keys)
 
     def check_signature(self, opened: Opened) -> Signer | None:
         """Who signed a snapshot, with the signature checked; raises SignatureError, UnsignedError."""

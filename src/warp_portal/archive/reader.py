@@ -28,7 +28,7 @@ from warp_portal.archive.opening import Opened, newest, open_earlier, read_heade
 from warp_portal.archive.options import checked_patterns
 from warp_portal.archive.reach import pages_below, pages_matching
 from warp_portal.archive.state import Remembered, StateStore
-from warp_portal.archive.states import snapshot_commits, states
+from warp_portal.archive.states import key_changes, snapshot_commits, states
 from warp_portal.archive.storage import AnyPath, ArchiveFile
 from warp_portal.archive.trust import (
     NOTHING_EXPECTED,
@@ -226,8 +226,7 @@ class ArchiveReader:
 
     def key_changes(self) -> frozenset[int]:
         """Numbers of the snapshots that a change of keys made, as far as that can be read; raises KeyRequiredError."""
-        numbers = range(1, len(snapshot_commits(self._file, self.newest)) + 1)
-        return frozenset(numbers) - frozenset(self.states())
+        return key_changes(self._file, self._opened, snapshot_commits(self._file, self.newest), self.keys)
 
     def states(self) -> Iterator[int]:
         """Numbers of the other snapshots, the newest first: it reads on only as far as it is asked. Raises KeyRequiredError."""

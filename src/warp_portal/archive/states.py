@@ -30,6 +30,11 @@ def states(file: ArchiveFile, opened: Opened, commits: Sequence[Commit], keys: S
     yield 1
 
 
+def key_changes(file: ArchiveFile, opened: Opened, commits: Sequence[Commit], keys: ScopeKeys) -> frozenset[int]:
+    """Numbers of the snapshots that a change of keys made."""
+    return frozenset(range(1, len(commits) + 1)) - frozenset(states(file, opened, commits, keys))
+
+
 def _state(file: ArchiveFile, opened: Opened, commit: Commit, keys: ScopeKeys) -> State | None:
     """What tells a snapshot from a change of keys; None where that is damaged: the others are shown all the same."""
     try:

@@ -159,9 +159,9 @@ class Output:
     def _record_problem(self, problem: "Problem") -> None:
         rest: dict[str, object] = {}
         if problem.rest:
-            kept = problem.rest.kept
-            rest = {**({"kept": None} if kept is None else path_fields(kept, "kept")), "lost": problem.rest.lost}
-            rest["lost_bytes"] = problem.rest.lost_bytes
+            _, kept, lost, lost_bytes = problem.rest
+            names = {"kept": None} if kept is None else path_fields(kept, "kept")
+            rest = {**names, "lost": lost, "lost_bytes": lost_bytes}
         paths = path_fields(problem.path)
         self.record("error", fatal=False, message=problem.what, errno=problem.errno, **paths, **rest)
 
