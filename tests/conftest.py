@@ -1,5 +1,6 @@
 """What holds for every test: settings and state of this machine's user are out of reach, and hypothesis does not race."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,10 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("warp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("warp")
+
+# What a shell runs in the background ignores Ctrl-C, and so would every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -32,8 +32,6 @@ def is_finished(archive: Path) -> bool:
 
 def interrupted_at(command: list[str], archive: Path, at_bytes: int) -> bool:
     """SIGINT once the archive has so many bytes; whether that stopped it."""
-    # What a shell runs in the background ignores it, and so would what that starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and size_of(archive) < at_bytes:
             time.sleep(0.0005)
