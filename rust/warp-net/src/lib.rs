@@ -1,0 +1,31 @@
+//! Carriers: how frames of docs/transfer-protocol.md get from one machine to another.
+//!
+//! An [`Endpoint`] is a thread that dials and accepts; a [`Link`] is one connection, as queues. QUIC, TCP and a pipe in
+//! memory fill and empty them; who uses a link doesn't see which. It decides nothing: who may, what is sent and when
+//! comes from above.
+#![forbid(unsafe_code)]
+
+mod endpoint;
+mod error;
+pub mod frame;
+mod identity;
+mod link;
+mod pipe;
+mod pool;
+mod queue;
+mod quic;
+mod socket;
+mod stream;
+mod tls;
+mod tuning;
+
+pub use endpoint::{Endpoint, Listening};
+pub use error::{Error, Result};
+pub use identity::{Identity, KEY_BYTES, PublicKey};
+pub use link::{Carrier, EXPORTER_BYTES, Ends, Link, Path, Traffic};
+pub use pipe::pipe;
+pub use tuning::{Congestion, Tuning};
+
+/// Codes of docs/transfer-protocol.md §8 that carriers give by themselves.
+pub(crate) const PROTOCOL_CODE: u32 = 2;
+pub(crate) const BUSY_CODE: u32 = 7;

@@ -1,0 +1,290 @@
+//! One connection as those above see it: messages and data in both directions, through queues bounded in bytes.
+//!
+//! What a carrier is, is who empties the one half of the queues and fills the other. Threads block on them; tasks wait.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::Notify;
+
+use crate::frame::{Frame, HEADER_BYTES, Header, Kind};
+use crate::identity::PublicKey;
+use crate::pool::Pool;
+use crate::queue::Queue;
+use crate::tuning::UNPROVEN_WINDOW;
+use crate::{Error, Result};
+
+/// Bytes of the secret that only the two ends of a connection know.
+pub const EXPORTER_BYTES: usize = 32;
+/// A message before the proof.
+const UNPROVEN_MESSAGE_BYTES: usize = 64 << 10;
+/// Messages that wait, in one direction.
+const MESSAGES_BYTES: usize = 4 << 20;
+/// Data that waits to be sent: enough for the network to find some whenever it looks.
+const OUTGOING_BYTES: usize = 8 << 20;
+/// Idle payload buffers of one connection.
+const SPARE_BUFFERS: usize = 24;
+
+/// How frames travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// QUIC.
+    Quic,
+    /// TCP and TLS.
+    Tcp,
+    /// Memory.
+    Pipe,
+}
+
+/// Who is at the other end, and what binds proofs to this connection.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// How frames travel.
+    pub carrier: Carrier,
+    /// This side opened the connection.
+    pub dialed: bool,
+    /// The key that the other side holds.
+    pub peer: PublicKey,
+    /// The exporter of docs/transfer-protocol.md §1.
+    pub exporter: [u8; EXPORTER_BYTES],
+    /// Address of the other side, for people.
+    pub address: String,
+}
+
+/// Bytes of payload so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Sent, headers of frames included.
+    pub sent: u64,
+    /// Received, likewise.
+    pub received: u64,
+}
+
+/// How the path looks to QUIC.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Path {
+    /// Round trip.
+    pub rtt: Duration,
+    /// UDP payload of a full datagram.
+    pub mtu: u16,
+    /// Congestion window in bytes.
+    pub window: u64,
+    /// Packets that were lost.
+    pub lost: u64,
+}
+
+/// A connection.
+pub struct Link {
+    ends: Ends,
+    window: usize,
+    pub(crate) messages_out: Queue<Frame>,
+    pub(crate) data_out: Queue<Frame>,
+    messages_in: Queue<Bytes>,
+    data_in: Queue<Frame>,
+    pool: Arc<Pool>,
+    proven: AtomicBool,
+    proven_now: Notify,
+    message_number: Mutex<u64>,
+    sent: AtomicU64,
+    received: AtomicU64,
+    path: Mutex<Path>,
+    pub(crate) aborted: Notify,
+    abort: Mutex<Option<(u32, String)>>,
+}
+
+impl Link {
+    pub(crate) fn new(ends: Ends, window: usize) -> Arc<Self> {
+        Arc::new(Self {
+            ends,
+            window,
+            messages_out: Queue::new(MESSAGES_BYTES),
+            data_out: Queue::new(OUTGOING_BYTES),
+            messages_in: Queue::new(UNPROVEN_WINDOW),
+            data_in: Queue::new(window),
+            pool: Pool::new(SPARE_BUFFERS),
+            proven: AtomicBool::new(false),
+            proven_now: Notify::new(),
+            message_number: Mutex::new(0),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            path: Mutex::default(),
+            aborted: Notify::new(),
+            abort: Mutex::new(None),
+        })
+    }
+
+    /// Who is at the other end.
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// The other side has proved that it may: it gets a full window, and data may come.
+    pub fn authorize(&self) {
+        self.proven.store(true, Ordering::Release);
+        self.messages_in.set_most(MESSAGES_BYTES);
+        self.proven_now.notify_one();
+    }
+
+    /// Bytes of data that may wait to be taken by this side.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Sends one message; false if there was no room within `timeout`.
+    pub fn send_message(&self, payload: Bytes, timeout: Duration) -> Result<bool> {
+        let mut number = self.message_number.lock().unwrap_or_else(PoisonError::into_inner);
+        let frame = Frame::message(*number, payload)?;
+        let size = frame.size();
+        let sent = self.messages_out.push(frame, size, timeout)?.is_none();
+        *number += u64::from(sent);
+        Ok(sent)
+    }
+
+    /// The next message; None if there was none within `timeout`.
+    pub fn receive_message(&self, timeout: Duration) -> Result<Option<Bytes>> {
+        self.messages_in.pop(timeout)
+    }
+
+    /// Sends one frame of data; gives it back if there was no room within `timeout`.
+    pub fn send_data(&self, frame: Frame, timeout: Duration) -> Result<Option<Frame>> {
+        if frame.header.kind == Kind::Message {
+            return Err(Error::Parameter("frame: a message among data".into()));
+        }
+        let size = frame.size();
+        self.data_out.push(frame, size, timeout)
+    }
+
+    /// The next frame of data; None if there was none within `timeout`.
+    pub fn receive_data(&self, timeout: Duration) -> Result<Option<Frame>> {
+        self.data_in.pop(timeout)
+    }
+
+    /// Nothing more is sent by this side; what waits still goes.
+    pub fn finish(&self) {
+        self.data_out.close();
+        self.messages_out.close();
+    }
+
+    /// Closes at once; the other side is told why, if it can be.
+    pub fn abort(&self, code: u32, text: &str) {
+        *self.abort.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, text.to_owned()));
+        self.fail(&Error::Cancelled);
+        self.aborted.notify_one();
+    }
+
+    /// Bytes so far.
+    pub fn traffic(&self) -> Traffic {
+        Traffic { sent: self.sent.load(Ordering::Relaxed), received: self.received.load(Ordering::Relaxed) }
+    }
+
+    /// The path, as it was when a carrier last looked.
+    pub fn path(&self) -> Path {
+        *self.path.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // --- what carriers do ---
+
+    pub(crate) fn set_path(&self, path: Path) {
+        *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
+    }
+
+    pub(crate) fn fail(&self, error: &Error) {
+        self.messages_out.fail(error.clone());
+        self.data_out.fail(error.clone());
+        self.data_in.fail(error.clone());
+        self.messages_in.fail(error.clone());
+    }
+
+    /// The other side sends nothing more; what waits can still be taken.
+    pub(crate) fn ended(&self) {
+        self.data_in.close();
+        self.messages_in.close();
+    }
+
+    /// What this side said when it aborted.
+    pub(crate) fn abort_reason(&self) -> Option<(u32, String)> {
+        self.abort.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until the other side has proved that it may.
+    pub(crate) async fn proven(&self) {
+        while !self.is_proven() {
+            self.proven_now.notified().await;
+        }
+    }
+
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn count_sent(&self, frame: &Frame) {
+        self.sent.fetch_add(frame.size() as u64, Ordering::Relaxed);
+    }
+
+    /// Reads one frame and checks it; None at an end between two frames.
+    pub(crate) async fn read<R: AsyncRead + Unpin>(&self, input: &mut R) -> Result<Option<Frame>> {
+        let mut bytes = [0; HEADER_BYTES];
+        if !read_or_end(input, &mut bytes).await? {
+            return Ok(None);
+        }
+        let header = Header::parse(&bytes)?;
+        if !self.is_proven() && (header.kind != Kind::Message || header.payload as usize > UNPROVEN_MESSAGE_BYTES) {
+            return Err(Error::protocol("data, or a long message, before the proof"));
+        }
+        let extension = self.part(input, usize::from(header.extension)).await?;
+        let payload = self.part(input, header.payload as usize).await?;
+        let frame = Frame { header, extension, payload };
+        self.received.fetch_add(frame.size() as u64, Ordering::Relaxed);
+        Ok(Some(frame))
+    }
+
+    async fn part<R: AsyncRead + Unpin>(&self, input: &mut R, length: usize) -> Result<Bytes> {
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let mut buffer = self.pool.take(length);
+        input.read_exact(&mut buffer.bytes).await.map_err(|error| lost(&error))?;
+        Ok(buffer.freeze())
+    }
+
+    /// Hands a frame to those above; waits while they have enough.
+    pub(crate) async fn deliver(&self, frame: Frame, expected_message: &mut u64) -> Result<()> {
+        let size = frame.size();
+        if frame.header.kind != Kind::Message {
+            return self.data_in.push_async(frame, size).await;
+        }
+        if frame.header.number != *expected_message {
+            return Err(Error::protocol(format!(
+                "message {} where {expected_message} was next",
+                frame.header.number
+            )));
+        }
+        *expected_message += 1;
+        self.messages_in.push_async(frame.payload, size).await
+    }
+}
+
+/// Fills `buffer`; false if the input ends before its first byte.
+async fn read_or_end<R: AsyncRead + Unpin>(input: &mut R, buffer: &mut [u8]) -> Result<bool> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match input.read(&mut buffer[filled..]).await.map_err(|error| lost(&error))? {
+            0 if filled == 0 => return Ok(false),
+            0 => return Err(Error::protocol("the connection ended inside a frame")),
+            more => filled += more,
+        }
+    }
+    Ok(true)
+}
+
+/// What an error of a stream means.
+pub(crate) fn lost(error: &std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+        Error::protocol("the connection ended inside a frame")
+    } else {
+        Error::io("the connection was lost", error)
+    }
+}
