@@ -25,6 +25,7 @@ A class exists where a caller can do something different; the message says what 
     ├── VersionError              16   written by a newer version, or needs a feature that is not here: update
     ├── StorageFullError          17   no room or quota left: make room, then repeat
     ├── CapError                  18   stopped by a cap that was asked for (volume, rate, battery)
+    ├── ProtocolError             19   the other machine broke a rule of the transfer protocol: update both
     └── CancelledError           130   the user or `abort()` stopped it: repeat to resume
 """
 
@@ -148,6 +149,12 @@ class CapError(WarpPortalError):
     """Stopped by a cap that the user set (volume, rate, battery)."""
 
     exit_code = 18
+
+
+class ProtocolError(WarpPortalError):
+    """What another machine said breaks a rule of docs/transfer-protocol.md: it is damaged, hostile or not of this protocol."""
+
+    exit_code = 19
 
 
 class CancelledError(WarpPortalError):

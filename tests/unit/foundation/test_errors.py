@@ -28,6 +28,6 @@ def test_exit_codes_are_those_promised_to_scripts() -> None:
     promised = {
         "UsageError": 2, "PartialError": 3, "NotFoundError": 10, "BusyError": 11, "KeyRequiredError": 12, "WrongKeyError": 12,
         "IntegrityError": 13, "PolicyError": 14, "UnreachableError": 15, "VersionError": 16, "StorageFullError": 17,
-        "CapError": 18, "CancelledError": 130,
+        "CapError": 18, "ProtocolError": 19, "CancelledError": 130,
     }  # fmt: skip
     assert {name: getattr(errors, name).exit_code for name in promised} == promised
