@@ -27,5 +27,5 @@ pub use pipe::pipe;
 pub use tuning::{Congestion, Tuning};
 
 /// Codes of docs/transfer-protocol.md §8 that carriers give by themselves.
-pub(crate) const PROTOCOL_CODE: u32 = 2;
-pub(crate) const BUSY_CODE: u32 = 7;
+pub(crate) const PROTOCOL_CODE: u32 = 19;
+pub(crate) const BUSY_CODE: u32 = 11;

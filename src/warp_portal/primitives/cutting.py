@@ -43,7 +43,7 @@ class Cutting:
         """Why these parameters are not allowed (docs/format.md §2), or None."""
         if self.algorithm not in (BUZHASH64, FIXED):
             return f"unknown cutter {self.algorithm}"
-        return _sizes_defect("fragment", self.fragment) or _sizes_defect("chunk", self.chunk) or self._relation_defect()
+        return sizes_defect("fragment", self.fragment) or sizes_defect("chunk", self.chunk) or self._relation_defect()
 
     def _relation_defect(self) -> str | None:
         if self.chunk.maximum > MAX_CHUNK:
@@ -55,7 +55,8 @@ class Cutting:
         return None
 
 
-def _sizes_defect(what: str, sizes: Sizes) -> str | None:
+def sizes_defect(what: str, sizes: Sizes) -> str | None:
+    """Why these sizes of fragments or chunks are not allowed, or None."""
     if sizes.mean & (sizes.mean - 1) or not MIN_MEAN <= sizes.mean <= MAX_MEAN:
         return f"{what} mean {sizes.mean} is no power of two from {MIN_MEAN} to {MAX_MEAN}"
     if not MIN_FRAGMENT <= sizes.minimum <= sizes.mean <= sizes.maximum:
