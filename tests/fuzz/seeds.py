@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.fuzz import forging, sections
+from tests.fuzz import forging, protocol_seeds, sections
 from tests.fuzz.whole import COMPACT
 from tests.vectors import ARCHIVE_KEY, HERE, IDENTITY_SEED, SIGNING_SEED
 from warp_portal._native import OBJECT_PAGE, ScopeKeys, blake3
@@ -237,4 +237,4 @@ def _ids(chunks: list[bytes], choice: int) -> bytes:
 
 def everything() -> dict[str, list[bytes]]:
     """The seeds of all targets."""
-    return rust() | python()
+    return rust() | python() | protocol_seeds.seeds()

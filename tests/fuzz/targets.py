@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.fuzz import proofs, structures, texts, whole
+from tests.fuzz import proofs, protocol, structures, texts, whole
 
 RUST: Final = (
     "rust-baseline", "rust-chunk", "rust-columns", "rust-cutter", "rust-index", "rust-index-missing", "rust-index-pages", "rust-lz4",
@@ -29,6 +29,7 @@ PYTHON: Final = {
     target.name: target
     for target in (
         Target("archive", whole.archive, in_sections=True),
+        Target("cbor", protocol.deterministic_cbor),
         Target("commit", structures.commit),
         Target("compression", texts.compression),
         Target("config", texts.config_file),
@@ -36,16 +37,20 @@ PYTHON: Final = {
         Target("index-page", structures.index_page),
         Target("key-file", texts.key_file),
         Target("key-text", texts.key_text),
+        Target("message", protocol.message),
         Target("messagepack", structures.messagepack),
         Target("patterns", texts.patterns, in_sections=True),
         Target("printable", texts.printable_name),
         Target("proof", proofs.proof, in_sections=True),
+        Target("ranges", protocol.ranges),
         Target("sealed-toc", structures.sealed_toc),
         Target("setting", texts.setting),
+        Target("short-code", protocol.short_code),
         Target("slots", structures.slots),
         Target("state", structures.state_record),
         Target("store-payload", structures.store_payload),
         Target("table", structures.table),
+        Target("ticket", protocol.ticket),
         Target("toc", structures.toc),
         Target("units", texts.units),
     )
