@@ -34,7 +34,8 @@ fn main() {
     let start = Instant::now();
     let sending = std::thread::spawn(move || {
         for number in 0..count {
-            let frame = Frame::new(Kind::Chunk, 0, (number, 0), Bytes::new(), payload.clone()).expect("frame");
+            let frame =
+                Frame::new(Kind::Chunk, 0, (number, 0), Bytes::new(), payload.clone()).expect("frame");
             assert!(dialer.send_data(frame, LONG).expect("send").is_none());
         }
         dialer.finish();

@@ -57,7 +57,12 @@ pub enum Listening {
 
 impl Endpoint {
     /// Binds UDP and, to listen, TCP to `address` (port 0: any that is free for both).
-    pub fn new(identity: Identity, tuning: Tuning, address: SocketAddr, listening: Listening) -> Result<Self> {
+    pub fn new(
+        identity: Identity,
+        tuning: Tuning,
+        address: SocketAddr,
+        listening: Listening,
+    ) -> Result<Self> {
         let (udp, tcp) = bind(address, listening)?;
         let bound = udp.local_addr().map_err(|error| Error::io("socket", &error))?;
         let buffers = enlarge(&udp, tuning.socket_buffer)?;
@@ -301,7 +306,8 @@ const SERVER_NAME: &str = "warp.invalid";
 
 async fn dial_tcp(shared: &Shared, address: SocketAddr, expected: Option<PublicKey>) -> Result<Arc<Link>> {
     let connector = TlsConnector::from(Arc::new(tls::dialer(&shared.identity, expected)?));
-    let socket = TcpStream::connect(address).await.map_err(|error| Error::io(format!("{address}"), &error))?;
+    let socket =
+        TcpStream::connect(address).await.map_err(|error| Error::io(format!("{address}"), &error))?;
     let shown = prepare(&socket);
     let name = ServerName::try_from(SERVER_NAME).map_err(|_| Error::Parameter("name".into()))?;
     let session = connector.connect(name, socket).await.map_err(|error| identity_or(&error, address))?;

@@ -134,7 +134,8 @@ pub struct Frame {
 impl Frame {
     /// A frame of these parts, if it keeps within its bounds.
     pub fn new(kind: Kind, flags: u8, ids: (u64, u64), extension: Bytes, payload: Bytes) -> Result<Self> {
-        let too_long = |what: &str, length: usize| Error::Parameter(format!("{what} of a frame: {length} bytes"));
+        let too_long =
+            |what: &str, length: usize| Error::Parameter(format!("{what} of a frame: {length} bytes"));
         let header = Header {
             kind,
             flags,
@@ -165,13 +166,7 @@ mod tests {
     use super::*;
 
     fn kinds() -> impl Strategy<Value = Kind> {
-        prop::sample::select(vec![
-            Kind::Message,
-            Kind::Page,
-            Kind::Chunk,
-            Kind::Fragments,
-            Kind::Bytes,
-        ])
+        prop::sample::select(vec![Kind::Message, Kind::Page, Kind::Chunk, Kind::Fragments, Kind::Bytes])
     }
 
     proptest! {

@@ -86,7 +86,11 @@ impl RawKeyVerifier {
         Self { expected, algorithms: provider.signature_verification_algorithms }
     }
 
-    fn check(&self, certificate: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> std::result::Result<(), rustls::Error> {
+    fn check(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+    ) -> std::result::Result<(), rustls::Error> {
         let known = key_of(certificate).filter(|_| others.is_empty());
         let key = known.ok_or(rustls::Error::InvalidCertificate(CertificateError::BadEncoding))?;
         match self.expected {

@@ -231,7 +231,9 @@ impl Link {
             return Ok(None);
         }
         let header = Header::parse(&bytes)?;
-        if !self.is_proven() && (header.kind != Kind::Message || header.payload as usize > UNPROVEN_MESSAGE_BYTES) {
+        if !self.is_proven()
+            && (header.kind != Kind::Message || header.payload as usize > UNPROVEN_MESSAGE_BYTES)
+        {
             return Err(Error::protocol("data, or a long message, before the proof"));
         }
         let extension = self.part(input, usize::from(header.extension)).await?;

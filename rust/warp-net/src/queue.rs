@@ -42,7 +42,12 @@ impl<T> Queue<T> {
     /// A queue of at most so many bytes.
     pub fn new(most: usize) -> Self {
         let state = State { items: VecDeque::new(), bytes: 0, most, ended: None };
-        Self { state: Mutex::new(state), changed: Condvar::new(), readable: Notify::new(), writable: Notify::new() }
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            readable: Notify::new(),
+            writable: Notify::new(),
+        }
     }
 
     /// Changes the bound.
@@ -50,7 +55,6 @@ impl<T> Queue<T> {
         self.lock().most = most;
         self.tell_writers();
     }
-
 
     /// Adds an item, if there is room within `timeout`; otherwise gives it back.
     pub fn push(&self, item: T, size: usize, timeout: Duration) -> Result<Option<T>> {

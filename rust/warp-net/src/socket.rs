@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn datagrams_stay_whole_and_parts_stay_below_the_bound() {
-        let lengths = |total: usize, segment| parts(&vec![0; total], segment).map(<[u8]>::len).collect::<Vec<_>>();
+        let lengths =
+            |total: usize, segment| parts(&vec![0; total], segment).map(<[u8]>::len).collect::<Vec<_>>();
         assert_eq!(lengths(12_000, Some(1200)), [12_000]);
         assert_eq!(lengths(85_000, Some(8952)), [62_664, 22_336]);
         assert_eq!(lengths(600_000, Some(60_000)), [60_000; 10]);

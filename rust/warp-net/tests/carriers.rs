@@ -65,7 +65,8 @@ fn endpoints() -> (Endpoint, Endpoint) {
 /// A frame whose content follows from its number.
 fn chunk(number: u64, length: usize) -> Frame {
     let seed = number as u8;
-    let payload: Vec<u8> = (0..length).map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ seed).collect();
+    let payload: Vec<u8> =
+        (0..length).map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ seed).collect();
     Frame::new(Kind::Chunk, 0, (number, 0), Bytes::new(), payload.into()).unwrap()
 }
 
@@ -92,16 +93,25 @@ fn messages_and_data_arrive_whole_and_in_order_both_ways() {
                 });
                 scope.spawn(|| {
                     for (number, length) in lengths() {
-                        let frame = to.receive_data(LONG).unwrap().unwrap_or_else(|| panic!("{carrier:?}: no frame {number}"));
+                        let frame = to
+                            .receive_data(LONG)
+                            .unwrap()
+                            .unwrap_or_else(|| panic!("{carrier:?}: no frame {number}"));
                         assert!(frame == chunk(number, length), "{carrier:?}: frame {number}");
                     }
                 });
                 scope.spawn(|| {
                     for (number, _) in lengths() {
-                        let text = to.receive_message(LONG).unwrap().unwrap_or_else(|| panic!("{carrier:?}: no message {number}"));
+                        let text = to
+                            .receive_message(LONG)
+                            .unwrap()
+                            .unwrap_or_else(|| panic!("{carrier:?}: no message {number}"));
                         assert_eq!(text, format!("message {number}"), "{carrier:?}");
                     }
-                    assert!(matches!(to.receive_message(LONG), Err(Error::Cancelled)), "{carrier:?}: the end");
+                    assert!(
+                        matches!(to.receive_message(LONG), Err(Error::Cancelled)),
+                        "{carrier:?}: the end"
+                    );
                 });
             }
         });
@@ -164,7 +174,9 @@ fn a_side_that_takes_nothing_stops_the_other() {
     for carrier in CARRIERS {
         let pair = Pair::proven(carrier);
         let mut sent = 0;
-        while sent < 200 && pair.dialer.send_data(chunk(sent, 1 << 20), Duration::from_secs(2)).unwrap().is_none() {
+        while sent < 200
+            && pair.dialer.send_data(chunk(sent, 1 << 20), Duration::from_secs(2)).unwrap().is_none()
+        {
             sent += 1;
         }
         // What waits to go, the window of the other side (twice: in the stack and in the queue), and buffers of the kernel.

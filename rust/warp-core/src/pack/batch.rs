@@ -24,7 +24,7 @@ pub(super) fn read(shared: &Arc<Shared>, job: BatchJob) {
     out.buffer.reserve(job.bytes as usize + 1);
     let mut opener = Opener::default();
     for item in job.entries {
-        out.cost += super::content_bytes(&item) + super::ENTRY_COST;
+        out.cost += super::input::content_bytes(&item) + super::input::ENTRY_COST;
         let start = (out.buffer.len(), out.items.len());
         let path = item.entry.path.clone();
         if let Err(error) = read_entry(shared, item, &mut opener, &mut out) {

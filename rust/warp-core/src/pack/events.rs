@@ -135,7 +135,7 @@ impl Default for EventLog {
 impl EventLog {
     pub fn sequenced(&mut self, delivered: Delivered) {
         let totals = &mut self.counters;
-        totals.entries += delivered.entries.len() as u64;
+        totals.entries += delivered.entries.len() as u64 + delivered.listed;
         totals.files += delivered.files;
         totals.bytes_read += delivered.bytes_read;
         totals.bytes_reused += delivered.bytes_reused;
@@ -145,7 +145,7 @@ impl EventLog {
         if let Some((_, entry)) = delivered.entries.last() {
             self.current.clone_from(&entry.path);
         }
-        self.news.1 += delivered.entries.len();
+        self.news.1 += delivered.entries.len() + delivered.listed as usize;
         self.pending.extend(delivered.entries);
     }
 

@@ -91,6 +91,11 @@ impl LargeFile {
         progress.in_flight + progress.arrived.len() < shared.limits.segments
     }
 
+    /// What is known of the file so far.
+    pub fn entry(&self) -> Entry {
+        self.progress().entry()
+    }
+
     /// A part was sequenced: the next segment may be read.
     pub fn read_on(self: &Arc<Self>, shared: &Shared) {
         let mut progress = self.progress();

@@ -6,14 +6,17 @@
 //!              └── workers: encode, seal ◀────┘
 //!                        └─▶ writer (chunk order) ─▶ output, records ─▶ poll
 //! ```
+//! For a catalogue (docs/transfer-protocol.md) the sequencer makes pages of new fragments instead, and nothing is encoded.
 //! Every decision that shapes the archive is taken by the sequencer, in walk order, so chunks, ordinals and
 //! recipes do not depend on the number of threads. Workers prefer encoding to hashing to reading: what is
 //! furthest along frees memory first.
 
 pub(crate) mod batch;
+mod catalogue;
 mod encode;
 mod events;
 mod guard;
+mod input;
 mod large;
 mod output;
 mod pool;
@@ -23,6 +26,7 @@ mod sequence;
 mod shared;
 mod stream;
 
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -32,25 +36,20 @@ use crate::attributes::XattrSupport;
 use crate::codec::Policy;
 use crate::cutter::{Cutter, Sizes};
 use crate::dedup::FragmentIndex;
-use crate::entry::Entry;
 use crate::keys::ScopeKeys;
-use crate::walk::{WalkBatch, WalkEntry};
 use crate::{Error, Result};
 
-use batch::BatchJob;
+use catalogue::{Cataloguer, Window};
 use guard::PanicGuard;
-use large::LargeFile;
+use input::BATCH_BYTES;
 use queues::Job;
+use sequence::Packer;
 use shared::Shared;
 
+pub use catalogue::Page;
 pub use events::{ChunkColumns, Counters, Events, Problem};
+pub use input::Input;
 
-/// Small files travel to the workers in groups of about this many bytes …
-const BATCH_BYTES: u64 = 1 << 20;
-/// … or this many entries.
-const BATCH_ENTRIES: usize = 256;
-/// What an entry without content counts in the window, so that endless empty files are bounded too.
-const ENTRY_COST: u64 = 512;
 /// Least size of a piece of a large file that one worker reads at once.
 const SEGMENT_BYTES: usize = 4 << 20;
 
@@ -95,11 +94,15 @@ impl Limits {
     }
 }
 
-/// The running pipeline. Dropping it stops and joins all threads.
-pub struct PackPipeline {
-    shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    waiting: Mutex<Option<std::vec::IntoIter<WalkEntry>>>,
+/// The running pipeline that writes chunks.
+pub struct PackPipeline(Input);
+
+impl Deref for PackPipeline {
+    type Target = Input;
+
+    fn deref(&self) -> &Input {
+        &self.0
+    }
 }
 
 impl PackPipeline {
@@ -111,91 +114,14 @@ impl PackPipeline {
         offset: u64,
         index: Arc<Mutex<FragmentIndex>>,
     ) -> Result<Self> {
-        if options.threads == 0 {
-            return Err(Error::Parameter("number of threads: 0".into()));
-        }
-        let threads = options.threads;
-        let limits = Limits::new(&options);
-        let shared = Arc::new(Shared::new(options, limits, output, offset, XattrSupport::default()));
-        let mut handles = Vec::with_capacity(threads + 2);
-        for number in 0..threads {
-            handles.push(spawn(&shared, &format!("warp-worker-{number}"), work)?);
-        }
-        handles.push(spawn(&shared, "warp-sequencer", move |shared| sequence::run(shared, &index))?);
-        handles.push(spawn(&shared, "warp-writer", output::run)?);
-        Ok(Self { shared, threads: Mutex::new(handles), waiting: Mutex::new(None) })
-    }
-
-    /// Hands in the entries of `batch`; false if the window stayed full: call [`Self::submit_rest`] later.
-    pub fn submit(&self, batch: WalkBatch) -> Result<bool> {
-        let mut waiting = lock(&self.waiting);
-        if waiting.is_some() {
-            return Err(Error::Parameter("batch: the one before is not taken yet".into()));
-        }
-        *waiting = Some(batch.entries.into_iter());
-        drop(waiting);
-        self.submit_rest()
-    }
-
-    /// Goes on with the batch that did not fit; waits at most 100 ms for room.
-    pub fn submit_rest(&self) -> Result<bool> {
-        let mut waiting = lock(&self.waiting);
-        let Some(entries) = waiting.as_mut() else {
-            return Ok(true);
+        let sizes = options.chunk;
+        let (shared, mut threads) = start(options, Some((output, offset)))?;
+        let run = move |shared: &Arc<Shared>| {
+            sequence::run(shared, &index, |fragments| Packer::new(sizes, fragments))
         };
-        let limit = self.shared.limits.segment as u64;
-        while !entries.as_slice().is_empty() {
-            if !self.shared.wait_for_window(Duration::from_millis(100))? {
-                return Ok(false);
-            }
-            let first = &entries.as_slice()[0];
-            if content_bytes(first) > limit {
-                let Some(entry) = entries.next() else { break };
-                self.submit_large(entry);
-            } else {
-                self.submit_group(entries);
-            }
-        }
-        *waiting = None;
-        Ok(true)
-    }
-
-    fn submit_large(&self, entry: WalkEntry) {
-        let cost = (self.shared.limits.segments * self.shared.limits.segment) as u64;
-        self.shared
-            .submit(cost, |sequence| Job::Open(Arc::new(LargeFile::new(sequence, entry, &self.shared))));
-    }
-
-    fn submit_group(&self, entries: &mut std::vec::IntoIter<WalkEntry>) {
-        let (group, bytes) = next_group(entries, self.shared.limits.segment as u64);
-        let cost = bytes + ENTRY_COST * group.len() as u64;
-        self.shared.submit(cost, |sequence| Job::Batch(BatchJob { sequence, entries: group, bytes }));
-    }
-
-    /// Hands in one file whose content is read from `input` to its end.
-    pub fn submit_stream(&self, input: OwnedFd, entry: Entry) -> Result<()> {
-        while !self.shared.wait_for_window(Duration::from_secs(1))? {}
-        let cost = (self.shared.limits.segments * self.shared.limits.segment) as u64;
-        let mut file = None;
-        self.shared.reserve(cost, |sequence| {
-            file = Some(Arc::new(LargeFile::from_stream(sequence, entry, &self.shared)));
-        });
-        let Some(file) = file else {
-            return Err(Error::Cancelled);
-        };
-        let handle = spawn(&self.shared, "warp-stream", move |shared| stream::run(shared, &file, &input))?;
-        lock(&self.threads).push(handle);
-        Ok(())
-    }
-
-    /// No more input follows.
-    pub fn finish(&self) {
-        self.shared.finish_input();
-    }
-
-    /// What was written since the last call; waits up to `timeout` for something.
-    pub fn poll(&self, timeout: Duration) -> Result<Events> {
-        self.shared.poll(timeout)
+        threads.push(spawn(&shared, "warp-sequencer", run)?);
+        threads.push(spawn(&shared, "warp-writer", output::run)?);
+        Ok(Self(Input::new(shared, threads)))
     }
 
     /// Stops the writer between two chunks and returns what was written so far.
@@ -217,44 +143,55 @@ impl PackPipeline {
     pub fn offset(&self) -> u64 {
         self.shared.offset()
     }
+}
 
-    /// Stops all threads and waits for them. A thread blocked in reading a stream is left to end by itself.
-    pub fn abort(&self) {
-        self.shared.stop();
-        for handle in lock(&self.threads).drain(..) {
-            if handle.thread().name() != Some("warp-stream") {
-                // A panic was reported by the thread itself; there is nothing to add here.
-                let _ = handle.join();
-            }
-        }
+/// The running pipeline that makes pages of a catalogue.
+pub struct CataloguePipeline {
+    input: Input,
+    window: Arc<Window>,
+}
+
+impl Deref for CataloguePipeline {
+    type Target = Input;
+
+    fn deref(&self) -> &Input {
+        &self.input
     }
 }
 
-impl Drop for PackPipeline {
-    fn drop(&mut self) {
-        self.abort();
+impl CataloguePipeline {
+    /// Starts the threads. Pages that are not dropped yet hold at most `window` bytes, or one page; `index` must be empty.
+    pub fn new(options: PackOptions, index: Arc<Mutex<FragmentIndex>>, window: usize) -> Result<Self> {
+        let window = Window::new(window);
+        let (shared, mut threads) = start(options, None)?;
+        let pages = Arc::clone(&window);
+        let run = move |shared: &Arc<Shared>| sequence::run(shared, &index, |_| Cataloguer::new(pages));
+        threads.push(spawn(&shared, "warp-sequencer", run)?);
+        Ok(Self { input: Input::new(shared, threads), window })
+    }
+
+    /// The next page, or none within `timeout`; true once there are no more.
+    ///
+    /// # Errors
+    /// What stopped the pipeline.
+    pub fn next_page(&self, timeout: Duration) -> Result<(Option<Page>, bool)> {
+        self.window.next(&self.input.shared, timeout)
     }
 }
 
-/// The next entries that one worker reads into one buffer, and their bytes; no file above `largest` is among them.
-fn next_group(entries: &mut std::vec::IntoIter<WalkEntry>, largest: u64) -> (Vec<WalkEntry>, u64) {
-    let mut group = Vec::new();
-    let mut bytes = 0;
-    while let Some(next) = entries.as_slice().first() {
-        let size = content_bytes(next);
-        let full = group.len() >= BATCH_ENTRIES || (bytes > 0 && bytes + size > BATCH_BYTES);
-        if full || size > largest {
-            break;
-        }
-        bytes += size;
-        group.extend(entries.next());
+/// The shared state and the workers of a pipeline.
+fn start(options: PackOptions, output: Option<(OwnedFd, u64)>) -> Result<(Arc<Shared>, Vec<JoinHandle<()>>)> {
+    if options.threads == 0 {
+        return Err(Error::Parameter("number of threads: 0".into()));
     }
-    (group, bytes)
-}
-
-/// Bytes that have to be read for an entry.
-fn content_bytes(item: &WalkEntry) -> u64 {
-    if item.reused || item.entry.kind != crate::entry::Kind::File { 0 } else { item.entry.size }
+    let threads = options.threads;
+    let limits = Limits::new(&options);
+    let shared = Arc::new(Shared::new(options, limits, output, XattrSupport::default()));
+    let mut handles = Vec::with_capacity(threads + 2);
+    for number in 0..threads {
+        handles.push(spawn(&shared, &format!("warp-worker-{number}"), work)?);
+    }
+    Ok((shared, handles))
 }
 
 /// A mutex is only poisoned by a panic, which ends the pipeline anyway.
@@ -300,29 +237,4 @@ fn work(shared: &Arc<Shared>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::walk::{Root, WalkOptions, Walker, tests::Scratch};
-
-    #[test]
-    fn a_large_file_is_in_no_group_whatever_comes_before_it() {
-        let scratch = Scratch::new("groups");
-        for (name, size) in [("a/large", 3000), ("a/small", 10), ("b/large", 2001), ("c/limit", 2000)] {
-            std::fs::create_dir_all(scratch.path().join(name).parent().unwrap()).unwrap();
-            std::fs::File::create(scratch.path().join(name)).unwrap().set_len(size).unwrap();
-        }
-        let roots = vec![Root { stored: b"t".into(), path: scratch.path().into() }];
-        let mut walker = Walker::new(WalkOptions { roots, ..WalkOptions::default() }).unwrap();
-        let mut entries = walker.next(100).unwrap().unwrap().entries.into_iter();
-        let mut groups = Vec::new();
-        while entries.len() > 0 {
-            let (group, bytes) = next_group(&mut entries, 2000);
-            groups.push((group.len(), bytes, entries.next().map(|large| large.entry.size)));
-        }
-        // t, a │ a/large │ a/small, b │ b/large │ c, c/limit
-        assert_eq!(groups, [(2, 0, Some(3000)), (2, 10, Some(2001)), (2, 2000, None)]);
-    }
 }

@@ -28,6 +28,45 @@ pub(super) enum Bytes {
     Pieces(Pieces),
 }
 
+impl Bytes {
+    /// How many they are.
+    pub fn length(&self) -> usize {
+        match self {
+            Self::Own(range) => range.len(),
+            Self::Pieces(pieces) => pieces.iter().map(|(_, range)| range.len()).sum(),
+        }
+    }
+
+    /// Copy them; `own` is the message's buffer.
+    pub fn append_to(&self, own: &[u8], target: &mut Vec<u8>) {
+        match self {
+            Self::Own(range) => target.extend_from_slice(own.get(range.clone()).unwrap_or_default()),
+            Self::Pieces(pieces) => {
+                for (buffer, range) in pieces {
+                    target.extend_from_slice(buffer.get(range.clone()).unwrap_or_default());
+                }
+            }
+        }
+    }
+}
+
+/// What is made of the results, in walk order.
+pub(super) trait Sequencer {
+    /// Take the results of one message: `items`, with the bytes of small files in `own`, or of a part of the large file `source`.
+    fn take(
+        &mut self,
+        shared: &Shared,
+        index: &mut FragmentIndex,
+        items: Vec<Item>,
+        own: &[u8],
+        source: Option<&LargeFile>,
+    ) -> Result<Delivered>;
+    /// End what is open.
+    fn close(&mut self, shared: &Shared) -> Result<()>;
+    /// No more messages follow.
+    fn finish(&mut self, shared: &Shared) -> Result<()>;
+}
+
 /// One step in walk order.
 pub(super) enum Item {
     /// The next fragment of the present file.
@@ -59,6 +98,8 @@ pub(super) struct Message {
 #[derive(Default)]
 pub(super) struct Delivered {
     pub entries: Vec<(u64, Entry)>,
+    /// Entries that were taken otherwise.
+    pub listed: u64,
     pub problems: Vec<Problem>,
     pub files: u64,
     pub fragments: u64,
@@ -67,13 +108,18 @@ pub(super) struct Delivered {
     pub bytes_duplicate: u64,
 }
 
-pub(super) fn run(shared: &Arc<Shared>, index: &Arc<Mutex<FragmentIndex>>) -> Result<()> {
+/// Give all results to what `sequencer` makes; it is told how many fragments there are before them.
+pub(super) fn run<S: Sequencer>(
+    shared: &Arc<Shared>,
+    index: &Arc<Mutex<FragmentIndex>>,
+    sequencer: impl FnOnce(u64) -> S,
+) -> Result<()> {
     let mut index = lock(index);
-    let mut packer = Packer::new(shared.options.chunk, index.len());
+    let mut sequencer = sequencer(index.len());
     let mut position = (0, 0);
     while let Some(message) = shared.next_message(position)? {
         let Message { items, buffer, last, cost, source } = message;
-        let delivered = packer.take(shared, &mut index, items, &buffer)?;
+        let delivered = sequencer.take(shared, &mut index, items, &buffer, source.as_deref())?;
         shared.sequenced(delivered, if last { cost } else { 0 });
         position = if last { (position.0 + 1, 0) } else { (position.0, position.1 + 1) };
         shared.buffers.give(buffer);
@@ -81,12 +127,11 @@ pub(super) fn run(shared: &Arc<Shared>, index: &Arc<Mutex<FragmentIndex>>) -> Re
             file.read_on(shared);
         }
     }
-    packer.close(shared)?;
-    shared.finish_chunks(packer.ordinal);
-    Ok(())
+    sequencer.finish(shared)
 }
 
-struct Packer {
+/// Packs chunks of an archive.
+pub(super) struct Packer {
     sizes: Sizes,
     /// The open chunk: its ordinal, bytes and columns.
     ordinal: u64,
@@ -103,7 +148,7 @@ struct Packer {
 }
 
 impl Packer {
-    fn new(sizes: Sizes, fragments: u64) -> Self {
+    pub fn new(sizes: Sizes, fragments: u64) -> Self {
         Self {
             sizes,
             ordinal: 0,
@@ -115,47 +160,6 @@ impl Packer {
             needed: 0,
             failed: HashSet::new(),
         }
-    }
-
-    fn take(
-        &mut self,
-        shared: &Shared,
-        index: &mut FragmentIndex,
-        items: Vec<Item>,
-        own: &[u8],
-    ) -> Result<Delivered> {
-        let mut out = Delivered::default();
-        for item in items {
-            match item {
-                Item::Fragment { id, length, bytes } => {
-                    out.bytes_read += u64::from(length);
-                    if let Some(ordinal) = index.lookup(&id)? {
-                        out.bytes_duplicate += u64::from(length);
-                        self.refer(ordinal);
-                        continue;
-                    }
-                    out.fragments += 1;
-                    self.pack(shared, &id, length, &bytes, own)?;
-                    self.refer(index.insert(&id)?);
-                    if self.closes_after(&id) {
-                        self.close(shared)?;
-                    }
-                }
-                Item::File(mut entry) => {
-                    entry.runs = std::mem::take(&mut self.recipe);
-                    out.files += 1;
-                    self.deliver(entry, &mut out);
-                }
-                Item::Complete(entry) => self.complete(entry, &mut out),
-                Item::Restart => self.recipe.clear(),
-                Item::Failed(problem) => {
-                    self.recipe.clear();
-                    self.failed.insert(problem.path.clone());
-                    out.problems.push(problem);
-                }
-            }
-        }
-        Ok(out)
     }
 
     fn complete(&mut self, entry: Entry, out: &mut Delivered) {
@@ -197,14 +201,7 @@ impl Packer {
             // Growing would copy; what is never touched costs nothing.
             self.raw.reserve(self.sizes.max as usize);
         }
-        match bytes {
-            Bytes::Own(range) => self.raw.extend_from_slice(own.get(range.clone()).unwrap_or_default()),
-            Bytes::Pieces(pieces) => {
-                for (buffer, range) in pieces {
-                    self.raw.extend_from_slice(buffer.get(range.clone()).unwrap_or_default());
-                }
-            }
-        }
+        bytes.append_to(own, &mut self.raw);
         self.lengths.extend_from_slice(&length.to_le_bytes());
         self.ids.extend_from_slice(id);
         Ok(())
@@ -221,6 +218,50 @@ impl Packer {
         let draw = id.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         u128::from(draw) * u128::from(self.sizes.mean - self.sizes.min) < u128::from(length) << 64
     }
+}
+
+impl Sequencer for Packer {
+    fn take(
+        &mut self,
+        shared: &Shared,
+        index: &mut FragmentIndex,
+        items: Vec<Item>,
+        own: &[u8],
+        _source: Option<&LargeFile>,
+    ) -> Result<Delivered> {
+        let mut out = Delivered::default();
+        for item in items {
+            match item {
+                Item::Fragment { id, length, bytes } => {
+                    out.bytes_read += u64::from(length);
+                    if let Some(ordinal) = index.lookup(&id)? {
+                        out.bytes_duplicate += u64::from(length);
+                        self.refer(ordinal);
+                        continue;
+                    }
+                    out.fragments += 1;
+                    self.pack(shared, &id, length, &bytes, own)?;
+                    self.refer(index.insert(&id)?);
+                    if self.closes_after(&id) {
+                        self.close(shared)?;
+                    }
+                }
+                Item::File(mut entry) => {
+                    entry.runs = std::mem::take(&mut self.recipe);
+                    out.files += 1;
+                    self.deliver(entry, &mut out);
+                }
+                Item::Complete(entry) => self.complete(entry, &mut out),
+                Item::Restart => self.recipe.clear(),
+                Item::Failed(problem) => {
+                    self.recipe.clear();
+                    self.failed.insert(problem.path.clone());
+                    out.problems.push(problem);
+                }
+            }
+        }
+        Ok(out)
+    }
 
     fn close(&mut self, shared: &Shared) -> Result<()> {
         if self.lengths.is_empty() {
@@ -235,5 +276,11 @@ impl Packer {
         };
         self.ordinal += 1;
         shared.queue_chunk(chunk)
+    }
+
+    fn finish(&mut self, shared: &Shared) -> Result<()> {
+        self.close(shared)?;
+        shared.finish_chunks(self.ordinal);
+        Ok(())
     }
 }

@@ -28,7 +28,8 @@ pub(super) struct Shared {
     pub buffers: Pool,
     /// For segments of large files.
     pub segments: Arc<Pool>,
-    output: Mutex<Output>,
+    /// None where no archive is written.
+    output: Mutex<Option<Output>>,
     queues: Mutex<Queues>,
     workers: Condvar,
     sequencer: Condvar,
@@ -43,8 +44,7 @@ impl Shared {
     pub fn new(
         options: PackOptions,
         limits: Limits,
-        output: OwnedFd,
-        offset: u64,
+        output: Option<(OwnedFd, u64)>,
         xattrs: XattrSupport,
     ) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Shared {
             segments: Arc::new(Pool::new(limits.window as usize / limits.segment + limits.segments)),
             options,
             limits,
-            output: Mutex::new(Output::new(output, offset)),
+            output: Mutex::new(output.map(|(descriptor, offset)| Output::new(descriptor, offset))),
             queues: Mutex::default(),
             workers: Condvar::new(),
             sequencer: Condvar::new(),
@@ -258,7 +258,7 @@ impl Shared {
     }
 
     pub fn write_chunk(&self, chunk: &EncodedChunk) -> Result<()> {
-        let offset = lock(&self.output).append(&chunk.stored)?;
+        let offset = self.emit(&chunk.stored)?;
         let mut queues = self.queues();
         queues.writing = false;
         queues.chunks -= 1;
@@ -313,11 +313,24 @@ impl Shared {
     }
 
     pub fn emit(&self, blob: &[u8]) -> Result<u64> {
-        lock(&self.output).append(blob)
+        match lock(&self.output).as_mut() {
+            Some(output) => output.append(blob),
+            None => Err(Error::Parameter("output: there is none".into())),
+        }
     }
 
     pub fn offset(&self) -> u64 {
-        lock(&self.output).offset()
+        lock(&self.output).as_ref().map_or(0, Output::offset)
+    }
+
+    /// For the pipeline's own threads that wait for something else.
+    pub fn running(&self) -> Result<()> {
+        self.queues().running()
+    }
+
+    /// For the caller, while it waits for something else.
+    pub fn check(&self) -> Result<()> {
+        self.queues().check()
     }
 
     pub fn problem(&self, problem: Problem) {

@@ -1,0 +1,287 @@
+//! The other end of the pipeline: no archive, but pages of a catalogue with the fragments that are new in each
+//! (docs/transfer-protocol.md §6), for whoever sends a tree.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use super::events::Problem;
+use super::large::LargeFile;
+use super::lock;
+use super::sequence::{Bytes, Delivered, Item, Sequencer};
+use super::shared::Shared;
+use crate::Result;
+use crate::dedup::FragmentIndex;
+use crate::digest::FragmentId;
+use crate::entry::{Entry, Kind};
+use crate::recipe::Recipe;
+use crate::table::EntryTable;
+
+/// A page ends at so many new fragments …
+const PAGE_FRAGMENTS: usize = 1024;
+/// … or entries …
+const PAGE_ENTRIES: usize = 1024;
+/// … or so many bytes of entries, as they weigh in memory …
+const PAGE_WEIGHT: usize = 1 << 20;
+/// … or of fragments, so that several pages fit into a window: but not within a small file.
+const PAGE_BYTES: usize = 16 << 20;
+/// How soon a thread that waits notices that everything stopped.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Entries in archive order, and the fragments that were first met while they were read. Recipes count the fragments of all
+/// pages, from 0. It holds its place in the window until it is dropped.
+pub struct Page {
+    /// Counted from 0.
+    pub number: u64,
+    /// Those that end in this page, and a large file that does not.
+    pub table: EntryTable,
+    /// The first entry is the last one of the page before, with more of its recipe. If it is not so although that one went on,
+    /// that file was given up, or begins anew.
+    pub resumes: bool,
+    /// The last entry goes on.
+    pub continues: bool,
+    /// Ordinal of its first new fragment.
+    pub first: u64,
+    /// Length and id of each new fragment.
+    pub fragments: Vec<(u32, FragmentId)>,
+    /// Their bytes, joined.
+    pub data: Vec<u8>,
+    _held: Held,
+}
+
+/// A place in the window.
+struct Held {
+    bytes: usize,
+    window: Arc<Window>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        lock(&self.window.state).held -= self.bytes;
+        self.window.changed.notify_all();
+    }
+}
+
+/// Pages that wait, and the bytes of all that were not dropped yet.
+pub(super) struct Window {
+    most: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Page>,
+    held: usize,
+    ended: bool,
+}
+
+impl Window {
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, state: Mutex::default(), changed: Condvar::new() })
+    }
+
+    /// A place for so many bytes; one always has room if there is no other.
+    fn take(self: &Arc<Self>, shared: &Shared, bytes: usize) -> Result<Held> {
+        let mut state = lock(&self.state);
+        while state.held > 0 && state.held + bytes > self.most {
+            shared.running()?;
+            let waited = self.changed.wait_timeout(state, PATIENCE);
+            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+        state.held += bytes;
+        Ok(Held { bytes, window: Arc::clone(self) })
+    }
+
+    fn push(&self, page: Page) {
+        lock(&self.state).waiting.push_back(page);
+        self.changed.notify_all();
+    }
+
+    fn end(&self) {
+        lock(&self.state).ended = true;
+        self.changed.notify_all();
+    }
+
+    /// The next page; `Ok(None)` within the time if there is none yet, and for good after the last one, which the second
+    /// value tells.
+    pub fn next(&self, shared: &Shared, timeout: Duration) -> Result<(Option<Page>, bool)> {
+        let deadline = Instant::now() + timeout;
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(page) = state.waiting.pop_front() {
+                return Ok((Some(page), false));
+            }
+            if state.ended {
+                return Ok((None, true));
+            }
+            shared.check()?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok((None, false));
+            }
+            let waited = self.changed.wait_timeout(state, left.min(PATIENCE));
+            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Gathers pages from what the workers deliver.
+pub(super) struct Cataloguer {
+    window: Arc<Window>,
+    number: u64,
+    first: u64,
+    entries: Vec<Entry>,
+    weight: usize,
+    fragments: Vec<(u32, FragmentId)>,
+    data: Vec<u8>,
+    recipe: Recipe,
+    /// The large file that is being read.
+    open: Option<Entry>,
+    resumes: bool,
+    /// Paths of files left out: hard links to them are left out too.
+    failed: HashSet<Vec<u8>>,
+}
+
+impl Cataloguer {
+    pub fn new(window: Arc<Window>) -> Self {
+        Self {
+            window,
+            number: 0,
+            first: 0,
+            entries: Vec::new(),
+            weight: 0,
+            fragments: Vec::new(),
+            data: Vec::new(),
+            recipe: Recipe::default(),
+            open: None,
+            resumes: false,
+            failed: HashSet::new(),
+        }
+    }
+
+    fn fragment(
+        &mut self,
+        shared: &Shared,
+        index: &mut FragmentIndex,
+        (id, bytes): (FragmentId, Bytes),
+        own: &[u8],
+        out: &mut Delivered,
+    ) -> Result<()> {
+        let length = bytes.length() as u32;
+        out.bytes_read += u64::from(length);
+        if let Some(ordinal) = index.lookup(&id)? {
+            out.bytes_duplicate += u64::from(length);
+            self.recipe.refer(ordinal);
+            return Ok(());
+        }
+        if self.open.is_some() && self.is_full() {
+            self.close(shared)?;
+        }
+        out.fragments += 1;
+        bytes.append_to(own, &mut self.data);
+        self.fragments.push((length, id));
+        self.recipe.refer(index.insert(&id)?);
+        Ok(())
+    }
+
+    fn list(&mut self, shared: &Shared, entry: Entry, out: &mut Delivered) -> Result<()> {
+        if entry.kind == Kind::Hardlink && self.failed.contains(&entry.link) {
+            let what = "hard link to a file that could not be read".into();
+            out.problems.push(Problem { path: entry.path, what, errno: 2 });
+            return Ok(());
+        }
+        out.files += u64::from(entry.kind == Kind::File);
+        out.listed += 1;
+        self.weight += entry.weight();
+        self.entries.push(entry);
+        if self.is_full() { self.close(shared) } else { Ok(()) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.fragments.len() >= PAGE_FRAGMENTS
+            || self.data.len() >= PAGE_BYTES
+            || self.entries.len() >= PAGE_ENTRIES
+            || self.weight >= PAGE_WEIGHT
+    }
+
+    /// What was read of the present file does not count.
+    fn forget(&mut self) {
+        self.recipe.clear();
+        // A part of it in the page before is in vain.
+        self.resumes &= !self.entries.is_empty();
+    }
+}
+
+impl Sequencer for Cataloguer {
+    fn take(
+        &mut self,
+        shared: &Shared,
+        index: &mut FragmentIndex,
+        items: Vec<Item>,
+        own: &[u8],
+        source: Option<&LargeFile>,
+    ) -> Result<Delivered> {
+        let mut out = Delivered::default();
+        self.open = source.map(LargeFile::entry);
+        for item in items {
+            match item {
+                Item::Fragment { id, bytes, .. } => {
+                    self.fragment(shared, index, (id, bytes), own, &mut out)?;
+                }
+                Item::File(mut entry) => {
+                    entry.runs = std::mem::take(&mut self.recipe);
+                    self.open = None;
+                    self.list(shared, entry, &mut out)?;
+                }
+                Item::Complete(entry) => self.list(shared, entry, &mut out)?,
+                Item::Restart => self.forget(),
+                Item::Failed(problem) => {
+                    self.forget();
+                    self.open = None;
+                    self.failed.insert(problem.path.clone());
+                    out.problems.push(problem);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn close(&mut self, shared: &Shared) -> Result<()> {
+        let continues = self.open.is_some() && !self.recipe.is_empty();
+        if let Some(open) = self.open.as_ref().filter(|_| continues) {
+            self.weight += open.weight();
+            self.entries.push(Entry { runs: std::mem::take(&mut self.recipe), ..open.clone() });
+        }
+        if self.entries.is_empty() && self.fragments.is_empty() {
+            return Ok(());
+        }
+        let entries = std::mem::take(&mut self.entries);
+        let resumes = std::mem::replace(&mut self.resumes, continues);
+        let fragments = std::mem::take(&mut self.fragments);
+        let data = std::mem::take(&mut self.data);
+        let held = self.window.take(shared, data.len() + std::mem::take(&mut self.weight))?;
+        let first = self.first;
+        self.first += fragments.len() as u64;
+        let table = EntryTable { entries };
+        self.window.push(Page {
+            number: self.number,
+            table,
+            resumes,
+            continues,
+            first,
+            fragments,
+            data,
+            _held: held,
+        });
+        self.number += 1;
+        Ok(())
+    }
+
+    fn finish(&mut self, shared: &Shared) -> Result<()> {
+        self.close(shared)?;
+        self.window.end();
+        shared.finish_writing();
+        Ok(())
+    }
+}
