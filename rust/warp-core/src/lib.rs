@@ -5,6 +5,7 @@
 
 pub mod attributes;
 pub mod baseline;
+pub mod catalogue;
 pub mod chunk_index;
 pub mod chunk_read;
 pub mod codec;

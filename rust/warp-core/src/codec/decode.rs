@@ -57,13 +57,22 @@ impl Decoder {
 
     fn decode_into(&mut self, payload: &[u8], max_raw: usize, out: &mut Vec<u8>) -> Result<Codec> {
         let Header { codec, raw, stored } = Header::parse(payload, max_raw)?;
+        self.decode_body(codec, stored, raw, out)?;
+        Ok(codec)
+    }
+
+    /// Replaces the content of `out` by the `raw` bytes that `stored`, a payload without its header, decodes to; the caller has
+    /// bounded `raw`.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if it does not decode to exactly so many.
+    pub fn decode_body(&mut self, codec: Codec, stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<()> {
         match codec {
             Codec::Store => decode_store(stored, raw, out),
             Codec::Zstd => self.decode_zstd(stored, raw, out),
             Codec::Lz4 => decode_lz4(stored, raw, out),
             Codec::Lz4Blocks => decode_lz4_blocks(stored, raw, out),
-        }?;
-        Ok(codec)
+        }
     }
 
     fn decode_zstd(&mut self, stored: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<()> {

@@ -19,14 +19,14 @@ impl Restorer {
     /// Close a window, all of whose files are complete.
     pub fn close(&mut self, window: &Window) {
         for link in &window.links {
-            if self.context.report.stopped() {
+            if self.site.report.stopped() {
                 break;
             }
             let result = self.link(link.get());
             self.settle(link.get(), result);
         }
         for directory in &window.closing {
-            if self.context.report.stopped() {
+            if self.site.report.stopped() {
                 break;
             }
             let result = self.close_directory(directory.get());
@@ -36,26 +36,26 @@ impl Restorer {
     }
 
     fn close_directory(&mut self, entry: &Entry) -> Result<(), Failure> {
-        let context = &*self.context;
+        let site = &*self.site;
         let fd = self.directories.open(&entry.path).attempt("open directory")?;
-        Fresh::directory(fd.as_fd()).dress(entry, &context.rules, &context.report)?;
+        Fresh::directory(fd.as_fd()).dress(entry, &site.rules, &site.report)?;
         futimens(&fd, &times(entry.mtime)).attempt("set times")
     }
 
     /// Restore a further name of a file.
     fn link(&mut self, entry: &Entry) -> Result<Outcome, Failure> {
-        let context = &*self.context;
+        let site = &*self.site;
         let (from, original) = split(&entry.link);
         let source = self.directories.open(from).attempt("find the file it is a name of")?;
         let (to, name) = split(&entry.path);
         let directory = self.directories.get(to).attempt("open directory")?;
         let link = |new: &[u8]| linkat(&source, original, directory, new, AtFlags::empty());
-        let temporary = context.names.name(&entry.path);
-        if let Some(reason) = context.report.strangers.find(&entry.link) {
+        let temporary = site.names.name(&entry.path);
+        if let Some(reason) = site.report.strangers.find(&entry.link) {
             let exists = directory.look(name).attempt("look at what exists")?;
             return match exists {
                 Some(stat) if is_directory(&stat) => Err(occupied()),
-                Some(_) if context.overwrite == Overwrite::Never => Ok(Outcome::Skipped(Skip::Exists)),
+                Some(_) if site.overwrite == Overwrite::Never => Ok(Outcome::Skipped(Skip::Exists)),
                 _ => Err(stranded(entry, reason)),
             };
         }
@@ -75,12 +75,12 @@ impl Restorer {
             Some(stat) => (stat.st_dev, stat.st_ino) == (file.st_dev, file.st_ino),
             None => false,
         };
-        let outcome = if is_done || context.overwrite == Overwrite::Never {
+        let outcome = if is_done || site.overwrite == Overwrite::Never {
             Ok(Outcome::Skipped(Skip::Exists))
         } else {
             let made = directory.make(&temporary, || link(&temporary));
             made.attempt("link to its file")?;
-            publish(context, directory, &temporary, name)
+            publish(site, directory, &temporary, name)
         };
         // Renaming a name of a file over another of the same file does nothing.
         let left = directory.remove(&temporary);

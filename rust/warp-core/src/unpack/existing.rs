@@ -7,15 +7,11 @@ use super::beneath::{Directory, split};
 use super::metadata::{Handle, correct};
 use super::report::{Attempt, Failure, Outcome, Skip};
 use super::strangers::Reason;
-use super::{Context, Overwrite};
+use super::{Overwrite, Site};
 use crate::entry::{Entry, Kind};
 
 /// Decide about an entry other than a directory or hard link by what lies at its name; `None` = restore it.
-pub(super) fn judge(
-    context: &Context,
-    directory: &Directory,
-    entry: &Entry,
-) -> Result<Option<Outcome>, Failure> {
+pub(super) fn judge(site: &Site, directory: &Directory, entry: &Entry) -> Result<Option<Outcome>, Failure> {
     let name = split(&entry.path).1;
     let Some(stat) = directory.look(name).attempt("look at what exists")? else {
         return Ok(None);
@@ -23,10 +19,10 @@ pub(super) fn judge(
     if is_directory(&stat) {
         return Err(occupied());
     }
-    match context.overwrite {
+    match site.overwrite {
         Overwrite::Never => {
             if entry.kind == Kind::File && !is_alike(&stat, entry) {
-                context.report.strangers.add(&entry.path, Reason::Other);
+                site.report.strangers.add(&entry.path, Reason::Other);
             }
         }
         Overwrite::Changed if is_same(directory, name, &stat, entry) => {
@@ -36,13 +32,13 @@ pub(super) fn judge(
             if !is_same(directory, name, &stat, entry) {
                 return Ok(None);
             }
-            let rules = &context.rules;
-            correct(&Handle::node(&node), &stat, entry, rules, &context.report)?;
+            let rules = &site.rules;
+            correct(&Handle::node(&node), &stat, entry, rules, &site.report)?;
         }
         Overwrite::Changed | Overwrite::Always => return Ok(None),
     }
     // A killed try may have left it although the entry is complete, by another way, meanwhile.
-    let left = directory.remove(&context.names.name(&entry.path));
+    let left = directory.remove(&site.names.name(&entry.path));
     left.attempt("remove a temporary file")?;
     Ok(Some(Outcome::Skipped(Skip::Exists)))
 }

@@ -96,12 +96,9 @@ pub struct Options {
     pub memory: usize,
 }
 
-/// What all threads of an extraction share.
+/// Where entries are restored and how, wherever their data comes from.
 #[derive(Debug)]
-struct Context {
-    archive: OwnedFd,
-    index: Arc<ChunkIndex>,
-    keys: Arc<ScopeKeys>,
+struct Site {
     target: Arc<OwnedFd>,
     overwrite: Overwrite,
     devices: bool,
@@ -111,8 +108,33 @@ struct Context {
     rules: Rules,
     names: TemporaryNames,
     report: Report,
-    queue: Queue,
     files: OpenFiles,
+}
+
+impl Site {
+    fn new(target: OwnedFd, options: &Options) -> Self {
+        Self {
+            target: Arc::new(target),
+            overwrite: options.overwrite,
+            devices: options.devices,
+            whole: options.whole,
+            keep_damaged: options.keep_damaged.then(|| damaged_ending(&options.tag)),
+            rules: Rules::new(options.owners, options.setuid),
+            names: TemporaryNames::new(&options.tag),
+            report: Report::default(),
+            files: OpenFiles::default(),
+        }
+    }
+}
+
+/// What all threads of an extraction share.
+#[derive(Debug)]
+struct Context {
+    archive: OwnedFd,
+    index: Arc<ChunkIndex>,
+    keys: Arc<ScopeKeys>,
+    site: Arc<Site>,
+    queue: Queue,
 }
 
 /// Entries of a table to restore: all, or those at these indices.
@@ -145,16 +167,8 @@ impl UnpackPipeline {
             archive: archive.fd,
             index: archive.index,
             keys: archive.keys,
-            target: Arc::new(target),
-            overwrite: options.overwrite,
-            devices: options.devices,
-            whole: options.whole,
-            keep_damaged: options.keep_damaged.then(|| damaged_ending(&options.tag)),
-            rules: Rules::new(options.owners, options.setuid),
-            names: TemporaryNames::new(&options.tag),
-            report: Report::default(),
+            site: Arc::new(Site::new(target, options)),
             queue: Queue::default(),
-            files: OpenFiles::default(),
         });
         let (sender, receiver) = bounded(WAITING_TABLES);
         let planner = Planner::new(&context, options.memory);
@@ -174,7 +188,7 @@ impl UnpackPipeline {
     }
 
     fn start(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
-        let running = Running::new(&self.context);
+        let running = Running::new(&self.context.site);
         let thread = thread::Builder::new().name(name.into()).spawn(move || {
             let _running = running;
             work();
@@ -235,24 +249,24 @@ impl UnpackPipeline {
     /// Once all threads have stopped: [`Error::Io`] if an error like a full disk ended the extraction,
     /// [`Error::Cancelled`] after [`UnpackPipeline::abort`].
     pub fn poll(&self, timeout: Duration) -> Result<(Totals, bool)> {
-        let done = self.context.report.wait(timeout)?;
-        Ok((self.context.report.totals(), done))
+        let done = self.context.site.report.wait(timeout)?;
+        Ok((self.context.site.report.totals(), done))
     }
 
     /// What failed since the last call.
     pub fn problems(&self) -> Vec<Problem> {
-        self.context.report.problems()
+        self.context.site.report.problems()
     }
 
     /// How often something was left out by rule.
     pub fn skips(&self) -> Vec<(Skip, u64)> {
-        self.context.report.skips()
+        self.context.site.report.skips()
     }
 
     /// Stop all threads, wait for them and remove temporary files; idempotent. Does nothing if all is done.
     pub fn abort(&mut self) {
-        if !self.context.report.is_idle() {
-            self.context.report.stop();
+        if !self.context.site.report.is_idle() {
+            self.context.site.report.stop();
         }
         self.batches = None;
         for thread in self.threads.drain(..) {
@@ -270,25 +284,25 @@ impl Drop for UnpackPipeline {
 
 /// A thread at work; its end, however it comes, is noticed.
 struct Running {
-    context: Arc<Context>,
+    site: Arc<Site>,
 }
 
 impl Running {
-    fn new(context: &Arc<Context>) -> Self {
-        context.report.enter();
-        Self { context: Arc::clone(context) }
+    fn new(site: &Arc<Site>) -> Self {
+        site.report.enter();
+        Self { site: Arc::clone(site) }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let context = &self.context;
+        let site = &self.site;
         if thread::panicking() {
-            context.report.end(Failure::damage("a thread failed"));
+            site.report.end(Failure::damage("a thread failed"));
         }
-        context.report.leave(|| {
-            let mut restorer = Restorer::new(context);
-            for file in context.files.drain() {
+        site.report.leave(|| {
+            let mut restorer = Restorer::new(site);
+            for file in site.files.drain() {
                 restorer.discard(file.entry.get());
             }
         });

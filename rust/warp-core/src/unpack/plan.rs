@@ -18,6 +18,7 @@ use crate::table::compare_paths;
 
 /// Plans entries in archive order, and makes directories on the way.
 pub(super) struct Planner {
+    context: Arc<Context>,
     restorer: Restorer,
     tree: Tree,
     plan: WindowPlan,
@@ -30,8 +31,9 @@ pub(super) struct Planner {
 impl Planner {
     pub fn new(context: &Arc<Context>, memory: usize) -> Self {
         Self {
-            restorer: Restorer::new(context),
-            tree: Tree::new(context.overwrite, context.whole),
+            context: Arc::clone(context),
+            restorer: Restorer::new(&context.site),
+            tree: Tree::new(context.site.overwrite, context.site.whole),
             plan: WindowPlan::new(Limits::new(memory)),
             cursor: Cursor::default(),
             last: None,
@@ -48,7 +50,7 @@ impl Planner {
                 Some(indices) => self.entries(indices.into_iter().filter_map(entry)),
                 None => self.entries(all.filter_map(entry)),
             }
-            if self.restorer.context.report.stopped() {
+            if self.restorer.site.report.stopped() {
                 return;
             }
             // A large table is not to wait in memory for the next.
@@ -72,7 +74,7 @@ impl Planner {
 
     fn entries(&mut self, entries: impl Iterator<Item = EntryRef>) {
         for entry in entries {
-            if self.restorer.context.report.stopped() {
+            if self.restorer.site.report.stopped() {
                 break;
             }
             if self.plan.is_full() {
@@ -88,8 +90,8 @@ impl Planner {
     /// Hand the window to the workers and begin the next.
     fn dispatch(&mut self) {
         let window = self.plan.finish();
-        let context = Arc::clone(&self.restorer.context);
-        let window = context.queue.push(window, &context.report);
+        let context = Arc::clone(&self.context);
+        let window = context.queue.push(window, &context.site.report);
         context.queue.settle(&window, |window| self.restorer.close(window));
     }
 
@@ -122,7 +124,7 @@ impl Planner {
     fn left_out(&self, kind: Kind) -> Option<Skip> {
         match kind {
             Kind::Socket => Some(Skip::Socket),
-            Kind::CharDevice | Kind::BlockDevice if !self.restorer.context.devices => Some(Skip::Device),
+            Kind::CharDevice | Kind::BlockDevice if !self.restorer.site.devices => Some(Skip::Device),
             _ => None,
         }
     }
@@ -134,7 +136,7 @@ impl Planner {
             let directories = &mut self.restorer.directories;
             let directory = directories.get(split(&entry.get().path).0);
             let directory = directory.attempt("open directory")?;
-            if let Some(outcome) = judge(&self.restorer.context, directory, entry.get())? {
+            if let Some(outcome) = judge(&self.restorer.site, directory, entry.get())? {
                 self.restorer.settle(entry.get(), Ok(outcome));
                 return Ok(());
             }
@@ -149,7 +151,7 @@ impl Planner {
 
     /// Length of a file's data, which its recipe gives.
     fn recipe(&mut self, entry: &Entry) -> Result<u64, Failure> {
-        let index = &self.restorer.context.index;
+        let index = &self.context.index;
         let length = Extents::of(entry).length(entry);
         let mut sum = 0_u64;
         for run in &entry.runs {
@@ -164,7 +166,7 @@ impl Planner {
     }
 
     fn needs(&mut self, entry: &EntryRef, length: u64) {
-        let index = Arc::clone(&self.restorer.context.index);
+        let index = Arc::clone(&self.context.index);
         let mut cursor = Cursor::default();
         let runs = &entry.get().runs;
         // All of it was found before, and is not kept: there may be millions.

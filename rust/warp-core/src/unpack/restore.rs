@@ -13,7 +13,7 @@ use super::metadata::{Fresh, Handle, times};
 use super::report::{Attempt, Failure, Outcome, Rest, Skip, Tally};
 use super::strangers::Reason;
 use super::window::{EntryRef, Need, Window};
-use super::{Context, Overwrite};
+use super::{Overwrite, Site};
 use crate::digest;
 use crate::entry::{Entry, Kind, Xattrs};
 
@@ -24,16 +24,16 @@ const LONGEST_NAME: usize = 255;
 
 /// One thread's hold on the target: its open directories and counters.
 pub(super) struct Restorer {
-    pub context: Arc<Context>,
+    pub site: Arc<Site>,
     pub directories: Directories,
     pub tally: Tally,
 }
 
 impl Restorer {
-    pub fn new(context: &Arc<Context>) -> Self {
+    pub fn new(site: &Arc<Site>) -> Self {
         Self {
-            context: Arc::clone(context),
-            directories: Directories::new(Arc::clone(&context.target)),
+            site: Arc::clone(site),
+            directories: Directories::new(Arc::clone(&site.target)),
             tally: Tally::default(),
         }
     }
@@ -45,15 +45,15 @@ impl Restorer {
             Ok(Outcome::Restored) => self.tally.0.files += u64::from(entry.kind == Kind::File),
             Ok(Outcome::Skipped(skip)) => {
                 self.tally.0.skipped += 1;
-                self.context.report.skip(skip);
+                self.site.report.skip(skip);
             }
-            Err(failure) => self.context.report.fail(&entry.path, failure),
+            Err(failure) => self.site.report.fail(&entry.path, failure),
         }
     }
 
     /// Tell what was counted.
     pub fn tell(&mut self) {
-        self.context.report.add(&mut self.tally);
+        self.site.report.add(&mut self.tally);
     }
 
     /// Write one need of a file, whose data is at hand or is not.
@@ -72,7 +72,7 @@ impl Restorer {
         if !shared.has_failed() {
             let result = match data {
                 Ok(data) => self.part(shared, need.position, data),
-                Err(failure) if self.context.keep_damaged.is_some() => {
+                Err(failure) if self.site.keep_damaged.is_some() => {
                     shared.lose(need.position, need.piece.length, failure);
                     Ok(())
                 }
@@ -81,7 +81,7 @@ impl Restorer {
             if let Err(failure) = result
                 && shared.fail()
             {
-                self.context.report.fail(&shared.entry.get().path, failure);
+                self.site.report.fail(&shared.entry.get().path, failure);
             }
         }
         if shared.settle(need.piece.length) {
@@ -91,17 +91,17 @@ impl Restorer {
 
     /// Restore a file from all of its data.
     fn whole(&mut self, entry: &Entry, data: &[u8]) -> Result<Outcome, Failure> {
-        let context = &*self.context;
+        let site = &*self.site;
         let directory = self.directories.get(split(&entry.path).0);
         let directory = directory.attempt("open directory")?;
-        let temporary = context.names.name(&entry.path);
-        let mode = context.rules.creation_mode(entry, directory);
+        let temporary = site.names.name(&entry.path);
+        let mode = site.rules.creation_mode(entry, directory);
         let fd = directory.create(&temporary, mode).attempt("create file")?;
         let filled = size(&fd, entry).and_then(|()| Extents::of(entry).write(&fd, 0, data));
         let result = filled
             .attempt("write file")
-            .and_then(|()| complete(context, directory, &fd, &Made::of(entry, &temporary, mode)));
-        beware(context, entry, &result);
+            .and_then(|()| complete(site, directory, &fd, &Made::of(entry, &temporary, mode)));
+        beware(site, entry, &result);
         self.tally.0.bytes_written += data.len() as u64;
         if !matches!(result, Ok(Outcome::Restored)) {
             self.tally.0.bytes_discarded += data.len() as u64;
@@ -112,8 +112,8 @@ impl Restorer {
 
     /// Write a part of a file.
     fn part(&mut self, file: &Arc<SharedFile>, position: u64, data: &[u8]) -> Result<(), Failure> {
-        let context = &*self.context;
-        let fd = context.files.get(file, &mut self.directories, &context.names);
+        let site = &*self.site;
+        let fd = site.files.get(file, &mut self.directories, &site.names);
         let fd = fd.attempt("create file")?;
         let written = file.extents().write(&fd, position, data);
         written.attempt("write file")?;
@@ -126,7 +126,7 @@ impl Restorer {
     fn finish(&mut self, file: &Arc<SharedFile>) {
         let entry = file.entry.get();
         if file.has_failed() {
-            self.context.files.remove(file);
+            self.site.files.remove(file);
             self.tally.0.bytes_discarded += file.written();
             self.discard(entry);
             self.tally.0.entries += 1;
@@ -136,7 +136,7 @@ impl Restorer {
             return self.keep(file, lost);
         }
         let result = self.complete(file, entry, split(&entry.path).1);
-        beware(&self.context, entry, &result);
+        beware(&self.site, entry, &result);
         if !matches!(result, Ok(Outcome::Restored)) {
             self.tally.0.bytes_discarded += file.written();
             self.discard(entry);
@@ -158,10 +158,10 @@ impl Restorer {
         } else {
             self.tally.0.bytes_discarded += file.written();
         }
-        self.context.files.remove(file);
+        self.site.files.remove(file);
         self.discard(entry);
         self.tally.0.entries += 1;
-        self.context.report.note(&entry.path, &failure, Some(rest));
+        self.site.report.note(&entry.path, &failure, Some(rest));
     }
 
     /// Give what is left of a file its name, if it may have it.
@@ -175,7 +175,7 @@ impl Restorer {
         // A program is not to be run like this, and what its ACL says of others is not known to fit.
         let entry = Entry { mode: entry.mode & 0o600, xattrs: Xattrs::default(), ..entry.clone() };
         // What is lost at the end of a dense file was never written.
-        let sized = self.context.files.get(file, &mut self.directories, &self.context.names);
+        let sized = self.site.files.get(file, &mut self.directories, &self.site.names);
         let sized = sized.and_then(|fd| ftruncate(fd, entry.size)).attempt("write file");
         let outcome = sized.and_then(|()| self.complete(file, &entry, &name));
         let (says, is_kept) = match outcome {
@@ -194,7 +194,7 @@ impl Restorer {
 
     /// The name of what is kept of a file; a long one is cut, and part of its digest put there, to make room for the ending.
     fn kept_name(&self, name: &[u8]) -> Vec<u8> {
-        let ending = self.context.keep_damaged.as_deref().unwrap_or_default();
+        let ending = self.site.keep_damaged.as_deref().unwrap_or_default();
         if name.len() + ending.len() <= LONGEST_NAME {
             return [name, ending].concat();
         }
@@ -209,15 +209,15 @@ impl Restorer {
 
     /// Give a file, all of whose data is written, the metadata of `entry` and `name`.
     fn complete(&mut self, file: &Arc<SharedFile>, entry: &Entry, name: &[u8]) -> Result<Outcome, Failure> {
-        let context = &*self.context;
-        let temporary = context.names.name(&entry.path);
-        let fd = context.files.get(file, &mut self.directories, &context.names);
+        let site = &*self.site;
+        let temporary = site.names.name(&entry.path);
+        let fd = site.files.get(file, &mut self.directories, &site.names);
         let fd = fd.attempt("open file")?;
-        context.files.remove(file);
+        site.files.remove(file);
         let directory = self.directories.get(split(&entry.path).0);
         let directory = directory.attempt("open directory")?;
         let made = Made { name, ..Made::of(entry, &temporary, file.creation_mode()) };
-        complete(context, directory, &fd, &made)
+        complete(site, directory, &fd, &made)
     }
 
     /// An entry fails before anything was made of it.
@@ -229,7 +229,7 @@ impl Restorer {
     /// Remove an entry's temporary file, be it of this try or of one before; that it cannot be removed is no news.
     pub fn discard(&mut self, entry: &Entry) {
         if let Ok(directory) = self.directories.get(split(&entry.path).0) {
-            let _ = directory.remove(&self.context.names.name(&entry.path));
+            let _ = directory.remove(&self.site.names.name(&entry.path));
         }
     }
 
@@ -245,17 +245,17 @@ impl Restorer {
 
     /// Restore a symbolic link, pipe or device.
     fn node(&mut self, entry: &Entry) -> Result<Outcome, Failure> {
-        let context = &*self.context;
+        let site = &*self.site;
         let (parent, name) = split(&entry.path);
         let directory = self.directories.get(parent).attempt("open directory")?;
-        if let Some(outcome) = judge(context, directory, entry)? {
+        if let Some(outcome) = judge(site, directory, entry)? {
             return Ok(outcome);
         }
-        let temporary = context.names.name(&entry.path);
+        let temporary = site.names.name(&entry.path);
         let made = directory.make(&temporary, || make_node(directory, &temporary, entry));
         made.attempt("create")?;
-        let result = dress_node(context, directory, &temporary, entry)
-            .and_then(|()| publish(context, directory, &temporary, name));
+        let result = dress_node(site, directory, &temporary, entry)
+            .and_then(|()| publish(site, directory, &temporary, name));
         if !matches!(result, Ok(Outcome::Restored)) {
             directory.remove(&temporary).attempt("remove temporary file")?;
         }
@@ -264,9 +264,9 @@ impl Restorer {
 }
 
 /// Another file came to a file's name while it was restored: no link is to be made to that.
-fn beware(context: &Context, entry: &Entry, result: &Result<Outcome, Failure>) {
+fn beware(site: &Site, entry: &Entry, result: &Result<Outcome, Failure>) {
     if matches!(result, Ok(Outcome::Skipped(_))) {
-        context.report.strangers.add(&entry.path, Reason::Other);
+        site.report.strangers.add(&entry.path, Reason::Other);
     }
 }
 
@@ -286,26 +286,21 @@ impl<'a> Made<'a> {
 }
 
 /// Give a file whose data is written its metadata and name.
-fn complete(
-    context: &Context,
-    directory: &Directory,
-    fd: &OwnedFd,
-    made: &Made<'_>,
-) -> Result<Outcome, Failure> {
+fn complete(site: &Site, directory: &Directory, fd: &OwnedFd, made: &Made<'_>) -> Result<Outcome, Failure> {
     let &Made { entry, temporary, mode, name } = made;
-    Fresh::made(Handle::Open(fd.as_fd()), directory, mode).dress(entry, &context.rules, &context.report)?;
+    Fresh::made(Handle::Open(fd.as_fd()), directory, mode).dress(entry, &site.rules, &site.report)?;
     futimens(fd, &times(entry.mtime)).attempt("set times")?;
-    publish(context, directory, temporary, name)
+    publish(site, directory, temporary, name)
 }
 
 /// Give what is complete its name by the rules.
 pub(super) fn publish(
-    context: &Context,
+    site: &Site,
     directory: &Directory,
     temporary: &[u8],
     name: &[u8],
 ) -> Result<Outcome, Failure> {
-    let keep = context.overwrite == Overwrite::Never;
+    let keep = site.overwrite == Overwrite::Never;
     match directory.publish(temporary, name, keep) {
         Err(Errno::EXIST) if keep => match directory.look(name) {
             Ok(Some(stat)) if is_directory(&stat) => Err(occupied()),
@@ -333,12 +328,7 @@ fn make_node(directory: &Directory, temporary: &[u8], entry: &Entry) -> rustix::
     }
 }
 
-fn dress_node(
-    context: &Context,
-    directory: &Directory,
-    temporary: &[u8],
-    entry: &Entry,
-) -> Result<(), Failure> {
+fn dress_node(site: &Site, directory: &Directory, temporary: &[u8], entry: &Entry) -> Result<(), Failure> {
     let node = directory.node(temporary).attempt("open")?;
     let stat = fstat(&node).attempt("open")?;
     // A name of another file, put there by whoever may write to the directory, is not to get our owner and mode.
@@ -346,7 +336,7 @@ fn dress_node(
         return Err(Failure::system("create", Errno::STALE));
     }
     let fresh = Fresh::made(Handle::node(&node), directory, NODE_MODE);
-    fresh.dress(entry, &context.rules, &context.report)?;
+    fresh.dress(entry, &site.rules, &site.report)?;
     let times = times(entry.mtime);
     utimensat(directory, temporary, &times, AtFlags::SYMLINK_NOFOLLOW).attempt("set times")
 }

@@ -15,6 +15,7 @@ const JOINED_BYTES: u32 = 64 << 10;
 
 /// Decodes chunks and restores entries.
 pub(super) struct Worker {
+    context: Arc<Context>,
     restorer: Restorer,
     reader: ChunkReader,
     joined: Vec<u8>,
@@ -22,18 +23,23 @@ pub(super) struct Worker {
 
 impl Worker {
     pub fn new(context: &Arc<Context>) -> Self {
-        Self { restorer: Restorer::new(context), reader: ChunkReader::new(), joined: Vec::new() }
+        Self {
+            context: Arc::clone(context),
+            restorer: Restorer::new(&context.site),
+            reader: ChunkReader::new(),
+            joined: Vec::new(),
+        }
     }
 
     /// Work until the last window has no more jobs, or everything stops.
     pub fn run(mut self) {
-        let context = Arc::clone(&self.restorer.context);
+        let context = Arc::clone(&self.context);
         let mut window = None;
-        while let Some(job) = context.queue.take(&mut window, &context.report) {
+        while let Some(job) = context.queue.take(&mut window, &context.site.report) {
             let Some(window) = &window else {
                 return;
             };
-            if !context.report.stopped() {
+            if !context.site.report.stopped() {
                 self.work(window, job);
                 self.restorer.tell();
             }
@@ -53,7 +59,7 @@ impl Worker {
     }
 
     fn chunk(&mut self, window: &Window, chunk: u32, needs: Range<usize>) {
-        let context = Arc::clone(&self.restorer.context);
+        let context = Arc::clone(&self.context);
         let needs = window.needs.get(needs).unwrap_or_default();
         let read = self.reader.read(context.archive.as_fd(), &context.index, &context.keys, chunk as usize);
         let totals = &mut self.restorer.tally.0;
@@ -67,7 +73,7 @@ impl Worker {
         };
         let mut rest = needs;
         while let Some(first) = rest.first() {
-            if context.report.stopped() {
+            if context.site.report.stopped() {
                 return;
             }
             let (now, later) = rest.split_at(adjoining(rest));

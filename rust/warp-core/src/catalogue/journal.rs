@@ -1,0 +1,215 @@
+//! Which fragments were durable when a side was killed: records of an append-only file, each with a check.
+//!
+//! Header, 32 bytes: `"warpjrnl"`, u32 version (1), u32 zero, session (16). Record: u32 length of the body, u32 zero, u64 epoch, body, the
+//! first 8 bytes of BLAKE3 of all before. Body: for each page u32 number, u32 spans, and for each span u16 first, u16 count.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::digest;
+use crate::{Error, Result};
+
+/// Spans of a page's fragments: first and count, ascending, none empty.
+pub type Spans = Vec<(u16, u16)>;
+
+const MAGIC: &[u8; 8] = b"warpjrnl";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 32;
+const RECORD_BYTES: usize = 16;
+const CHECK_BYTES: usize = 8;
+/// A record has one page at least and is written each few seconds.
+const MOST_BODY: usize = 64 << 20;
+
+/// The journal of one session.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    end: u64,
+    epoch: u64,
+}
+
+impl Journal {
+    /// Opens the journal of `session`, and gives what it holds: an empty file becomes a journal, a torn end is cut off.
+    ///
+    /// # Errors
+    /// [`Error::Integrity`] if it is the journal of something else, [`Error::Io`].
+    pub fn open(file: File, session: &[u8; 16]) -> Result<(Self, BTreeMap<u32, Spans>)> {
+        let length = file.metadata().map_err(|error| Error::io("read the journal", error))?.len();
+        let mut header = [0; HEADER_BYTES];
+        header[..8].copy_from_slice(MAGIC);
+        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        header[16..].copy_from_slice(session);
+        let mut journal = Self { file, end: HEADER_BYTES as u64, epoch: 0 };
+        let mut kept = BTreeMap::new();
+        if length < HEADER_BYTES as u64 {
+            journal.write(&header, 0)?;
+        } else {
+            let mut found = [0; HEADER_BYTES];
+            journal.read(&mut found, 0)?;
+            if found != header {
+                return Err(Error::integrity("journal: it is not that of this session"));
+            }
+            while let Some(body) = journal.record(length)? {
+                add(&body, &mut kept)?;
+            }
+        }
+        let end = journal.end;
+        journal.file.set_len(end).map_err(|error| Error::io("cut the journal", error))?;
+        Ok((journal, kept))
+    }
+
+    /// The last epoch; 0 if there is none.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Notes that these fragments are durable, and makes the note durable; the number of the epoch.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn append(&mut self, pages: &BTreeMap<u32, Spans>) -> Result<u64> {
+        let epoch = self.epoch + 1;
+        let mut record = vec![0; 8];
+        record.extend_from_slice(&epoch.to_le_bytes());
+        for (page, spans) in pages {
+            record.extend_from_slice(&page.to_le_bytes());
+            record.extend_from_slice(&(spans.len() as u32).to_le_bytes());
+            for (first, count) in spans {
+                record.extend_from_slice(&first.to_le_bytes());
+                record.extend_from_slice(&count.to_le_bytes());
+            }
+        }
+        let body = (record.len() - RECORD_BYTES) as u32;
+        record[..4].copy_from_slice(&body.to_le_bytes());
+        let check = check(&record);
+        record.extend_from_slice(&check);
+        self.write(&record, self.end)?;
+        self.file.sync_data().map_err(|error| Error::io("sync the journal", error))?;
+        self.end += record.len() as u64;
+        self.epoch = epoch;
+        Ok(epoch)
+    }
+
+    /// Forgets everything: what follows is about other pages.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn clear(&mut self) -> Result<()> {
+        self.end = HEADER_BYTES as u64;
+        self.file.set_len(self.end).map_err(|error| Error::io("cut the journal", error))
+    }
+
+    /// The body of the next record; `None` at the end of what is whole.
+    fn record(&mut self, length: u64) -> Result<Option<Vec<u8>>> {
+        let mut head = [0; RECORD_BYTES];
+        let left = length - self.end;
+        if left < (RECORD_BYTES + CHECK_BYTES) as u64 {
+            return Ok(None);
+        }
+        self.read(&mut head, self.end)?;
+        let [b0, b1, b2, b3, _, _, _, _, epoch @ ..] = head;
+        let body = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
+        let whole = RECORD_BYTES + body + CHECK_BYTES;
+        if body > MOST_BODY || whole as u64 > left {
+            return Ok(None);
+        }
+        let mut record = vec![0; whole];
+        self.read(&mut record, self.end)?;
+        let (bytes, found) = record.split_at(whole - CHECK_BYTES);
+        if check(bytes) != found {
+            return Ok(None);
+        }
+        self.epoch = u64::from_le_bytes(epoch);
+        self.end += whole as u64;
+        record.truncate(whole - CHECK_BYTES);
+        Ok(Some(record.split_off(RECORD_BYTES)))
+    }
+
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.file.read_exact_at(buffer, offset).map_err(|error| Error::io("read the journal", error))
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(|error| Error::io("write the journal", error))
+    }
+}
+
+fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
+    let digest = digest::hash(bytes);
+    std::array::from_fn(|at| digest[at])
+}
+
+fn add(mut body: &[u8], kept: &mut BTreeMap<u32, Spans>) -> Result<()> {
+    let damaged = || Error::integrity("journal: a record that says nothing");
+    while let Some(([p0, p1, p2, p3, s0, s1, s2, s3], rest)) = body.split_first_chunk::<8>() {
+        let page = u32::from_le_bytes([*p0, *p1, *p2, *p3]);
+        let spans = u32::from_le_bytes([*s0, *s1, *s2, *s3]) as usize;
+        let bytes = spans.checked_mul(4).ok_or_else(damaged)?;
+        let (now, later) = rest.split_at_checked(bytes).ok_or_else(damaged)?;
+        let (pairs, _) = now.as_chunks::<4>();
+        let pair =
+            |[f0, f1, c0, c1]: &[u8; 4]| (u16::from_le_bytes([*f0, *f1]), u16::from_le_bytes([*c0, *c1]));
+        kept.entry(page).or_default().extend(pairs.iter().map(pair));
+        body = later;
+    }
+    if body.is_empty() { Ok(()) } else { Err(damaged()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::tests::Scratch;
+
+    const SESSION: [u8; 16] = [7; 16];
+
+    fn file(scratch: &Scratch) -> File {
+        let path = scratch.path().join("journal");
+        File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+    }
+
+    #[test]
+    fn what_was_noted_is_there_again_and_a_torn_end_is_not() {
+        let scratch = Scratch::new("journal");
+        let (mut journal, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
+        assert!(kept.is_empty());
+        let first = BTreeMap::from([(3, vec![(0, 7)]), (4, vec![(1, 1), (9, 1000)])]);
+        assert_eq!(journal.append(&first).unwrap(), 1);
+        let whole = file(&scratch).metadata().unwrap().len();
+        assert_eq!(journal.append(&BTreeMap::from([(3, vec![(8, 1)])])).unwrap(), 2);
+        let length = file(&scratch).metadata().unwrap().len();
+        for cut in whole..length {
+            file(&scratch).set_len(cut).unwrap();
+            let (journal, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
+            assert_eq!((journal.epoch(), &kept), (1, &first));
+        }
+        let (mut journal, _) = Journal::open(file(&scratch), &SESSION).unwrap();
+        assert_eq!(journal.append(&BTreeMap::from([(3, vec![(8, 1)])])).unwrap(), 2);
+        let (_, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
+        assert_eq!(kept[&3], [(0, 7), (8, 1)]);
+    }
+
+    #[test]
+    fn every_flipped_byte_ends_what_is_believed() {
+        let scratch = Scratch::new("journal-flip");
+        let (mut journal, _) = Journal::open(file(&scratch), &SESSION).unwrap();
+        journal.append(&BTreeMap::from([(1, vec![(0, 1)])])).unwrap();
+        let bytes = std::fs::read(scratch.path().join("journal")).unwrap();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            std::fs::write(scratch.path().join("journal"), flipped).unwrap();
+            match Journal::open(file(&scratch), &SESSION) {
+                Ok((journal, kept)) => assert!(kept.is_empty() && journal.epoch() == 0, "{at}"),
+                Err(error) => assert!(at < HEADER_BYTES && matches!(error, Error::Integrity(_))),
+            }
+        }
+    }
+
+    #[test]
+    fn the_journal_of_another_session_is_refused() {
+        let scratch = Scratch::new("journal-other");
+        drop(Journal::open(file(&scratch), &SESSION).unwrap());
+        assert!(matches!(Journal::open(file(&scratch), &[8; 16]), Err(Error::Integrity(_))));
+    }
+}

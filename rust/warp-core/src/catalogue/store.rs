@@ -1,0 +1,331 @@
+//! The pages of a session on disk, for whoever needs one again: to go on after a kill, or to find where a fragment lies.
+//!
+//! A record is a header of 80 bytes, the page as it travelled, and its places. Header: u32 stored bytes, u32 raw bytes, u32 codec, u32 new
+//! fragments, u64 ordinal of the first of them, u64 position, u32 places, u32 zero, digest (32), the first 8 bytes of BLAKE3 of all before.
+//! A place is first, count, entry as u32 each, then u64 position.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::layout::{Layout, Place};
+use super::listing::{Listing, MOST_BYTES};
+use crate::codec::{Codec, Decoder};
+use crate::digest::{self, Digest};
+use crate::{Error, Result};
+
+const HEADER_BYTES: usize = 80;
+const CHECKED_BYTES: usize = HEADER_BYTES - 8;
+const PLACE_BYTES: usize = 20;
+/// Decoded pages that are kept at hand.
+const AT_HAND: usize = 32;
+
+/// A page as it was stored, decoded.
+#[derive(Debug)]
+pub struct StoredPage {
+    /// Its number, from 0.
+    pub number: u32,
+    /// Ordinal of its first new fragment.
+    pub base: u64,
+    /// Bytes of data that the first entry has in the pages before.
+    pub position: u64,
+    /// What it says.
+    pub listing: Listing,
+    /// Where its new fragments belong.
+    pub places: Vec<Place>,
+    /// Offset of each new fragment in the page's data, and at last the length of all.
+    pub offsets: Vec<u64>,
+}
+
+impl StoredPage {
+    /// The place that holds a new fragment, and the fragment's position in the file's data there.
+    pub fn locate(&self, fragment: u32) -> Option<(Place, u64)> {
+        let behind = self.places.partition_point(|place| place.first <= fragment);
+        let place = *self.places.get(behind.checked_sub(1)?)?;
+        if fragment - place.first >= place.count {
+            return None;
+        }
+        let at = |index: u32| self.offsets.get(index as usize).copied();
+        Some((place, place.position + at(fragment)? - at(place.first)?))
+    }
+}
+
+/// What a header says.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    stored: u32,
+    raw: u32,
+    codec: u32,
+    fragments: u32,
+    base: u64,
+    position: u64,
+    places: u32,
+    digest: Digest,
+}
+
+impl Header {
+    fn to_bytes(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        let words = [self.stored, self.raw, self.codec, self.fragments];
+        for (at, word) in words.into_iter().enumerate() {
+            bytes[at * 4..at * 4 + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        bytes[16..24].copy_from_slice(&self.base.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.position.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.places.to_le_bytes());
+        bytes[40..72].copy_from_slice(&self.digest);
+        let check = digest::hash(&bytes[..CHECKED_BYTES]);
+        bytes[CHECKED_BYTES..].copy_from_slice(&check[..8]);
+        bytes
+    }
+
+    fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let check = digest::hash(&bytes[..CHECKED_BYTES]);
+        if bytes[CHECKED_BYTES..] != check[..8] {
+            return None;
+        }
+        let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        let long = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        Some(Self {
+            stored: word(0),
+            raw: word(4),
+            codec: word(8),
+            fragments: word(12),
+            base: long(16),
+            position: long(24),
+            places: word(32),
+            digest: std::array::from_fn(|i| bytes[40 + i]),
+        })
+    }
+
+    fn length(&self) -> u64 {
+        HEADER_BYTES as u64 + u64::from(self.stored) + u64::from(self.places) * PLACE_BYTES as u64
+    }
+}
+
+/// Where each record is: all of a page that is always in memory.
+#[derive(Debug, Default)]
+struct Index {
+    offsets: Vec<u64>,
+    bases: Vec<u64>,
+    end: u64,
+    /// Ordinal behind the last page's fragments.
+    fragments: u64,
+}
+
+/// Pages in order.
+#[derive(Debug)]
+pub struct PageStore {
+    file: File,
+    most: u32,
+    index: Mutex<Index>,
+    at_hand: Mutex<Vec<Arc<StoredPage>>>,
+}
+
+impl PageStore {
+    /// Opens a store whose fragments have at most `most` bytes; a torn end is cut off.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(file: File, most: u32) -> Result<Self> {
+        let length = file.metadata().map_err(|error| Error::io("read the stored pages", error))?.len();
+        let store = Self { file, most, index: Mutex::default(), at_hand: Mutex::default() };
+        let mut index = Index::default();
+        while index.end + HEADER_BYTES as u64 <= length {
+            let Some(header) = store.header(index.end)? else { break };
+            if index.end + header.length() > length || header.base != index.fragments {
+                break;
+            }
+            index.add(&header);
+        }
+        store.file.set_len(index.end).map_err(|error| Error::io("cut the stored pages", error))?;
+        *store.lock() = index;
+        Ok(store)
+    }
+
+    /// Number of pages.
+    pub fn len(&self) -> u32 {
+        self.lock().offsets.len() as u32
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ordinal behind the last page's fragments.
+    pub fn fragments(&self) -> u64 {
+        self.lock().fragments
+    }
+
+    /// Number of the page that an ordinal belongs to, if there is one.
+    pub fn page_of(&self, ordinal: u64) -> Option<u32> {
+        let index = self.lock();
+        let behind = index.bases.partition_point(|base| *base <= ordinal);
+        (ordinal < index.fragments).then(|| behind.saturating_sub(1) as u32)
+    }
+
+    /// Appends a page: `payload` is what travelled, encoded with `codec`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn append(&self, page: &Arc<StoredPage>, codec: Codec, raw: &[u8], payload: &[u8]) -> Result<()> {
+        let mut index = self.lock();
+        let header = Header {
+            stored: payload.len() as u32,
+            raw: raw.len() as u32,
+            codec: codec as u32,
+            fragments: page.listing.fragments.len() as u32,
+            base: index.fragments,
+            position: page.position,
+            places: page.places.len() as u32,
+            digest: digest::hash(raw),
+        };
+        let mut record = Vec::with_capacity(header.length() as usize);
+        record.extend_from_slice(&header.to_bytes());
+        record.extend_from_slice(payload);
+        for place in &page.places {
+            record.extend_from_slice(&place.first.to_le_bytes());
+            record.extend_from_slice(&place.count.to_le_bytes());
+            record.extend_from_slice(&place.entry.to_le_bytes());
+            record.extend_from_slice(&place.position.to_le_bytes());
+        }
+        self.file.write_all_at(&record, index.end).map_err(|error| Error::io("store a page", error))?;
+        index.add(&header);
+        drop(index);
+        self.keep(Arc::clone(page));
+        Ok(())
+    }
+
+    /// The digest of a page's raw bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Integrity`].
+    pub fn digest(&self, number: u32) -> Result<Digest> {
+        Ok(self.find(number)?.1.digest)
+    }
+
+    /// A page as it travelled, with its codec and raw length.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Integrity`].
+    pub fn payload(&self, number: u32) -> Result<(Codec, u32, Vec<u8>)> {
+        let (offset, header) = self.find(number)?;
+        let mut payload = vec![0; header.stored as usize];
+        self.read(&mut payload, offset + HEADER_BYTES as u64)?;
+        Ok((Codec::try_from(header.codec as u8)?, header.raw, payload))
+    }
+
+    /// A page, decoded.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Integrity`] if it is not as it was stored.
+    pub fn get(&self, number: u32) -> Result<Arc<StoredPage>> {
+        if let Some(page) = self.lock_at_hand().iter().find(|page| page.number == number) {
+            return Ok(Arc::clone(page));
+        }
+        let (offset, header) = self.find(number)?;
+        let (codec, length, payload) = self.payload(number)?;
+        let damaged = || Error::integrity(format!("stored page {number}"));
+        if length as usize > MOST_BYTES {
+            return Err(damaged());
+        }
+        let mut raw = Vec::new();
+        let payload = match codec {
+            Codec::Store => &payload,
+            _ => {
+                Decoder::new().decode_body(codec, &payload, length as usize, &mut raw)?;
+                &raw
+            }
+        };
+        if digest::hash(payload) != header.digest {
+            return Err(damaged());
+        }
+        let mut places = vec![0; header.places as usize * PLACE_BYTES];
+        self.read(&mut places, offset + HEADER_BYTES as u64 + u64::from(header.stored))?;
+        let listing = Listing::decode(payload, self.most)?;
+        let page = Arc::new(StoredPage {
+            number,
+            base: header.base,
+            position: header.position,
+            places: places.as_chunks::<PLACE_BYTES>().0.iter().map(place).collect(),
+            offsets: Layout::offsets_of(&listing),
+            listing,
+        });
+        self.keep(Arc::clone(&page));
+        Ok(page)
+    }
+
+    /// Forgets the pages from this one on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn truncate(&self, count: u32) -> Result<()> {
+        let mut index = self.lock();
+        let count = count as usize;
+        if count < index.offsets.len() {
+            index.end = index.offsets[count];
+            index.fragments = index.bases[count];
+            index.offsets.truncate(count);
+            index.bases.truncate(count);
+            self.lock_at_hand().clear();
+            self.file.set_len(index.end).map_err(|error| Error::io("cut the stored pages", error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes durable what was appended.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| Error::io("sync the stored pages", error))
+    }
+
+    fn find(&self, number: u32) -> Result<(u64, Header)> {
+        let missing = || Error::integrity(format!("stored page {number}: it is not there"));
+        let offset = self.lock().offsets.get(number as usize).copied().ok_or_else(missing)?;
+        Ok((offset, self.header(offset)?.ok_or_else(missing)?))
+    }
+
+    fn header(&self, offset: u64) -> Result<Option<Header>> {
+        let mut bytes = [0; HEADER_BYTES];
+        self.read(&mut bytes, offset)?;
+        Ok(Header::parse(&bytes))
+    }
+
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.file.read_exact_at(buffer, offset).map_err(|error| Error::io("read the stored pages", error))
+    }
+
+    fn keep(&self, page: Arc<StoredPage>) {
+        let mut at_hand = self.lock_at_hand();
+        if at_hand.len() >= AT_HAND {
+            at_hand.remove(0);
+        }
+        at_hand.push(page);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_at_hand(&self) -> std::sync::MutexGuard<'_, Vec<Arc<StoredPage>>> {
+        self.at_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    fn add(&mut self, header: &Header) {
+        self.offsets.push(self.end);
+        self.bases.push(header.base);
+        self.end += header.length();
+        self.fragments = header.base + u64::from(header.fragments);
+    }
+}
+
+fn place(bytes: &[u8; PLACE_BYTES]) -> Place {
+    let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+    let position = u64::from_le_bytes(std::array::from_fn(|i| bytes[12 + i]));
+    Place { first: word(0), count: word(4), entry: word(8), position }
+}
