@@ -29,6 +29,22 @@ pub fn keyed_xof(key: &[u8; 32], parts: &[&[u8]], out: &mut [u8]) {
     hasher.finalize_xof().fill(out);
 }
 
+/// Plain BLAKE3 of bytes that come one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    /// Takes more bytes.
+    pub fn update(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    /// The digest of all bytes so far.
+    pub fn digest(&self) -> Digest {
+        *self.0.finalize().as_bytes()
+    }
+}
+
 /// What a BLAKE3 hash is keyed with.
 #[derive(Clone, Copy)]
 pub enum Mode<'a> {

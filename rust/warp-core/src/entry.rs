@@ -92,6 +92,23 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Where `length` bytes at `position` of a file's data, holes left out, lie in it: offsets and lengths.
+    pub fn data_places(&self, position: u64, length: u64) -> Vec<(u64, u64)> {
+        if self.flags & FLAG_SPARSE == 0 {
+            return vec![(position, length)];
+        }
+        let (mut start, end) = (0_u64, position.saturating_add(length));
+        let mut places = Vec::new();
+        for (offset, extent) in &self.extents {
+            let (from, to) = (position.max(start), end.min(start.saturating_add(*extent)));
+            if from < to {
+                places.push((offset + (from - start), to - from));
+            }
+            start = start.saturating_add(*extent);
+        }
+        places
+    }
+
     /// Bytes that it takes in memory without its extended attributes, which others may share.
     pub fn weight(&self) -> usize {
         let extents = self.extents.len() * size_of::<(u64, u64)>();

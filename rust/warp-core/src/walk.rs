@@ -3,6 +3,7 @@
 //! Excludes are matched against paths below each root, so `/target` means the one at the top of every root; a root itself
 //! is never excluded.
 
+mod finder;
 mod listing;
 mod record;
 mod root;
@@ -18,6 +19,7 @@ use rustix::fs::{OFlags, readlinkat};
 use crate::attributes::{XattrSource, XattrSupport};
 use crate::entry::{Entry, Kind, Xattrs};
 use crate::matcher::Matcher;
+pub use finder::Finder;
 pub use root::{Opener, RootDirectory};
 pub use walker::Walker;
 

@@ -235,7 +235,7 @@ async fn accept_quic(shared: Arc<Shared>) {
             drop(permit);
             if let Ok(Ok((connection, link))) = link {
                 take(&shared, &link);
-                quic::run(connection, link).await;
+                quic::run(connection, link, shared.buffers.0).await;
             }
         });
     }
@@ -297,7 +297,7 @@ async fn dial_quic(shared: &Shared, address: SocketAddr, expected: Option<Public
         .await
         .map_err(quic::closed)?;
     let link = Link::new(quic::ends(&connection, true)?, shared.tuning.window);
-    tokio::spawn(quic::run(connection, Arc::clone(&link)));
+    tokio::spawn(quic::run(connection, Arc::clone(&link), shared.buffers.0));
     Ok(link)
 }
 

@@ -18,6 +18,7 @@ mod socket;
 mod stream;
 mod tls;
 mod tuning;
+mod window;
 
 pub use endpoint::{Endpoint, Listening};
 pub use error::{Error, Result};

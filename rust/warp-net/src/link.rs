@@ -162,6 +162,11 @@ impl Link {
         self.data_in.pop(timeout)
     }
 
+    /// Bytes of data that wait to be sent.
+    pub fn backlog(&self) -> usize {
+        self.data_out.bytes()
+    }
+
     /// Nothing more is sent by this side; what waits still goes.
     pub fn finish(&self) {
         self.data_out.close();

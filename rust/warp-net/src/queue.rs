@@ -50,6 +50,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Bytes in it.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// Changes the bound.
     pub fn set_most(&self, most: usize) {
         self.lock().most = most;

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, StoppedError, VarInt};
 use rustls::pki_types::CertificateDer;
@@ -14,10 +14,11 @@ use crate::identity::{PublicKey, key_of};
 use crate::link::{Carrier, EXPORTER_BYTES, Ends, Link, Path};
 use crate::tls::EXPORTER_LABEL;
 use crate::tuning::LANES_MAX;
+use crate::window::ReceiveWindow;
 use crate::{Error, PROTOCOL_CODE, Result};
 
 /// How often the path is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(50);
 /// How long a side waits for the other to open the stream of messages.
 const OPENING: Duration = Duration::from_secs(10);
 
@@ -42,8 +43,9 @@ fn peer_key(connection: &Connection) -> Option<PublicKey> {
 }
 
 /// Moves frames between `link` and `connection` until both sides are done or something fails.
-pub(crate) async fn run(connection: Connection, link: Arc<Link>) {
-    let mut carrying = pin!(carry(&connection, &link));
+/// `buffer`: bytes that the socket can hold of what is received.
+pub(crate) async fn run(connection: Connection, link: Arc<Link>, buffer: usize) {
+    let mut carrying = pin!(carry(&connection, &link, buffer));
     let moved = tokio::select! {
         biased;
         () = link.aborted.notified() => Err(Error::Cancelled),
@@ -67,14 +69,14 @@ enum Part {
     Taken,
 }
 
-async fn carry(connection: &Connection, link: &Arc<Link>) -> Result<()> {
+async fn carry(connection: &Connection, link: &Arc<Link>, buffer: usize) -> Result<()> {
     let (send, receive) = control(connection, link).await?;
     let no_more = Arc::new(Notify::new());
     let mut parts = JoinSet::new();
     parts.spawn(write(Arc::clone(link), connection.clone(), send));
     parts.spawn(hear(Arc::clone(link), receive));
     parts.spawn(take_lanes(Arc::clone(link), connection.clone(), Arc::clone(&no_more)));
-    let mut looking = pin!(look(connection, link));
+    let mut looking = pin!(look(connection, link, buffer));
     let (mut open, mut left) = (true, 3);
     while left > 0 {
         tokio::select! {
@@ -183,7 +185,6 @@ async fn take_lanes(link: Arc<Link>, connection: Connection, no_more: Arc<Notify
         () = link.proven() => {}
         () = no_more.notified() => return Ok(Part::Taken),
     }
-    connection.set_receive_window(VarInt::try_from(link.window() as u64).unwrap_or(VarInt::MAX));
     connection.set_max_concurrent_uni_streams(VarInt::from_u32(LANES_MAX));
     let mut lanes = JoinSet::new();
     loop {
@@ -205,7 +206,8 @@ async fn take_lanes(link: Arc<Link>, connection: Connection, no_more: Arc<Notify
     Ok(Part::Taken)
 }
 
-async fn look(connection: &Connection, link: &Link) {
+async fn look(connection: &Connection, link: &Link, buffer: usize) {
+    let mut window = ReceiveWindow::new(buffer, link.window());
     loop {
         let stats = connection.stats().path;
         link.set_path(Path {
@@ -214,6 +216,11 @@ async fn look(connection: &Connection, link: &Link) {
             window: stats.cwnd,
             lost: stats.lost_packets,
         });
+        if link.is_proven()
+            && let Some(larger) = window.look(stats.rtt, link.traffic().received, Instant::now())
+        {
+            connection.set_receive_window(VarInt::try_from(larger).unwrap_or(VarInt::MAX));
+        }
         tokio::time::sleep(LOOK).await;
     }
 }

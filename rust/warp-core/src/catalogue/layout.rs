@@ -29,6 +29,8 @@ pub struct Again {
     pub entry: u32,
     /// Where in the file's data, holes left out.
     pub position: u64,
+    /// How many bytes they are.
+    pub bytes: u64,
 }
 
 /// The places of a page.
@@ -98,7 +100,7 @@ impl Layout {
             while left > 0 {
                 let (taken, bytes) = if first < base {
                     let (taken, bytes) = earlier(first, left.min(base - first))?;
-                    self.again.push(Again { first, count: taken as u32, entry: index, position });
+                    self.again.push(Again { first, count: taken as u32, entry: index, position, bytes });
                     (taken, bytes)
                 } else {
                     let at = first - base;
@@ -115,7 +117,8 @@ impl Layout {
                         let (first, count) = (at as u32, taken as u32);
                         self.places.push(Place { first, count, entry: index, position });
                     } else {
-                        self.again.push(Again { first, count: taken as u32, entry: index, position });
+                        let bytes = self.bytes(at, taken);
+                        self.again.push(Again { first, count: taken as u32, entry: index, position, bytes });
                     }
                     (taken, self.bytes(at, taken))
                 };
@@ -127,6 +130,12 @@ impl Layout {
             }
         }
         Ok(position - start)
+    }
+
+    /// Bytes of data that the last entry has in this page and those before; the first one had `position` before.
+    pub fn end(&self, listing: &Listing, position: u64) -> u64 {
+        let before = if listing.resumes && self.lengths.len() == 1 { position } else { 0 };
+        before + self.lengths.last().copied().unwrap_or_default()
     }
 
     /// Bytes of `count` new fragments from the one at `first` on; both are in the page.

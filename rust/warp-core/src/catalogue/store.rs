@@ -165,6 +165,19 @@ impl PageStore {
         (ordinal < index.fragments).then(|| behind.saturating_sub(1) as u32)
     }
 
+    /// How many of a run of ordinals are of one page with the first of them, and their bytes.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for fragments that no page has, [`Error::Io`], [`Error::Integrity`].
+    pub fn span(&self, first: u64, left: u64) -> Result<(u64, u64)> {
+        let missing = || Error::format("catalogue page: a recipe names fragments that were not met");
+        let page = self.get(self.page_of(first).ok_or_else(missing)?)?;
+        let at = first - page.base;
+        let taken = left.min(page.listing.fragments.len() as u64 - at);
+        let offset = |index: u64| page.offsets.get(index as usize).copied().unwrap_or_default();
+        Ok((taken, offset(at + taken) - offset(at)))
+    }
+
     /// Appends a page: `payload` is what travelled, encoded with `codec`.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use super::lock;
 use super::sequence::{Bytes, Delivered, Item, Sequencer};
 use super::shared::Shared;
 use crate::Result;
+use crate::catalogue::Listing;
 use crate::dedup::FragmentIndex;
 use crate::digest::FragmentId;
 use crate::entry::{Entry, Kind};
@@ -32,19 +33,12 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// pages, from 0. It holds its place in the window until it is dropped.
 pub struct Page {
     /// Counted from 0.
-    pub number: u64,
-    /// Those that end in this page, and a large file that does not.
-    pub table: EntryTable,
-    /// The first entry is the last one of the page before, with more of its recipe. If it is not so although that one went on,
-    /// that file was given up, or begins anew.
-    pub resumes: bool,
-    /// The last entry goes on.
-    pub continues: bool,
+    pub number: u32,
     /// Ordinal of its first new fragment.
     pub first: u64,
-    /// Length and id of each new fragment.
-    pub fragments: Vec<(u32, FragmentId)>,
-    /// Their bytes, joined.
+    /// What it says.
+    pub listing: Listing,
+    /// The bytes of its new fragments, joined.
     pub data: Vec<u8>,
     _held: Held,
 }
@@ -129,7 +123,7 @@ impl Window {
 /// Gathers pages from what the workers deliver.
 pub(super) struct Cataloguer {
     window: Arc<Window>,
-    number: u64,
+    number: u32,
     first: u64,
     entries: Vec<Entry>,
     weight: usize,
@@ -263,17 +257,8 @@ impl Sequencer for Cataloguer {
         let held = self.window.take(shared, data.len() + std::mem::take(&mut self.weight))?;
         let first = self.first;
         self.first += fragments.len() as u64;
-        let table = EntryTable { entries };
-        self.window.push(Page {
-            number: self.number,
-            table,
-            resumes,
-            continues,
-            first,
-            fragments,
-            data,
-            _held: held,
-        });
+        let listing = Listing { table: EntryTable { entries }, resumes, continues, fragments };
+        self.window.push(Page { number: self.number, first, listing, data, _held: held });
         self.number += 1;
         Ok(())
     }

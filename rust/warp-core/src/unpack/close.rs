@@ -12,20 +12,25 @@ use super::metadata::{Fresh, times};
 use super::report::{Attempt, Failure, Outcome, Skip};
 use super::restore::{Restorer, publish};
 use super::strangers::Reason;
-use super::window::Window;
+use super::window::{EntryRef, Window};
 use crate::entry::Entry;
 
 impl Restorer {
     /// Close a window, all of whose files are complete.
     pub fn close(&mut self, window: &Window) {
-        for link in &window.links {
+        self.end(&window.links, &window.closing);
+    }
+
+    /// Make `links`, all of whose files are complete, and then end directories.
+    pub fn end(&mut self, links: &[EntryRef], directories: &[EntryRef]) {
+        for link in links {
             if self.site.report.stopped() {
                 break;
             }
             let result = self.link(link.get());
             self.settle(link.get(), result);
         }
-        for directory in &window.closing {
+        for directory in directories {
             if self.site.report.stopped() {
                 break;
             }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::ftruncate;
 use rustix::io::{Errno, Result, pwrite};
@@ -26,7 +26,9 @@ const CREATION_MODE: u32 = 0o600;
 /// A file that needs several pieces.
 #[derive(Debug)]
 pub(super) struct SharedFile {
-    pub entry: EntryRef,
+    first: EntryRef,
+    /// What is known of it at its end, if that came later.
+    last: OnceLock<EntryRef>,
     /// Unique within the extraction.
     id: u64,
     /// Bytes not written yet, or given up.
@@ -35,29 +37,57 @@ pub(super) struct SharedFile {
     written: AtomicU64,
     lost: Mutex<Option<Lost>>,
     extents: Extents,
+    /// A try before may have written more than there is now.
+    existed: bool,
     /// Whether its temporary file was made; locked while it is.
     created: Mutex<bool>,
 }
 
 impl SharedFile {
-    /// A file of `length` bytes of data.
-    pub fn new(entry: EntryRef, id: u64, length: u64) -> Self {
+    /// A file of `length` bytes of data. `exists`: its temporary file is there, of a try before.
+    pub fn new(entry: EntryRef, id: u64, length: u64, exists: bool) -> Self {
         let extents = Extents::of(entry.get());
         Self {
-            entry,
+            first: entry,
+            last: OnceLock::new(),
             id,
             remaining: AtomicU64::new(length),
             failed: AtomicBool::new(false),
             written: AtomicU64::new(0),
             lost: Mutex::new(None),
             extents,
-            created: Mutex::new(false),
+            existed: exists,
+            created: Mutex::new(exists),
         }
+    }
+
+    /// What the file is.
+    pub fn entry(&self) -> &Entry {
+        self.last.get().unwrap_or(&self.first).get()
+    }
+
+    /// So many bytes more are to come.
+    pub fn expect(&self, length: u64) {
+        self.remaining.fetch_add(length, Ordering::AcqRel);
+    }
+
+    /// No more are to come than were said, and this is what the file is; false if its data lies elsewhere in it by now.
+    pub fn conclude(&self, entry: EntryRef) -> bool {
+        let first = self.first.get();
+        let is_alike = (&first.extents, first.flags & FLAG_SPARSE)
+            == (&entry.get().extents, entry.get().flags & FLAG_SPARSE);
+        let _ = self.last.set(entry);
+        is_alike
     }
 
     /// The mode its temporary file was created with.
     pub fn creation_mode(&self) -> u32 {
         CREATION_MODE
+    }
+
+    /// Whether its temporary file is of a try before.
+    pub fn existed(&self) -> bool {
+        self.existed
     }
 
     /// Where its data lies.
@@ -180,7 +210,7 @@ impl OpenFiles {
         if let Some(fd) = lock(&self.state).open.get(&file.id) {
             return Ok(Arc::clone(fd));
         }
-        let entry = file.entry.get();
+        let entry = file.entry();
         let directory = directories.get(split(&entry.path).0)?;
         let name = names.name(&entry.path);
         let fd = if *created {
@@ -285,7 +315,7 @@ impl Extents {
     }
 
     /// Where `length` bytes at `position` of the file's data lie in the file: offsets and lengths.
-    fn places(&self, position: u64, length: u64) -> impl Iterator<Item = (u64, u64)> {
+    pub fn places(&self, position: u64, length: u64) -> impl Iterator<Item = (u64, u64)> {
         let (dense, touched) = match self {
             Self::Dense => (Some((position, length)), [].as_slice()),
             Self::Sparse(extents) => {

@@ -9,6 +9,7 @@ mod beneath;
 mod close;
 mod existing;
 mod files;
+mod landing;
 mod metadata;
 mod plan;
 mod queue;
@@ -40,6 +41,7 @@ use crate::keys::ScopeKeys;
 use crate::table::EntryTable;
 use crate::{Error, Result};
 
+pub use self::landing::{Arrival, Landed, Landing, LandingOptions, News, Records, Span};
 pub use self::report::{Problem, Rest, Skip, Totals};
 
 /// Tables that may wait for the planner.
@@ -303,7 +305,7 @@ impl Drop for Running {
         site.report.leave(|| {
             let mut restorer = Restorer::new(site);
             for file in site.files.drain() {
-                restorer.discard(file.entry.get());
+                restorer.discard(file.entry());
             }
         });
     }

@@ -69,11 +69,21 @@ impl Restorer {
             };
             return self.settle(entry, result);
         };
+        self.piece(shared, (need.position, need.piece.length), data);
+    }
+
+    /// Write a piece of a file, which is at hand or is not.
+    pub fn piece(
+        &mut self,
+        shared: &Arc<SharedFile>,
+        (position, length): (u64, u32),
+        data: Result<&[u8], &Failure>,
+    ) {
         if !shared.has_failed() {
             let result = match data {
-                Ok(data) => self.part(shared, need.position, data),
+                Ok(data) => self.part(shared, position, data),
                 Err(failure) if self.site.keep_damaged.is_some() => {
-                    shared.lose(need.position, need.piece.length, failure);
+                    shared.lose(position, length, failure);
                     Ok(())
                 }
                 Err(failure) => Err(failure.clone()),
@@ -81,16 +91,16 @@ impl Restorer {
             if let Err(failure) = result
                 && shared.fail()
             {
-                self.site.report.fail(&shared.entry.get().path, failure);
+                self.site.report.fail(&shared.entry().path, failure);
             }
         }
-        if shared.settle(need.piece.length) {
+        if shared.settle(length) {
             self.finish(shared);
         }
     }
 
     /// Restore a file from all of its data.
-    fn whole(&mut self, entry: &Entry, data: &[u8]) -> Result<Outcome, Failure> {
+    pub fn whole(&mut self, entry: &Entry, data: &[u8]) -> Result<Outcome, Failure> {
         let site = &*self.site;
         let directory = self.directories.get(split(&entry.path).0);
         let directory = directory.attempt("open directory")?;
@@ -123,8 +133,8 @@ impl Restorer {
     }
 
     /// The last part of a file is written or given up.
-    fn finish(&mut self, file: &Arc<SharedFile>) {
-        let entry = file.entry.get();
+    pub fn finish(&mut self, file: &Arc<SharedFile>) {
+        let entry = file.entry();
         if file.has_failed() {
             self.site.files.remove(file);
             self.tally.0.bytes_discarded += file.written();
@@ -146,7 +156,7 @@ impl Restorer {
 
     /// Keep what is left of a file under a name of its own; it counts as failed all the same.
     fn keep(&mut self, file: &Arc<SharedFile>, lost: Lost) {
-        let entry = file.entry.get();
+        let entry = file.entry();
         let failure = lost.failure.clone();
         let rest = if lost.bytes < file.extents().length(entry) {
             self.rest(file, lost)
@@ -168,7 +178,7 @@ impl Restorer {
     fn rest(&mut self, file: &Arc<SharedFile>, lost: Lost) -> Rest {
         let lost_bytes = lost.bytes;
         let lost = lost.places();
-        let entry = file.entry.get();
+        let entry = file.entry();
         let name = self.kept_name(split(&entry.path).1);
         let shown = String::from_utf8_lossy(&name);
         let places = describe(&lost, lost_bytes);
@@ -213,6 +223,9 @@ impl Restorer {
         let temporary = site.names.name(&entry.path);
         let fd = site.files.get(file, &mut self.directories, &site.names);
         let fd = fd.attempt("open file")?;
+        if file.existed() {
+            ftruncate(&*fd, entry.size).attempt("write file")?;
+        }
         site.files.remove(file);
         let directory = self.directories.get(split(&entry.path).0);
         let directory = directory.attempt("open directory")?;

@@ -19,7 +19,7 @@ struct Catalogue {
     /// The last one of the page before, if it goes on.
     open: Option<Entry>,
     fragments: Vec<Vec<u8>>,
-    pages: u64,
+    pages: u32,
     problems: Vec<Problem>,
     counters: Counters,
 }
@@ -27,29 +27,29 @@ struct Catalogue {
 impl Catalogue {
     fn take(&mut self, page: Page) {
         assert_eq!((page.number, page.first), (self.pages, self.fragments.len() as u64));
-        assert!(page.fragments.len() <= 2048 && page.table.entries.len() <= 1025);
+        assert!(page.listing.fragments.len() <= 2048 && page.listing.table.entries.len() <= 1025);
         assert!(page.data.len() <= 32 << 20);
         let mut rest = page.data.as_slice();
-        for (length, id) in &page.fragments {
+        for (length, id) in &page.listing.fragments {
             let (fragment, after) = rest.split_at(*length as usize);
             assert_eq!(keys().fragment_id(fragment), *id);
             self.fragments.push(fragment.to_vec());
             rest = after;
         }
         assert!(rest.is_empty());
-        let mut entries = page.table.entries.clone();
+        let mut entries = page.listing.table.entries.clone();
         for entry in &entries {
             assert!(entry.runs.iter().all(|run| run.first + run.count <= self.fragments.len() as u64));
         }
-        assert!(self.open.is_some() || !page.resumes);
-        if let Some(before) = self.open.take().filter(|_| page.resumes) {
+        assert!(self.open.is_some() || !page.listing.resumes);
+        if let Some(before) = self.open.take().filter(|_| page.listing.resumes) {
             assert_eq!(before.path, entries[0].path);
             let runs = before.runs.iter().chain(entries[0].runs.iter());
             let mut joined = Recipe::default();
             runs.for_each(|run| joined.push(run));
             entries[0].runs = joined;
         }
-        self.open = if page.continues { entries.pop() } else { None };
+        self.open = if page.listing.continues { entries.pop() } else { None };
         self.entries.extend(entries);
         self.pages += 1;
     }

@@ -1,6 +1,7 @@
 //! The pipelines that read a tree, end to end.
 
 mod catalogue;
+mod landing;
 mod pack;
 
 use std::fs::{self, File};

@@ -1,0 +1,468 @@
+//! Pages as they come: directories are made, and it is settled where each fragment belongs.
+
+use std::sync::Arc;
+
+use super::super::beneath::split;
+use super::super::existing::judge;
+use super::super::files::{Extents, SharedFile};
+use super::super::report::{Attempt, Failure, Outcome, Skip};
+use super::super::restore::Restorer;
+use super::super::tree::Tree;
+use super::super::window::EntryRef;
+use super::super::{Site, lock};
+use super::local::LocalJob;
+use super::page::{ActivePage, Bits, Late, Need};
+use super::{Core, Landing};
+use crate::catalogue::{Again, Layout, Listing, StoredPage};
+use crate::codec::Codec;
+use crate::digest;
+use crate::entry::{Entry, Kind};
+use crate::table::{EntryTable, compare_paths};
+use crate::{Error, Result};
+
+type Attempted<T> = std::result::Result<T, Failure>;
+
+/// A file that goes on in the next page.
+#[derive(Debug)]
+struct Open {
+    /// `None` if it is left as it is.
+    file: Option<Arc<SharedFile>>,
+    path: Vec<u8>,
+    /// Bytes of its data so far.
+    position: u64,
+}
+
+/// Plans pages in order.
+pub(super) struct Planner {
+    restorer: Restorer,
+    tree: Tree,
+    /// Number of the page that comes next.
+    pub next: u32,
+    /// Ordinal of its first fragment.
+    base: u64,
+    last: Option<Vec<u8>>,
+    open: Option<Open>,
+    next_id: u64,
+    digest: digest::Hasher,
+    /// Pages of an earlier try.
+    stored: u32,
+}
+
+impl std::fmt::Debug for Planner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planner").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+/// A page while it is planned.
+struct Draft<'a> {
+    table: &'a Arc<EntryTable>,
+    listing: &'a Listing,
+    layout: &'a Layout,
+    /// The file of each entry, if it is restored from fragments.
+    files: Vec<Option<Arc<SharedFile>>>,
+    links: Vec<EntryRef>,
+    closing: Vec<EntryRef>,
+}
+
+impl Planner {
+    pub fn new(site: &Arc<Site>, stored: u32) -> Self {
+        Self {
+            restorer: Restorer::new(site),
+            tree: Tree::new(site.overwrite, site.whole),
+            next: 0,
+            base: 0,
+            last: None,
+            open: None,
+            next_id: 0,
+            digest: digest::Hasher::default(),
+            stored,
+        }
+    }
+
+    /// What is left when all pages came: directories that are still open, inner ones first, and the catalogue's digest.
+    pub fn end(&mut self) -> (Vec<EntryRef>, digest::Digest) {
+        let mut closing = Vec::new();
+        while let Some(left) = self.tree.leave_next() {
+            closing.extend(left);
+        }
+        (closing, self.digest.digest())
+    }
+
+    /// Plans all entries of a page.
+    fn entries(&mut self, draft: &mut Draft<'_>) -> Result<()> {
+        let last = draft.table.entries.len().saturating_sub(1);
+        for (index, entry) in draft.table.entries.iter().enumerate() {
+            let goes_on = index == last && draft.listing.continues;
+            let is_more = index == 0 && draft.listing.resumes;
+            let file = if is_more {
+                self.more(entry)?
+            } else {
+                self.open = None;
+                let planned = self.entry(draft, index, goes_on);
+                planned.unwrap_or_else(|failure| {
+                    self.restorer.settle(entry, Err(failure));
+                    None
+                })
+            };
+            self.carry_on(draft, index, (file.clone(), is_more, goes_on));
+            draft.files.push(file);
+        }
+        self.restorer.tell();
+        Ok(())
+    }
+
+    /// The file that the page before left open.
+    fn more(&mut self, entry: &Entry) -> Result<Option<Arc<SharedFile>>> {
+        match &self.open {
+            Some(open) if open.path == entry.path && entry.kind == Kind::File => Ok(open.file.clone()),
+            _ => Err(Error::format("catalogue page: it goes on with another file than the page before")),
+        }
+    }
+
+    /// Keeps the books of a file that lies in several pages.
+    fn carry_on(
+        &mut self,
+        draft: &Draft<'_>,
+        index: usize,
+        (file, is_more, goes_on): (Option<Arc<SharedFile>>, bool, bool),
+    ) {
+        let length = draft.layout.lengths.get(index).copied().unwrap_or_default();
+        if let Some(file) = file.as_ref().filter(|_| is_more) {
+            file.expect(length);
+        }
+        if goes_on {
+            let before = self.open.take().filter(|_| is_more).map_or(0, |open| open.position);
+            let path = draft.table.entries.get(index).map(|entry| entry.path.clone()).unwrap_or_default();
+            self.open = Some(Open { file, path, position: before + length });
+        } else if is_more {
+            self.open = None;
+        }
+    }
+
+    fn entry(
+        &mut self,
+        draft: &mut Draft<'_>,
+        index: usize,
+        goes_on: bool,
+    ) -> Attempted<Option<Arc<SharedFile>>> {
+        let Some(entry) = EntryRef::new(draft.table, index) else { return Ok(None) };
+        let path = &entry.get().path;
+        let order = self.last.as_ref().map(|last| compare_paths(last, path));
+        // A file that changed while it was read begins anew, under the same path.
+        let is_again = order.is_some_and(|order| order.is_eq()) && entry.get().kind == Kind::File;
+        if !is_again && order.is_some_and(|order| !order.is_lt()) {
+            return Err(Failure::damage("an entry out of order"));
+        }
+        self.last.get_or_insert_default().clone_from(path);
+        while let Some(left) = self.tree.leave(path) {
+            draft.closing.extend(left);
+        }
+        if let Some(skip) = self.left_out(entry.get().kind) {
+            self.restorer.settle(entry.get(), Ok(Outcome::Skipped(skip)));
+            return Ok(None);
+        }
+        let directories = &mut self.restorer.directories;
+        let fresh = self.tree.reach(split(path).0, directories)?;
+        match entry.get().kind {
+            Kind::Directory => self.tree.enter(&entry, directories)?,
+            Kind::File => {
+                let length = draft.layout.lengths.get(index).copied().unwrap_or_default();
+                return self.file(&entry, (fresh, is_again), length, goes_on);
+            }
+            Kind::Hardlink => draft.links.push(entry),
+            _ => self.restorer.plain(&entry),
+        }
+        Ok(None)
+    }
+
+    fn left_out(&self, kind: Kind) -> Option<Skip> {
+        match kind {
+            Kind::Socket => Some(Skip::Socket),
+            Kind::CharDevice | Kind::BlockDevice if !self.restorer.site.devices => Some(Skip::Device),
+            _ => None,
+        }
+    }
+
+    /// Plans a file; `fresh`: its directory was empty when the landing began.
+    fn file(
+        &mut self,
+        entry: &EntryRef,
+        (fresh, is_again): (bool, bool),
+        length: u64,
+        goes_on: bool,
+    ) -> Attempted<Option<Arc<SharedFile>>> {
+        let path = &entry.get().path;
+        let mut exists = false;
+        if !fresh || is_again {
+            let directory = self.restorer.directories.get(split(path).0).attempt("open directory")?;
+            if let Some(outcome) = judge(&self.restorer.site, directory, entry.get())? {
+                self.restorer.settle(entry.get(), Ok(outcome));
+                return Ok(None);
+            }
+            let temporary = self.restorer.site.names.name(path);
+            let left = directory.look(&temporary).attempt("look for what an earlier try left")?;
+            exists = left.is_some_and(|stat| {
+                rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
+            });
+        }
+        if length == 0 && !goes_on {
+            self.restorer.plain(entry);
+            return Ok(None);
+        }
+        self.next_id += 1;
+        // What is open waits for one byte that never comes, until it ends.
+        let length = length + u64::from(goes_on);
+        Ok(Some(Arc::new(SharedFile::new(entry.clone(), self.next_id, length, exists))))
+    }
+}
+
+impl Landing {
+    /// Takes the page `number`: `payload` is what travelled, encoded with `codec`, and `raw` what it decodes to.
+    /// False if it is not the next one: then nothing was taken.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a page that can't be, [`Error::Io`], and what ended the landing.
+    pub fn page(&self, number: u32, codec: Codec, payload: &[u8], raw: &[u8]) -> Result<bool> {
+        let core = &*self.core;
+        if !core.running() {
+            core.check()?;
+        }
+        let mut planner = lock(&core.planner);
+        if number > planner.next {
+            return Ok(false);
+        }
+        if number < planner.next {
+            return Err(Error::format(format!("catalogue page {number}, twice")));
+        }
+        core.take_page(&mut planner, codec, payload, raw)?;
+        core.changed.notify_all();
+        Ok(true)
+    }
+}
+
+impl Core {
+    fn take_page(&self, planner: &mut Planner, codec: Codec, payload: &[u8], raw: &[u8]) -> Result<()> {
+        let listing = Listing::decode(raw, self.options.fragment_most)?;
+        let digest = digest::hash(raw);
+        let number = planner.next;
+        let is_known = number < planner.stored && self.store.digest(number)? == digest;
+        if !is_known && number < planner.stored {
+            planner.stored = number;
+            self.forget(number)?;
+        }
+        let base = planner.base;
+        let position = planner.open.as_ref().filter(|_| listing.resumes).map_or(0, |open| open.position);
+        let mut earlier = |first, left| self.store.span(first, left);
+        let layout = Layout::new(&listing, base, position, &mut earlier)?;
+        let table = Arc::new(listing.table.clone());
+        let mut draft = Draft {
+            table: &table,
+            listing: &listing,
+            layout: &layout,
+            files: Vec::with_capacity(table.entries.len()),
+            links: Vec::new(),
+            closing: Vec::new(),
+        };
+        let ended = planner.open.as_ref().and_then(|open| open.file.clone());
+        planner.entries(&mut draft)?;
+        let (files, ends) = (draft.files, (draft.links, draft.closing));
+        let stored = Arc::new(StoredPage {
+            number,
+            base,
+            position,
+            places: layout.places.clone(),
+            offsets: layout.offsets.clone(),
+            listing,
+        });
+        if !is_known {
+            self.store.append(&stored, codec, raw, payload)?;
+        }
+        let page = draft_page(&stored, &layout, &files, ends);
+        let before = lock(&self.before).remove(&number).filter(|_| is_known);
+        lock(&self.order).push_back(Arc::clone(&page));
+        self.expect(&page, &Bits::of_spans(&before.unwrap_or_default()));
+        lock(&self.active).insert(number, Arc::clone(&page));
+        self.repeat(planner, &page, &layout.again, &files);
+        planner.digest.update(&digest);
+        planner.next += 1;
+        planner.base += stored.listing.fragments.len() as u64;
+        self.conclude(planner, &page, ended, &table);
+        Ok(())
+    }
+
+    /// The pages from this one on are not those of the earlier try.
+    fn forget(&self, number: u32) -> Result<()> {
+        self.store.truncate(number)?;
+        let mut before = lock(&self.before);
+        before.split_off(&number);
+        let mut journal = lock(&self.journal);
+        journal.clear()?;
+        // Those that came again already are active, and their notes are written anew with what they get.
+        let mut kept = before.clone();
+        for (number, page) in lock(&self.active).iter() {
+            kept.insert(*number, page.state().noted.spans());
+        }
+        journal.append(&kept).map(drop)
+    }
+
+    /// Settles what is wanted of a page of which `kept` is here already.
+    fn expect(&self, page: &Arc<ActivePage>, kept: &Bits) {
+        let mut wanted = Bits::default();
+        let everything = self.options.everything;
+        let count = page.stored.listing.fragments.len() as u32;
+        let mut needed = Bits::default();
+        for need in &page.needs {
+            (need.first..need.first + need.count).for_each(|index| needed.set(index));
+        }
+        let mut state = page.state();
+        for index in 0..count {
+            if everything || (needed.has(index) && !kept.has(index)) {
+                wanted.set(index);
+            }
+            if kept.has(index) {
+                state.noted.set(index);
+            }
+        }
+        state.expected = wanted;
+        drop(state);
+        if everything {
+            return;
+        }
+        // Before anything is asked for again: first answers come in the order of pages.
+        self.tell(|news| news.wants.push((page.stored.number, wanted.spans())));
+        for (at, need) in page.needs.iter().enumerate() {
+            let mut first = need.first;
+            while first < need.first + need.count {
+                let is_kept = kept.has(first);
+                let end = (first..need.first + need.count).find(|index| kept.has(*index) != is_kept);
+                let end = end.unwrap_or(need.first + need.count);
+                if is_kept {
+                    let page = Arc::clone(page);
+                    self.submit(LocalJob::Check { page, need: at, first, count: end - first });
+                }
+                first = end;
+            }
+        }
+    }
+
+    /// Fragments that were met before: copied from where they lie, or written when they come.
+    fn repeat(
+        &self,
+        planner: &mut Planner,
+        page: &Arc<ActivePage>,
+        again: &[Again],
+        files: &[Option<Arc<SharedFile>>],
+    ) {
+        for piece in again {
+            let Some(Some(file)) = files.get(piece.entry as usize) else { continue };
+            let Some(number) = self.page_number(page, piece.first) else { continue };
+            let origin = self.active(number);
+            let base = match &origin {
+                Some(origin) => origin.stored.base,
+                None => match self.store.get(number) {
+                    Ok(stored) => stored.base,
+                    Err(error) => return self.stop(Some(error)),
+                },
+            };
+            let first = (piece.first - base) as u32;
+            self.repeat_run(planner, page, (origin, number), (first, piece.count), (file, piece.position));
+        }
+    }
+
+    fn page_number(&self, page: &ActivePage, ordinal: u64) -> Option<u32> {
+        if ordinal >= page.stored.base { Some(page.stored.number) } else { self.store.page_of(ordinal) }
+    }
+
+    fn repeat_run(
+        &self,
+        planner: &mut Planner,
+        owner: &Arc<ActivePage>,
+        (origin, number): (Option<Arc<ActivePage>>, u32),
+        (first, count): (u32, u32),
+        (file, position): (&Arc<SharedFile>, u64),
+    ) {
+        let copy = |first: u32, count: u32, position: u64| {
+            let (file, owner) = (Arc::clone(file), Arc::clone(owner));
+            self.submit(LocalJob::Copy { number, first, count, position, file, owner });
+        };
+        let Some(origin) = origin else { return copy(first, count, position) };
+        let mut position = position;
+        let mut here = None;
+        let mut state = origin.state();
+        for fragment in first..first + count {
+            if state.expected.has(fragment) || state.arriving.has(fragment) {
+                let (file, owner) = (Arc::clone(file), Arc::clone(owner));
+                state.late.push(Late { fragment, position, file, owner });
+                if let Some((from, at)) = here.take() {
+                    copy(from, fragment - from, at);
+                }
+            } else {
+                here.get_or_insert((fragment, position));
+            }
+            position += origin.bytes(fragment, 1);
+        }
+        drop(state);
+        if let Some((from, at)) = here {
+            copy(from, first + count - from, at);
+        }
+        planner.restorer.tell();
+    }
+
+    /// The end of planning a page: files that went on and do so no more are complete once all of them came.
+    fn conclude(
+        &self,
+        planner: &mut Planner,
+        page: &Arc<ActivePage>,
+        ended: Option<Arc<SharedFile>>,
+        table: &Arc<EntryTable>,
+    ) {
+        if let Some(file) = ended {
+            let still_open = planner.open.as_ref().and_then(|open| open.file.as_ref());
+            let is_open = still_open.is_some_and(|open| Arc::ptr_eq(open, &file));
+            if !is_open && page.stored.listing.resumes {
+                let is_alike = EntryRef::new(table, 0).is_none_or(|entry| file.conclude(entry));
+                if !is_alike && file.fail() {
+                    let failure = Failure::damage("its holes moved while it was read");
+                    planner.restorer.site.report.fail(&file.entry().path, failure);
+                }
+                if file.settle(1) {
+                    planner.restorer.finish(&file);
+                }
+            } else if !is_open {
+                // Given up by the sender: what was written stays for those that refer to it.
+                planner.restorer.site.files.remove(&file);
+            }
+        }
+        self.settle(&mut planner.restorer, page, 1);
+        planner.restorer.tell();
+    }
+}
+
+/// A page's needs, of the files that are restored.
+fn draft_page(
+    stored: &Arc<StoredPage>,
+    layout: &Layout,
+    files: &[Option<Arc<SharedFile>>],
+    ends: (Vec<EntryRef>, Vec<EntryRef>),
+) -> Arc<ActivePage> {
+    let listing = &stored.listing;
+    let last = files.len().saturating_sub(1);
+    let mut open = 0;
+    let needs = layout.places.iter().filter_map(|place| {
+        let index = place.entry as usize;
+        let file = files.get(index)?.clone()?;
+        open += layout.bytes(place.first.into(), place.count.into());
+        let is_part = index == 0 && listing.resumes || index == last && listing.continues;
+        let entry = listing.table.entries.get(index)?;
+        let whole = (!is_part).then(|| Extents::of(entry).length(entry));
+        Some(Need { first: place.first, count: place.count, position: place.position, file, whole })
+    });
+    let needs = needs.collect();
+    for piece in &layout.again {
+        if files.get(piece.entry as usize).is_some_and(Option::is_some) {
+            open += piece.bytes;
+        }
+    }
+    ActivePage::new(Arc::clone(stored), needs, ends, open)
+}

@@ -1,0 +1,134 @@
+//! Frames of pages and fragments.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use warp_core::catalogue::{Listing, Spans};
+use warp_core::codec::{Codec, Encoder, PAYLOAD_HEADER_LEN, Policy, PolicyRow};
+use warp_core::pack::Page;
+use warp_net::frame::{Frame, Kind, RUNS_MAX};
+
+use super::{Compression, Core, is_sent};
+use crate::Result;
+
+/// Raw bytes of a frame, unless one fragment is larger.
+const FRAME_BYTES: usize = 1 << 20;
+/// Bytes that wait for a link below which it is not what everything waits for.
+const IDLE_BYTES: usize = 2 << 20;
+/// Pages are text-like columns and random ids: what has less entropy is compressed fast.
+const PAGE_ENTROPY: f64 = 7.5;
+
+/// What makes a frame.
+pub(super) enum FrameJob {
+    /// Fragments of a page that is held.
+    Page { page: Arc<Page>, runs: Spans },
+    /// Fragments of a page that is gone.
+    Again { number: u32, spans: Spans },
+}
+
+/// A page's bytes, that frames hold on to.
+struct Owner(Arc<Page>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.data
+    }
+}
+
+/// Encodes frames, one a thread.
+pub(super) struct Packer {
+    encoder: Encoder,
+    pages: Policy,
+}
+
+impl Packer {
+    pub fn new() -> Self {
+        let rows = vec![PolicyRow { entropy_below: PAGE_ENTROPY, codec: Codec::Zstd, level: 1 }];
+        Self { encoder: Encoder::new(), pages: Policy { rows } }
+    }
+
+    /// A page's frame, and its codec.
+    pub fn page(&mut self, number: u32, raw: &[u8]) -> Result<(Codec, Frame)> {
+        let mut out = Vec::new();
+        let codec = self.encoder.encode(raw, &self.pages, &mut out)?;
+        let payload = Bytes::from(out).slice(PAYLOAD_HEADER_LEN..);
+        let ids = (number.into(), raw.len() as u64);
+        Ok((codec, Frame::new(Kind::Page, codec as u8, ids, Bytes::new(), payload)?))
+    }
+
+    /// A frame of fragments of a page that is held.
+    pub fn fragments(&mut self, core: &Core, page: &Arc<Page>, runs: &Spans) -> Result<Frame> {
+        let lengths = &page.listing.fragments;
+        let offset = |end: usize| -> usize {
+            lengths.get(..end).unwrap_or_default().iter().map(|(length, _)| *length as usize).sum()
+        };
+        let part = |(first, count): &(u16, u16)| {
+            let start = offset(usize::from(*first));
+            start..start + offset(usize::from(*first) + usize::from(*count)) - start
+        };
+        let raw = match runs.as_slice() {
+            [run] => Bytes::from_owner(Owner(Arc::clone(page))).slice(part(run)),
+            _ => {
+                let parts = runs.iter().map(|run| page.data.get(part(run)).unwrap_or_default());
+                Bytes::from(parts.collect::<Vec<_>>().concat())
+            }
+        };
+        self.frame(core, page.number, runs, raw)
+    }
+
+    /// A frame of these fragments, whose bytes are at hand.
+    pub fn frame(&mut self, core: &Core, number: u32, runs: &Spans, raw: Bytes) -> Result<Frame> {
+        let mut extension = Vec::with_capacity(runs.len() * 8);
+        for (first, count) in runs {
+            extension.extend_from_slice(&number.to_le_bytes());
+            extension.extend_from_slice(&first.to_le_bytes());
+            extension.extend_from_slice(&count.to_le_bytes());
+        }
+        let length = raw.len() as u64;
+        let (codec, payload) = self.encode(core, raw)?;
+        Ok(Frame::new(Kind::Fragments, codec as u8, (0, length), extension.into(), payload)?)
+    }
+
+    fn encode(&mut self, core: &Core, raw: Bytes) -> Result<(Codec, Bytes)> {
+        let policy = match &core.options.compression {
+            Compression::None => None,
+            Compression::Always(policy) => Some(policy),
+            Compression::Adaptive(policy) => (core.link.backlog() >= IDLE_BYTES).then_some(policy),
+        };
+        let Some(policy) = policy else { return Ok((Codec::Store, raw)) };
+        let mut out = Vec::new();
+        let codec = self.encoder.encode(&raw, policy, &mut out)?;
+        if codec == Codec::Store || !is_sent(codec) {
+            return Ok((Codec::Store, raw));
+        }
+        Ok((codec, Bytes::from(out).slice(PAYLOAD_HEADER_LEN..)))
+    }
+}
+
+/// Cuts what is wanted of a page where frames end.
+pub(super) fn cut(listing: &Listing, spans: &Spans) -> Vec<Spans> {
+    let mut frames = Vec::new();
+    let mut runs = Spans::new();
+    let mut bytes = 0;
+    for (first, count) in spans {
+        let mut start = *first;
+        for index in *first..first + count {
+            let length = listing.fragments.get(usize::from(index)).map_or(0, |(length, _)| *length as usize);
+            if bytes > 0 && (bytes + length > FRAME_BYTES || runs.len() + 1 >= RUNS_MAX) {
+                if index > start {
+                    runs.push((start, index - start));
+                }
+                frames.push(std::mem::take(&mut runs));
+                (start, bytes) = (index, 0);
+            }
+            bytes += length;
+        }
+        if first + count > start {
+            runs.push((start, first + count - start));
+        }
+    }
+    if !runs.is_empty() {
+        frames.push(runs);
+    }
+    frames
+}

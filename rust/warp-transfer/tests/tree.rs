@@ -1,0 +1,322 @@
+//! A tree over every carrier, and peers that do not keep to the page.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use warp_core::codec::{Codec, Policy, PolicyRow};
+use warp_core::cutter::{Algorithm, Cutter, Sizes};
+use warp_core::digest;
+use warp_core::keys::{ScopeKeys, Suite};
+use warp_core::pack::PackOptions;
+use warp_core::unpack::{self, Landed, Landing, LandingOptions, Overwrite, Records};
+use warp_core::walk::{Finder, Root, WalkOptions, Walker};
+use warp_net::frame::{Frame, Kind};
+use warp_net::{Carrier, Endpoint, Identity, Link, Listening, Tuning, pipe};
+use warp_transfer::{Compression, Error, SourceOptions, Throttle, TreeSink, TreeSource};
+
+const LONG: Duration = Duration::from_secs(20);
+const WINDOW: usize = 4 << 20;
+const FRAGMENT: Sizes = Sizes { min: 4 << 10, mean: 16 << 10, max: 64 << 10 };
+const CHUNK: Sizes = Sizes { min: 64 << 10, mean: 128 << 10, max: 256 << 10 };
+
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("warp-transfer-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(path.join("target")).unwrap();
+        fs::create_dir_all(path.join("source/sub")).unwrap();
+        for number in 0..200_u64 {
+            let name = format!("source/sub/small-{number}");
+            fs::write(path.join(name), random(number % 150, (number * 397) as usize % 30_000)).unwrap();
+        }
+        let mut large = random(1000, 20 << 20);
+        fs::write(path.join("source/large"), &large).unwrap();
+        large.splice(7_000_000..7_000_000, *b"more");
+        fs::write(path.join("source/large-edited"), &large).unwrap();
+        let lines: String = (0..300_000).map(|number| format!("line {number}\n")).collect();
+        fs::write(path.join("source/text"), lines).unwrap();
+        fs::hard_link(path.join("source/text"), path.join("source/text-too")).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> File {
+        let path = self.0.join(name);
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+    }
+
+    fn target(&self) -> PathBuf {
+        self.0.join("target")
+    }
+
+    fn assert_landed(&self) {
+        assert!(contents(&self.target()) == contents(&self.0.join("source")));
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn contents(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![root.to_owned()];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            found.push((path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn random(seed: u64, length: usize) -> Vec<u8> {
+    let mut out = vec![0; length];
+    digest::keyed_xof(&[3; 32], &[&seed.to_le_bytes()], &mut out);
+    out
+}
+
+fn keys() -> Arc<ScopeKeys> {
+    Arc::new(ScopeKeys::new(Some(&[7; 32]), Suite::ChaCha20Poly1305).unwrap())
+}
+
+fn policy() -> Policy {
+    Policy { rows: vec![PolicyRow { entropy_below: 7.9, codec: Codec::Zstd, level: 1 }] }
+}
+
+/// Two ends of a connection, and what keeps them alive.
+fn pair(carrier: Carrier) -> ([Arc<Link>; 2], Vec<Endpoint>) {
+    let identity = |seed: u8| Identity::from_seed(&[seed; 32]).unwrap();
+    let tuning = Tuning { window: WINDOW, ..Tuning::default() };
+    let (links, ends) = if carrier == Carrier::Pipe {
+        (pipe([*identity(1).public(), *identity(2).public()], [7; 32], WINDOW).unwrap(), Vec::new())
+    } else {
+        let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        let client = Endpoint::new(identity(1), tuning.clone(), local, Listening::No).unwrap();
+        let server = Endpoint::new(identity(2), tuning, local, Listening::Yes).unwrap();
+        let dialer = client.dial(server.address(), None, carrier, LONG).unwrap();
+        dialer.send_message(Bytes::from_static(b"hello"), LONG).unwrap();
+        let listener = server.accept(LONG).unwrap().unwrap();
+        ([dialer, listener], vec![client, server])
+    };
+    links.iter().for_each(|link| link.authorize());
+    (links, ends)
+}
+
+fn sink(scratch: &Scratch, link: Arc<Link>, everything: bool) -> TreeSink {
+    let restore = unpack::Options {
+        overwrite: Overwrite::Never,
+        owners: true,
+        devices: false,
+        setuid: true,
+        whole: true,
+        keep_damaged: false,
+        tag: [9; 8],
+        threads: 2,
+        memory: 64 << 20,
+    };
+    let options = LandingOptions {
+        restore,
+        fragment_most: FRAGMENT.max,
+        everything,
+        epoch_bytes: 1 << 20,
+        epoch: Duration::from_millis(20),
+    };
+    let records =
+        Records { pages: scratch.file("pages"), journal: scratch.file("journal"), session: [1; 16] };
+    let target = OwnedFd::from(File::open(scratch.target()).unwrap());
+    let landing = Landing::new(target, records, keys(), options).unwrap();
+    TreeSink::new(link, landing, 2).unwrap()
+}
+
+fn source(scratch: &Scratch, link: Arc<Link>, everything: bool, compression: Compression) -> TreeSource {
+    let roots = vec![Root { stored: Vec::new(), path: scratch.0.join("source") }];
+    let finder = Finder::new(&roots).unwrap();
+    let walker = Walker::new(WalkOptions { roots, ..WalkOptions::default() }).unwrap();
+    let keys = keys();
+    let cutter = Cutter::new(Algorithm::Buzhash64, FRAGMENT, keys.cutter_key()).unwrap();
+    let pack = PackOptions {
+        keys,
+        cutter,
+        chunk: CHUNK,
+        policy: policy(),
+        threads: 2,
+        memory: 64 << 20,
+        verify: false,
+    };
+    let options = SourceOptions { everything, window: WINDOW, threads: 2, compression };
+    let records = scratch.file("sent");
+    TreeSource::new(link, walker, finder, records, pack, options, Arc::new(Throttle::default())).unwrap()
+}
+
+/// Passes on what is wanted until it landed, or until so much came.
+fn talk(source: &TreeSource, sink: &TreeSink, until: u64) -> Option<Landed> {
+    let deadline = Instant::now() + LONG;
+    while Instant::now() < deadline {
+        if let Some(done) = source.news(Duration::ZERO).unwrap().catalogued {
+            sink.landing().finish(done.pages).unwrap();
+        }
+        let news = sink.news(Duration::from_millis(10)).unwrap();
+        for (page, spans) in news.wants {
+            source.answer(page, &spans).unwrap();
+        }
+        if news.landed.is_some() || sink.landing().totals().1 >= until {
+            return news.landed;
+        }
+    }
+    panic!("it never landed");
+}
+
+#[test]
+fn a_tree_goes_over_every_carrier_in_every_way() {
+    for carrier in [Carrier::Pipe, Carrier::Quic, Carrier::Tcp] {
+        for everything in [true, false] {
+            let compressions =
+                [Compression::None, Compression::Always(policy()), Compression::Adaptive(policy())];
+            for (number, compression) in compressions.into_iter().enumerate() {
+                let scratch = Scratch::new(&format!("{carrier:?}-{everything}-{number}"));
+                let ([dialer, listener], _ends) = pair(carrier);
+                let sink = sink(&scratch, listener, everything);
+                let source = source(&scratch, Arc::clone(&dialer), everything, compression);
+                let landed = talk(&source, &sink, u64::MAX).unwrap();
+                assert_eq!(landed.totals.files, 203);
+                assert_eq!(source.problems(), []);
+                scratch.assert_landed();
+                let (_, pages, packed) = source.totals();
+                assert!(pages > 1 && packed < 30 << 20, "{pages} pages, {packed} bytes");
+                if number == 1 {
+                    assert!(dialer.traffic().sent < packed - (1 << 20), "compressed");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_transfer_that_was_cut_goes_on() {
+    let scratch = Scratch::new("cut");
+    for until in [1 << 20, 4 << 20, 6 << 20] {
+        let ([dialer, listener], _ends) = pair(Carrier::Pipe);
+        let sink = sink(&scratch, listener, false);
+        let source = source(&scratch, dialer, false, Compression::None);
+        assert!(talk(&source, &sink, until).is_none());
+    }
+    let ([dialer, listener], _ends) = pair(Carrier::Pipe);
+    let sink = sink(&scratch, listener, false);
+    let source = source(&scratch, dialer, false, Compression::None);
+    assert!(talk(&source, &sink, u64::MAX).is_some());
+    scratch.assert_landed();
+}
+
+#[test]
+fn what_is_wanted_again_is_read_again_and_checked() {
+    let scratch = Scratch::new("again");
+    let ([dialer, listener], _ends) = pair(Carrier::Pipe);
+    let source = source(&scratch, dialer, false, Compression::None);
+    let next = |kind: Kind| loop {
+        let frame = listener.receive_data(LONG).unwrap().unwrap();
+        if frame.header.kind == kind {
+            return frame;
+        }
+    };
+    next(Kind::Page);
+    source.answer(0, &vec![(0, 3)]).unwrap();
+    let first = next(Kind::Fragments);
+    source.answer(0, &vec![(0, 3)]).unwrap();
+    assert_eq!(next(Kind::Fragments), first);
+    let file = OpenOptions::new().write(true).open(scratch.0.join("source/large")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"changed", 0).unwrap();
+    source.answer(0, &vec![(0, 3)]).unwrap();
+    let news = source.news(LONG).unwrap();
+    let lost = if news.lost.is_empty() { source.news(LONG).unwrap().lost } else { news.lost };
+    assert_eq!(lost, [(0, vec![(0, 1)])]);
+    let rest = next(Kind::Fragments);
+    assert_eq!(rest.extension[4..], [1, 0, 2, 0]);
+}
+
+/// A peer that sends these frames; what the sink makes of it.
+fn lie(name: &str, frames: Vec<Frame>) -> Error {
+    let scratch = Scratch::new(&format!("lie-{name}"));
+    let ([dialer, listener], _ends) = pair(Carrier::Pipe);
+    let sink = sink(&scratch, listener, false);
+    for frame in frames {
+        if dialer.send_data(frame, LONG).is_err() {
+            break;
+        }
+    }
+    let deadline = Instant::now() + LONG;
+    loop {
+        assert!(Instant::now() < deadline, "{name}: not found");
+        if let Err(error) = sink.news(Duration::from_millis(20)) {
+            assert_eq!(fs::read_dir(scratch.target()).unwrap().count(), 0, "{name}");
+            return error;
+        }
+    }
+}
+
+fn frame(kind: Kind, codec: u8, ids: (u64, u64), extension: &[u8], payload: &[u8]) -> Frame {
+    let copy = Bytes::copy_from_slice;
+    Frame::new(kind, codec, ids, copy(extension), copy(payload)).unwrap()
+}
+
+#[test]
+fn frames_that_nobody_asked_for_end_the_sink() {
+    let bomb = zstd_of_zeros(64 << 20);
+    let empty = warp_core::catalogue::Listing::default().encode();
+    let page = |number| frame(Kind::Page, 0, (number, empty.len() as u64), b"", &empty);
+    let runs = |page: u32| [&page.to_le_bytes()[..], &[0, 0], &[1, 0]].concat();
+    let lies = [
+        ("chunk", vec![frame(Kind::Chunk, 0, (0, 0), b"", b"x")]),
+        ("bytes", vec![frame(Kind::Bytes, 0, (0, 0), b"", b"x")]),
+        ("garbage", vec![frame(Kind::Page, 0, (0, 4), b"", b"oops")]),
+        ("length", vec![frame(Kind::Page, 0, (0, 5), b"", b"oops")]),
+        ("far", vec![frame(Kind::Page, 0, (1 << 32, 4), b"", b"oops")]),
+        ("bomb", vec![frame(Kind::Page, 1, (0, 4 << 20), b"", &bomb)]),
+        ("large", vec![frame(Kind::Page, 1, (0, 64 << 20), b"", &bomb)]),
+        ("twice", vec![page(0), page(0)]),
+        ("twice-early", vec![page(1), page(1)]),
+        ("never", (1..2000).map(page).collect()),
+        ("fragments", vec![page(0), frame(Kind::Fragments, 0, (0, 1), &runs(0), b"x")]),
+        ("early", (0..2000).map(|_| frame(Kind::Fragments, 0, (0, 1), &runs(7), b"x")).collect()),
+    ];
+    for (name, frames) in lies {
+        let error = lie(name, frames);
+        let is_told = matches!(
+            &error,
+            Error::Net(warp_net::Error::Protocol(_)) | Error::Core(warp_core::Error::Format(_))
+        );
+        assert!(is_told, "{name}: {error:?}");
+    }
+}
+
+fn zstd_of_zeros(length: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = warp_core::codec::Encoder::new();
+    encoder.encode_as(&vec![0; length], Codec::Zstd, 1, &mut out).unwrap();
+    out.split_off(warp_core::codec::PAYLOAD_HEADER_LEN)
+}
+
+#[test]
+fn a_request_for_what_was_not_sent_is_refused() {
+    let scratch = Scratch::new("request");
+    let ([dialer, _listener], _ends) = pair(Carrier::Pipe);
+    let source = source(&scratch, dialer, false, Compression::None);
+    let deadline = Instant::now() + LONG;
+    while source.totals().1 == 0 {
+        assert!(Instant::now() < deadline);
+        source.news(Duration::from_millis(5)).unwrap();
+    }
+    for (page, spans) in [(1_000_000, vec![]), (0, vec![(2000, 1)]), (0, vec![(0, 60_000)])] {
+        assert!(matches!(source.answer(page, &spans), Err(Error::Core(warp_core::Error::Format(_)))));
+    }
+}
