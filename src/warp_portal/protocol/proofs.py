@@ -47,6 +47,22 @@ class Binding:
         return self.exporter + self.dialer + self.listener + self.session
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Link:
+    """A connection as proofs see it: its exporter, and the Ed25519 keys of its two ends. Raises UsageError for other lengths."""
+
+    exporter: bytes
+    dialer: bytes
+    listener: bytes
+
+    def __post_init__(self) -> None:
+        self.binding(bytes(SESSION_BYTES))
+
+    def binding(self, session: bytes) -> Binding:
+        """What the tags of a session hold for on this connection."""
+        return Binding(self.exporter, self.dialer, self.listener, session)
+
+
 def ticket_tag(secret: bytes, prover: Prover, binding: Binding) -> bytes:
     """The tag (32 bytes) of one side. Raises UsageError unless the secret has 32 bytes."""
     if len(secret) != SECRET_BYTES:
