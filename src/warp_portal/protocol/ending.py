@@ -9,6 +9,7 @@ from warp_portal.protocol.fields import DIGEST_BYTES, MAX_SIZE, Content, Message
 SIGNATURE_BYTES: Final = 64
 MAX_TEXT_BYTES: Final = 1024
 MAX_CODE: Final = 2**32 - 1
+CATALOGUE_LABEL: Final = b"warp-portal 2026-11 catalogue v1"
 
 
 class CloseCode(IntEnum):
@@ -34,6 +35,11 @@ class Catalogue:
     entries: int
     size_bytes: int
     signature: bytes = field(repr=False)
+
+
+def signed_part(session: bytes, digest: bytes) -> bytes:
+    """What the source signs at the end of a tree: the session, and the digest of all its pages."""
+    return CATALOGUE_LABEL + session + digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ MAX_PAGES: Final = 2**32
 # Pages from here on are the metadata pages of an archive, by their place in the newest TOC; each is wanted whole.
 METADATA_PAGES: Final = MAX_PAGES
 MAX_PAGE: Final = METADATA_PAGES + MAX_PAGES - 1
-# Chunks of a locator page. A page of a tree has at most 1,024 fragments: the session, which knows the page, looks again.
+# Chunks of a locator page. A page of a tree has fewer fragments: the session, which knows what it is about, looks again.
 MAX_PAGE_RECORDS: Final = 4096
+MAX_TREE_FRAGMENTS: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
