@@ -1,10 +1,17 @@
 """Inputs to begin with for the targets of the transfer protocol: one message of each kind, sets, tickets, codes."""
 
-from tests.unit.protocol.common import MESSAGES, SECRET, SESSION
+from tests.fuzz import sections
+from tests.fuzz.sessions import STEP
+from tests.unit.protocol.common import DIGEST, MESSAGES, SECRET, SESSION
+from tests.unit.protocol.dialogue import OFFER, claims, dialer, door, listener, shake
+from tests.unit.protocol.trees import FINISH, WINDOW
 from warp_portal.keys import text as keytext
 from warp_portal.protocol import cbor
 from warp_portal.protocol.addresses import Address
 from warp_portal.protocol.code import ShortCode
+from warp_portal.protocol.ending import Close, Done
+from warp_portal.protocol.exchange import Cancel, Kept, Lost, Want
+from warp_portal.protocol.offers import Accept, Mode
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.ticket import Carriers, Ticket
 
@@ -19,9 +26,39 @@ def seeds() -> dict[str, list[bytes]]:
         "cbor": [*said, *map(cbor.encode, values)],
         "message": said,
         "ranges": [(4096).to_bytes(2, "little") + ranges.serialize() for ranges in _ranges()],
+        "session": [*_handshakes(), *_trees()],
         "short-code": [code.encode() for code in codes],
         "ticket": [*(line.encode() for line in lines), *(keytext.decode(line)[1] for line in lines)],
     }
+
+
+def _handshakes() -> list[bytes]:
+    """What the other side says in a whole handshake, to a dialer of each method and to the listener."""
+    out = []
+    for which, name in enumerate(claims()):
+        left, right = shake(dialer(claims()[name]), listener(door()))
+        out.append(_session(which, [message.serialize() for message in right.said]))
+        out.append(_session(3, [message.serialize() for message in left.said]))
+    return out
+
+
+def _trees() -> list[bytes]:
+    """Both sides of a tree of three pages."""
+    part, wants = Ranges.whole(1), [Want(page, Ranges.whole(3)) for page in range(3)]
+    pages, end = [STEP + bytes([0, 3])] * 3, STEP + bytes([2, 3])
+    kept, done = Kept(1, {0: part, 2: part}), Done(DIGEST, 1, 0)
+    sink = [Accept(Mode.WANTED, WINDOW), *wants, Want(1, part), Cancel(4), kept, done]
+    accept, *rest = (message.serialize() for message in sink)
+    steps = [STEP + bytes([13, page]) for page in range(3)]
+    source = [message.serialize() for message in (OFFER, Lost(0, part), FINISH, Close(0))]
+    return [
+        _session(4, [accept, *pages, *rest[:-1], end, rest[-1]]),
+        _session(5, [source[0], STEP + b"\0\1", *steps, STEP + b"\2\1", *source[1:3], STEP + b"\3", source[3]]),
+    ]
+
+
+def _session(which: int, parts: list[bytes]) -> bytes:
+    return sections.join([bytes([which]), *parts])
 
 
 def _ranges() -> list[Ranges]:

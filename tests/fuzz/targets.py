@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.fuzz import proofs, protocol, structures, texts, whole
+from tests.fuzz import proofs, protocol, sessions, structures, texts, whole
 
 RUST: Final = (
     "rust-baseline", "rust-chunk", "rust-columns", "rust-cutter", "rust-index", "rust-index-missing", "rust-index-pages", "rust-lz4",
@@ -44,6 +44,7 @@ PYTHON: Final = {
         Target("proof", proofs.proof, in_sections=True),
         Target("ranges", protocol.ranges),
         Target("sealed-toc", structures.sealed_toc),
+        Target("session", sessions.session, in_sections=True),
         Target("setting", texts.setting),
         Target("short-code", protocol.short_code),
         Target("slots", structures.slots),
