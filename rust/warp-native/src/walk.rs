@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -15,7 +15,7 @@ use crate::table::EntryTable;
 
 /// A walk over roots in archive order.
 #[pyclass(frozen, module = "warp_portal._native")]
-pub struct Walker(Mutex<walk::Walker>);
+pub struct Walker(pub Arc<Mutex<walk::Walker>>);
 
 /// Entries found by a walk, until a pipeline takes them.
 #[pyclass(frozen, module = "warp_portal._native")]
@@ -51,7 +51,7 @@ impl Walker {
         let roots = roots.into_iter().map(root).collect();
         let options = WalkOptions { roots, excludes, exclude_caches, one_file_system, skip };
         let walker = py.detach(|| walk::Walker::new(options)).map_err(raise)?;
-        Ok(Self(Mutex::new(walker)))
+        Ok(Self(Arc::new(Mutex::new(walker))))
     }
 
     fn next(&self, py: Python<'_>, max_entries: usize) -> PyResult<Option<WalkBatch>> {

@@ -7,7 +7,7 @@ use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -87,7 +87,8 @@ fn main() {
 
     let roots = vec![Root { stored: Vec::new(), path: source }];
     let finder = Finder::new(&roots).expect("finder");
-    let walker = Walker::new(WalkOptions { roots, ..WalkOptions::default() }).expect("walker");
+    let walker =
+        Arc::new(Mutex::new(Walker::new(WalkOptions { roots, ..WalkOptions::default() }).expect("walker")));
     let cutter = Cutter::new(Algorithm::Buzhash64, FRAGMENT, keys.cutter_key()).expect("cutter");
     let pack = PackOptions { keys, cutter, chunk: CHUNK, policy, threads, memory: 256 << 20, verify: false };
     let options = SourceOptions { everything, window: WINDOW, threads, compression };

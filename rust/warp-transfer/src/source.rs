@@ -24,7 +24,7 @@ use warp_core::dedup::FragmentIndex;
 use warp_core::digest::{self, Digest};
 use warp_core::keys::ScopeKeys;
 use warp_core::pack::{CataloguePipeline, Counters, PackOptions, Page, Problem};
-use warp_core::walk::{Finder, Walker};
+use warp_core::walk::{Finder, WalkBatch, Walker};
 use warp_net::Link;
 use warp_net::frame::Frame;
 
@@ -76,16 +76,34 @@ pub struct Catalogued {
 /// What happened.
 #[derive(Debug, Default)]
 pub struct SourceNews {
+    /// New fragments of each page that is about to leave, in order.
+    pub pages: Vec<u16>,
     /// Fragments that were wanted and can't be read any more.
     pub lost: Vec<(u32, Spans)>,
     /// All of the tree was read.
     pub catalogued: Option<Catalogued>,
 }
 
-#[derive(Debug, Default)]
+impl SourceNews {
+    fn is_empty(&self) -> bool {
+        self.pages.is_empty() && self.lost.is_empty() && self.catalogued.is_none()
+    }
+}
+
+/// Called when there is news.
+type Bell = Box<dyn Fn() + Send + Sync>;
+
+#[derive(Default)]
 struct Shared {
     news: SourceNews,
     over: bool,
+    bell: Option<Bell>,
+}
+
+impl Shared {
+    fn ring(&self) {
+        self.bell.iter().for_each(|bell| bell());
+    }
 }
 
 /// Sends a tree. All methods may be called from any thread.
@@ -122,7 +140,7 @@ impl TreeSource {
     /// [`Error::Core`] if threads cannot start or `records` cannot be written.
     pub fn new(
         link: Arc<Link>,
-        walker: Walker,
+        walker: Arc<Mutex<Walker>>,
         finder: Finder,
         records: File,
         pack: PackOptions,
@@ -157,7 +175,7 @@ impl TreeSource {
             counters: Mutex::default(),
         });
         let mut source = Self { core, threads: Vec::new() };
-        source.start("warp-feed", move |core| core.feed(walker))?;
+        source.start("warp-feed", move |core| core.feed(&walker))?;
         source.start("warp-pages", Core::send_pages)?;
         for _ in 0..threads {
             let jobs = jobs.clone();
@@ -215,17 +233,20 @@ impl TreeSource {
     pub fn news(&self, timeout: Duration) -> Result<SourceNews> {
         let core = &*self.core;
         let shared = lock(&core.shared);
-        let is_quiet = |shared: &mut Shared| {
-            !shared.over && shared.news.lost.is_empty() && shared.news.catalogued.is_none()
-        };
+        let is_quiet = |shared: &mut Shared| !shared.over && shared.news.is_empty();
         let waited = core.changed.wait_timeout_while(shared, timeout, is_quiet);
         let mut shared = waited.unwrap_or_else(PoisonError::into_inner).0;
         let news = std::mem::take(&mut shared.news);
         drop(shared);
-        if news.lost.is_empty() && news.catalogued.is_none() {
+        if news.is_empty() {
             core.check()?;
         }
         Ok(news)
+    }
+
+    /// Has `bell` called whenever there is news; it must not block.
+    pub fn on_news(&self, bell: Box<dyn Fn() + Send + Sync>) {
+        lock(&self.core.shared).bell = Some(bell);
     }
 
     /// What was read so far, pages sent, and raw bytes of fragments that were put on the link.
@@ -260,17 +281,13 @@ impl Drop for TreeSource {
 
 impl Core {
     /// Walks the tree and hands it to the pipeline.
-    fn feed(&self, mut walker: Walker) -> Result<()> {
-        while let Some(batch) = walker.next(BATCH)? {
+    fn feed(&self, walker: &Mutex<Walker>) -> Result<()> {
+        while let Some(batch) = next(walker)? {
             let mut is_taken = self.pipeline.submit(batch)?;
             while !is_taken {
                 self.check()?;
                 is_taken = self.pipeline.submit_rest()?;
             }
-            let found = walker.problems().into_iter();
-            let problem =
-                |p: warp_core::walk::Problem| Problem { path: p.path, what: p.what, errno: p.errno };
-            lock(&self.problems).extend(found.map(problem));
         }
         self.pipeline.finish();
         Ok(())
@@ -316,10 +333,11 @@ impl Core {
             lock(&self.waiting).insert(page.number, Arc::clone(&page));
         }
         self.sent_pages.store(page.number + 1, Ordering::Release);
+        let fragments = page.listing.fragments.len() as u16;
+        self.tell(|news| news.pages.push(fragments));
         self.send(frame)?;
         if self.options.everything {
-            let all =
-                (page.listing.fragments.len() as u16 > 0).then_some((0, page.listing.fragments.len() as u16));
+            let all = (fragments > 0).then_some((0, fragments));
             self.queue(&page, &all.into_iter().collect())?;
         }
         Ok(())
@@ -401,7 +419,10 @@ impl Core {
     }
 
     fn tell(&self, change: impl FnOnce(&mut SourceNews)) {
-        change(&mut lock(&self.shared).news);
+        let mut shared = lock(&self.shared);
+        change(&mut shared.news);
+        shared.ring();
+        drop(shared);
         self.changed.notify_all();
     }
 
@@ -418,9 +439,17 @@ impl Core {
             lock(&self.error).get_or_insert(error);
         }
         self.stopped.store(true, Ordering::Release);
-        lock(&self.shared).over = true;
+        let mut shared = lock(&self.shared);
+        shared.over = true;
+        shared.ring();
+        drop(shared);
         self.changed.notify_all();
     }
+}
+
+/// The next entries of a walk, which others may ask for its problems meanwhile.
+fn next(walker: &Mutex<Walker>) -> warp_core::Result<Option<WalkBatch>> {
+    lock(walker).next(BATCH)
 }
 
 /// A thread's panic ends the source.

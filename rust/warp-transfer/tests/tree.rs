@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -36,11 +36,11 @@ impl Scratch {
             let name = format!("source/sub/small-{number}");
             fs::write(path.join(name), random(number % 150, (number * 397) as usize % 30_000)).unwrap();
         }
-        let mut large = random(1000, 20 << 20);
+        let mut large = random(1000, 9 << 20);
         fs::write(path.join("source/large"), &large).unwrap();
-        large.splice(7_000_000..7_000_000, *b"more");
+        large.splice(3_000_000..3_000_000, *b"more");
         fs::write(path.join("source/large-edited"), &large).unwrap();
-        let lines: String = (0..300_000).map(|number| format!("line {number}\n")).collect();
+        let lines: String = (0..150_000).map(|number| format!("line {number}\n")).collect();
         fs::write(path.join("source/text"), lines).unwrap();
         fs::hard_link(path.join("source/text"), path.join("source/text-too")).unwrap();
         Self(path)
@@ -142,7 +142,7 @@ fn sink(scratch: &Scratch, link: Arc<Link>, everything: bool) -> TreeSink {
 fn source(scratch: &Scratch, link: Arc<Link>, everything: bool, compression: Compression) -> TreeSource {
     let roots = vec![Root { stored: Vec::new(), path: scratch.0.join("source") }];
     let finder = Finder::new(&roots).unwrap();
-    let walker = Walker::new(WalkOptions { roots, ..WalkOptions::default() }).unwrap();
+    let walker = Arc::new(Mutex::new(Walker::new(WalkOptions { roots, ..WalkOptions::default() }).unwrap()));
     let keys = keys();
     let cutter = Cutter::new(Algorithm::Buzhash64, FRAGMENT, keys.cutter_key()).unwrap();
     let pack = PackOptions {
@@ -193,9 +193,9 @@ fn a_tree_goes_over_every_carrier_in_every_way() {
                 assert_eq!(source.problems(), []);
                 scratch.assert_landed();
                 let (_, pages, packed) = source.totals();
-                assert!(pages > 1 && packed < 30 << 20, "{pages} pages, {packed} bytes");
+                assert!(pages > 1 && packed < 20 << 20, "{pages} pages, {packed} bytes");
                 if number == 1 {
-                    assert!(dialer.traffic().sent < packed - (1 << 20), "compressed");
+                    assert!(dialer.traffic().sent < packed - (512 << 10), "compressed");
                 }
             }
         }
@@ -237,8 +237,12 @@ fn what_is_wanted_again_is_read_again_and_checked() {
     let file = OpenOptions::new().write(true).open(scratch.0.join("source/large")).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"changed", 0).unwrap();
     source.answer(0, &vec![(0, 3)]).unwrap();
-    let news = source.news(LONG).unwrap();
-    let lost = if news.lost.is_empty() { source.news(LONG).unwrap().lost } else { news.lost };
+    let lost = loop {
+        let news = source.news(LONG).unwrap();
+        if !news.lost.is_empty() {
+            break news.lost;
+        }
+    };
     assert_eq!(lost, [(0, vec![(0, 1)])]);
     let rest = next(Kind::Fragments);
     assert_eq!(rest.extension[4..], [1, 0, 2, 0]);

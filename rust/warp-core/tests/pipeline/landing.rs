@@ -61,6 +61,9 @@ impl Sent {
     }
 }
 
+/// Path, mode, size, time, links and content.
+type Found = (PathBuf, u32, u64, i64, u64, Vec<u8>);
+
 /// Where a tree lands, with its records.
 struct Place {
     scratch: Scratch,
@@ -105,8 +108,8 @@ impl Place {
         Landing::new(target, records, keys(), options).unwrap()
     }
 
-    /// Path, mode, size, time, inode's links and content of all.
-    fn listing(root: &Path) -> Vec<(PathBuf, u32, u64, i64, u64, Vec<u8>)> {
+    /// All that is in a tree.
+    fn listing(root: &Path) -> Vec<Found> {
         let mut found = Vec::new();
         let mut waiting = vec![root.to_owned()];
         while let Some(path) = waiting.pop() {
@@ -132,7 +135,7 @@ impl Place {
 
     fn assert_like(&self, root: &Path) {
         let (here, there) = (Self::listing(&self.target()), Self::listing(root));
-        let names = |all: &[(PathBuf, u32, u64, i64, u64, Vec<u8>)]| {
+        let names = |all: &[Found]| {
             all.iter().map(|one| (one.0.clone(), one.1, one.2, one.3, one.4)).collect::<Vec<_>>()
         };
         assert_eq!(names(&here), names(&there));

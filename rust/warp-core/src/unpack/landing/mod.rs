@@ -90,11 +90,27 @@ struct Goal {
     pages: u32,
 }
 
-#[derive(Debug, Default)]
+/// Called when there is news.
+type Bell = Box<dyn Fn() + Send + Sync>;
+
+#[derive(Default)]
 struct Shared {
     news: News,
     goal: Option<Goal>,
     over: bool,
+    bell: Option<Bell>,
+}
+
+impl Shared {
+    fn ring(&self) {
+        self.bell.iter().for_each(|bell| bell());
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("over", &self.over).finish_non_exhaustive()
+    }
 }
 
 /// Restores a tree while it comes. All methods may be called from any thread.
@@ -229,6 +245,11 @@ impl Landing {
         Ok(news)
     }
 
+    /// Has `bell` called whenever there is news; it must not block.
+    pub fn on_news(&self, bell: Box<dyn Fn() + Send + Sync>) {
+        lock(&self.core.shared).bell = Some(bell);
+    }
+
     /// Totals so far, and the bytes of fragments that came.
     pub fn totals(&self) -> (Totals, u64) {
         (self.core.site.report.totals(), self.core.received.load(Ordering::Relaxed))
@@ -284,7 +305,10 @@ impl Core {
             lock(&self.error).get_or_insert(error);
         }
         self.stopped.store(true, Ordering::Release);
-        lock(&self.shared).over = true;
+        let mut shared = lock(&self.shared);
+        shared.over = true;
+        shared.ring();
+        drop(shared);
         self.changed.notify_all();
     }
 
@@ -293,7 +317,10 @@ impl Core {
     }
 
     fn tell(&self, change: impl FnOnce(&mut News)) {
-        change(&mut lock(&self.shared).news);
+        let mut shared = lock(&self.shared);
+        change(&mut shared.news);
+        shared.ring();
+        drop(shared);
         self.changed.notify_all();
     }
 
