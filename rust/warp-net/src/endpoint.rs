@@ -1,49 +1,55 @@
 //! Where connections begin: a thread of its own that dials, accepts and moves frames.
 
 use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket};
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{EndpointConfig, Incoming};
-use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsAcceptor;
 
+use crate::dial::Dialing;
 use crate::identity::{Identity, PublicKey, key_of};
 use crate::link::{Carrier, EXPORTER_BYTES, Ends, Link};
 use crate::queue::Queue;
 use crate::socket::SplittingRuntime;
 use crate::tls::{self, EXPORTER_LABEL};
 use crate::tuning::Tuning;
-use crate::{Error, Result, quic, stream};
+use crate::{Bell, Error, Result, quic, stream};
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Connections that may be in their handshake at once; QUIC asks for a proof of address from half of it on.
 const HALF_OPEN_MAX: usize = 64;
+/// How long an endpoint that closes waits for the other sides to hear of it.
+const CLOSING: Duration = Duration::from_secs(1);
 /// Accepted connections that wait to be taken.
 const BACKLOG: usize = 16;
 
 /// A socket pair (UDP and TCP on one port) and the thread that serves it.
 pub struct Endpoint {
-    shared: Arc<Shared>,
-    runtime: tokio::runtime::Handle,
-    stop: Arc<Notify>,
-    thread: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    identity: Identity,
-    tuning: Tuning,
-    quic: quinn::Endpoint,
     address: SocketAddr,
     /// Bytes that the kernel gave each direction of the UDP socket.
     buffers: (usize, usize),
-    accepted: Queue<Arc<Link>>,
+    accepted: Arc<Queue<Arc<Link>>>,
+    /// The thread has it, so that the sockets are closed with it.
+    shared: Weak<Shared>,
+    runtime: tokio::runtime::Handle,
+    stop: Arc<Notify>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+pub(crate) struct Shared {
+    pub identity: Identity,
+    pub tuning: Tuning,
+    pub quic: quinn::Endpoint,
+    /// Bytes that the kernel gave for receiving datagrams.
+    pub buffer: usize,
+    accepted: Arc<Queue<Arc<Link>>>,
 }
 
 /// Whether an endpoint takes connections.
@@ -63,9 +69,13 @@ impl Endpoint {
         address: SocketAddr,
         listening: Listening,
     ) -> Result<Self> {
+        // What does not do is told before anything is bound.
+        tuning.transport()?;
         let (udp, tcp) = bind(address, listening)?;
-        let bound = udp.local_addr().map_err(|error| Error::io("socket", &error))?;
+        let address = udp.local_addr().map_err(|error| Error::io("socket", &error))?;
         let buffers = enlarge(&udp, tuning.socket_buffer)?;
+        let accepted = Arc::new(Queue::new(BACKLOG));
+        let taken = Arc::clone(&accepted);
         let (ready, started) = mpsc::sync_channel(1);
         let stop = Arc::new(Notify::new());
         let stopping = Arc::clone(&stop);
@@ -77,13 +87,13 @@ impl Endpoint {
                     Err(error) => return drop(ready.send(Err(Error::io("runtime", &error)))),
                 };
                 runtime.block_on(async move {
-                    match serve(identity, tuning, udp, tcp, (bound, buffers)) {
+                    match serve((identity, tuning), (udp, buffers.0), tcp, taken) {
                         Ok(shared) => {
-                            let quic = shared.quic.clone();
-                            drop(ready.send(Ok((shared, tokio::runtime::Handle::current()))));
+                            let runtime = tokio::runtime::Handle::current();
+                            drop(ready.send(Ok((Arc::downgrade(&shared), runtime))));
                             stopping.notified().await;
-                            quic.close(0u32.into(), b"");
-                            let _ = tokio::time::timeout(Duration::from_secs(1), quic.wait_idle()).await;
+                            shared.quic.close(0u32.into(), b"");
+                            let _ = tokio::time::timeout(CLOSING, shared.quic.wait_idle()).await;
                         }
                         Err(error) => drop(ready.send(Err(error))),
                     }
@@ -91,25 +101,41 @@ impl Endpoint {
             })
             .map_err(|error| Error::io("thread", &error))?;
         let (shared, runtime) = started.recv().map_err(|_| Error::Cancelled)??;
-        Ok(Self { shared, runtime, stop, thread: Some(thread) })
+        Ok(Self { address, buffers, accepted, shared, runtime, stop, thread: Mutex::new(Some(thread)) })
     }
 
     /// The address it is bound to.
     pub fn address(&self) -> SocketAddr {
-        self.shared.address
+        self.address
     }
 
     /// Bytes that the kernel gave for receiving and for sending datagrams; less than asked for slows fast paths down.
     pub fn buffers(&self) -> (usize, usize) {
-        self.shared.buffers
+        self.buffers
     }
 
     /// The next connection from outside; None if there was none within `timeout`.
     pub fn accept(&self, timeout: Duration) -> Result<Option<Arc<Link>>> {
-        self.shared.accepted.pop(timeout)
+        self.accepted.pop(timeout)
     }
 
-    /// Opens a connection to a machine that holds `expected`, or to any if that is None.
+    /// Rings `bell` while connections wait to be accepted, and from the end on.
+    pub fn set_bell(&self, bell: Arc<Bell>) {
+        self.accepted.set_bell(bell);
+    }
+
+    /// Begins to open a connection to a machine that holds `expected`, or to any if that is None.
+    pub fn begin(
+        &self,
+        address: SocketAddr,
+        expected: Option<PublicKey>,
+        carrier: Carrier,
+        timeout: Duration,
+    ) -> Dialing {
+        Dialing::begin(&self.runtime, Weak::clone(&self.shared), address, expected, carrier, timeout)
+    }
+
+    /// Opens a connection, and waits for it.
     pub fn dial(
         &self,
         address: SocketAddr,
@@ -117,34 +143,28 @@ impl Endpoint {
         carrier: Carrier,
         timeout: Duration,
     ) -> Result<Arc<Link>> {
-        let (reply, answer) = mpsc::sync_channel(1);
-        let shared = Arc::clone(&self.shared);
-        self.runtime.spawn(async move {
-            let dialing = async {
-                match carrier {
-                    Carrier::Quic => dial_quic(&shared, address, expected).await,
-                    Carrier::Tcp => dial_tcp(&shared, address, expected).await,
-                    Carrier::Pipe => Err(Error::Parameter("carrier: a pipe is not dialed".into())),
-                }
-            };
-            let link = match tokio::time::timeout(timeout, dialing).await {
-                Ok(link) => link,
-                Err(_) => Err(Error::network(format!("{address}"), "no answer")),
-            };
-            drop(reply.send(link));
-        });
-        answer.recv().map_err(|_| Error::Cancelled)?
+        let mut dialing = self.begin(address, expected, carrier, timeout);
+        loop {
+            if let Some(link) = dialing.wait(timeout) {
+                return link;
+            }
+        }
+    }
+
+    /// Takes and opens no more connections, and ends those that there are. Waits until the ports are free.
+    pub fn close(&self) {
+        self.accepted.fail(Error::Cancelled);
+        self.stop.notify_one();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic was printed by the thread itself.
+            let _ = thread.join();
+        }
     }
 }
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        self.shared.accepted.fail(Error::Cancelled);
-        self.stop.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic was printed by the thread itself.
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 
@@ -184,11 +204,10 @@ fn enlarge(socket: &UdpSocket, wanted: usize) -> Result<(usize, usize)> {
 }
 
 fn serve(
-    identity: Identity,
-    tuning: Tuning,
-    udp: UdpSocket,
+    (identity, tuning): (Identity, Tuning),
+    (udp, buffer): (UdpSocket, usize),
     tcp: Option<StdTcpListener>,
-    (address, buffers): (SocketAddr, (usize, usize)),
+    accepted: Arc<Queue<Arc<Link>>>,
 ) -> Result<Arc<Shared>> {
     let mut config = EndpointConfig::default();
     config
@@ -197,8 +216,7 @@ fn serve(
     let server = tcp.is_some().then(|| quic_server(&identity, &tuning)).transpose()?;
     let quic = quinn::Endpoint::new(config, server, udp, Arc::new(SplittingRuntime))
         .map_err(|error| Error::io("QUIC", &error))?;
-    let accepted = Queue::new(BACKLOG);
-    let shared = Arc::new(Shared { identity, tuning, quic, address, buffers, accepted });
+    let shared = Arc::new(Shared { identity, tuning, quic, buffer, accepted });
     if let Some(tcp) = tcp {
         let acceptor = TlsAcceptor::from(Arc::new(tls::listener(&shared.identity)?));
         let listener = TcpListener::from_std(tcp).map_err(|error| Error::io("TCP", &error))?;
@@ -235,7 +253,7 @@ async fn accept_quic(shared: Arc<Shared>) {
             drop(permit);
             if let Ok(Ok((connection, link))) = link {
                 take(&shared, &link);
-                quic::run(connection, link, shared.buffers.0).await;
+                quic::run(connection, link, shared.buffer).await;
             }
         });
     }
@@ -285,58 +303,9 @@ fn take(shared: &Shared, link: &Arc<Link>) {
     }
 }
 
-async fn dial_quic(shared: &Shared, address: SocketAddr, expected: Option<PublicKey>) -> Result<Arc<Link>> {
-    let crypto = QuicClientConfig::try_from(tls::dialer(&shared.identity, expected)?)
-        .map_err(|error| Error::Parameter(format!("TLS for QUIC: {error}")))?;
-    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-    config.transport_config(shared.tuning.transport()?);
-    let connection = shared
-        .quic
-        .connect_with(config, address, SERVER_NAME)
-        .map_err(|error| Error::network(format!("{address}"), error))?
-        .await
-        .map_err(quic::closed)?;
-    let link = Link::new(quic::ends(&connection, true)?, shared.tuning.window);
-    tokio::spawn(quic::run(connection, Arc::clone(&link), shared.buffers.0));
-    Ok(link)
-}
-
-/// Stacks ask for a name; it is not sent, and raw keys have none.
-const SERVER_NAME: &str = "warp.invalid";
-
-async fn dial_tcp(shared: &Shared, address: SocketAddr, expected: Option<PublicKey>) -> Result<Arc<Link>> {
-    let connector = TlsConnector::from(Arc::new(tls::dialer(&shared.identity, expected)?));
-    let socket =
-        TcpStream::connect(address).await.map_err(|error| Error::io(format!("{address}"), &error))?;
-    let shown = prepare(&socket);
-    let name = ServerName::try_from(SERVER_NAME).map_err(|_| Error::Parameter("name".into()))?;
-    let session = connector.connect(name, socket).await.map_err(|error| identity_or(&error, address))?;
-    let state = session.get_ref().1;
-    let peer = state.peer_certificates().and_then(|shown| key_of(shown.first()?));
-    let mut exporter = [0; EXPORTER_BYTES];
-    state
-        .export_keying_material(&mut exporter, EXPORTER_LABEL, Some(b""))
-        .map_err(|_| Error::protocol("TLS has no exporter"))?;
-    let peer = peer.ok_or_else(|| Error::Identity("it showed no key".into()))?;
-    let link = Link::new(
-        Ends { carrier: Carrier::Tcp, dialed: true, peer, exporter, address: shown },
-        shared.tuning.window,
-    );
-    tokio::spawn(stream::run(session, Arc::clone(&link)));
-    Ok(link)
-}
-
 /// Small messages go at once; the address of the other side.
-fn prepare(socket: &TcpStream) -> String {
+pub(crate) fn prepare(socket: &TcpStream) -> String {
     // Without it a message waits for an acknowledgement; it is no reason to fail.
     let _ = socket.set_nodelay(true);
     socket.peer_addr().map_or_else(|_| String::new(), |address| address.to_string())
-}
-
-/// rustls hands its errors through as those of the stream.
-fn identity_or(error: &std::io::Error, address: SocketAddr) -> Error {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(tls) => Error::Identity(tls.to_string()),
-        None => Error::io(format!("{address}"), error),
-    }
 }

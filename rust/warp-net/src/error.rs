@@ -23,7 +23,7 @@ pub enum Error {
     #[error("the other side could not prove its identity: {0}")]
     Identity(String),
     /// The other side closed the connection, with a code and a text of its own.
-    #[error("closed by the other side: {text} (code {code})")]
+    #[error("closed by the other side: {text:?} (code {code})")]
     Closed {
         /// Code of docs/transfer-protocol.md §8.
         code: u32,
@@ -42,12 +42,25 @@ impl Error {
     /// An [`Error::Network`] from the system's error.
     pub fn io(what: impl Into<String>, error: &io::Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(0);
-        Self::Network { what: what.into(), reason: error.to_string(), errno }
+        let reason = error.to_string();
+        // The number is told beside it.
+        let reason = reason.strip_suffix(&format!(" (os error {errno})")).unwrap_or(&reason).into();
+        Self::Network { what: what.into(), reason, errno }
     }
 
     /// An [`Error::Network`] from a stack that has no number for it.
     pub fn network(what: impl Into<String>, reason: impl ToString) -> Self {
         Self::Network { what: what.into(), reason: reason.to_string(), errno: 0 }
+    }
+
+    /// The same, of the machine at `address`: failures of the network name it.
+    pub(crate) fn at(&self, address: &str) -> Self {
+        match self.clone() {
+            Self::Network { what, reason, errno } if !what.contains(address) => {
+                Self::Network { what: format!("{address}: {what}"), reason, errno }
+            }
+            other => other,
+        }
     }
 
     /// An [`Error::Protocol`].

@@ -5,6 +5,8 @@
 //! comes from above.
 #![forbid(unsafe_code)]
 
+mod bell;
+mod dial;
 mod endpoint;
 mod error;
 pub mod frame;
@@ -20,6 +22,8 @@ mod tls;
 mod tuning;
 mod window;
 
+pub use bell::Bell;
+pub use dial::Dialing;
 pub use endpoint::{Endpoint, Listening};
 pub use error::{Error, Result};
 pub use identity::{Identity, KEY_BYTES, PublicKey};
@@ -30,3 +34,4 @@ pub use tuning::{Congestion, Tuning};
 /// Codes of docs/transfer-protocol.md §8 that carriers give by themselves.
 pub(crate) const PROTOCOL_CODE: u32 = 19;
 pub(crate) const BUSY_CODE: u32 = 11;
+pub(crate) const CANCELLED_CODE: u32 = 130;

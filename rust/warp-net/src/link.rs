@@ -15,7 +15,7 @@ use crate::identity::PublicKey;
 use crate::pool::Pool;
 use crate::queue::Queue;
 use crate::tuning::UNPROVEN_WINDOW;
-use crate::{Error, Result};
+use crate::{Bell, Error, Result};
 
 /// Bytes of the secret that only the two ends of a connection know.
 pub const EXPORTER_BYTES: usize = 32;
@@ -148,6 +148,21 @@ impl Link {
         self.messages_in.pop(timeout)
     }
 
+    /// All messages that wait. What was received before a failure is taken before that is told.
+    pub fn take_messages(&self) -> Result<Vec<Bytes>> {
+        self.messages_in.drain()
+    }
+
+    /// Whether the other side has said all it had to say, and it was taken.
+    pub fn has_ended(&self) -> bool {
+        self.messages_in.is_at_end()
+    }
+
+    /// Rings `bell` while there are messages to take, and from the end on.
+    pub fn set_bell(&self, bell: Arc<Bell>) {
+        self.messages_in.set_bell(bell);
+    }
+
     /// Sends one frame of data; gives it back if there was no room within `timeout`.
     pub fn send_data(&self, frame: Frame, timeout: Duration) -> Result<Option<Frame>> {
         if frame.header.kind == Kind::Message {
@@ -173,9 +188,10 @@ impl Link {
         self.messages_out.close();
     }
 
-    /// Closes at once; the other side is told why, if it can be.
+    /// Closes at once. QUIC tells the other side why; TCP can't, so a message that says it should go before.
     pub fn abort(&self, code: u32, text: &str) {
         *self.abort.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, text.to_owned()));
+        self.messages_in.fail(Error::Cancelled);
         self.fail(&Error::Cancelled);
         self.aborted.notify_one();
     }
@@ -196,16 +212,23 @@ impl Link {
         *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
     }
 
+    /// Ends for this reason. Messages that wait can still be taken: the last may say more than the reason does.
     pub(crate) fn fail(&self, error: &Error) {
-        self.messages_out.fail(error.clone());
-        self.data_out.fail(error.clone());
+        let error = error.at(&self.ends.address);
+        self.messages_in.break_off(error.clone());
         self.data_in.fail(error.clone());
-        self.messages_in.fail(error.clone());
+        self.messages_out.fail(error.clone());
+        self.data_out.fail(error);
     }
 
     /// The other side sends nothing more; what waits can still be taken.
     pub(crate) fn ended(&self) {
         self.data_in.close();
+        self.messages_in.close();
+    }
+
+    /// The other side sends no more messages.
+    pub(crate) fn all_heard(&self) {
         self.messages_in.close();
     }
 
@@ -290,8 +313,34 @@ async fn read_or_end<R: AsyncRead + Unpin>(input: &mut R, buffer: &mut [u8]) -> 
 /// What an error of a stream means.
 pub(crate) fn lost(error: &std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::UnexpectedEof {
-        Error::protocol("the connection ended inside a frame")
+        // So it looks when the program at the other end was killed.
+        Error::network(LOST, "it ended without a word")
     } else {
-        Error::io("the connection was lost", error)
+        Error::io(LOST, error)
+    }
+}
+
+/// What is said of a connection that broke.
+pub(crate) const LOST: &str = "the connection was lost";
+
+/// Fails a link whose carrier was dropped in the middle, as it is when an endpoint closes: nobody else would tell.
+pub(crate) struct Carrying(Option<Arc<Link>>);
+
+impl Carrying {
+    pub fn new(link: &Arc<Link>) -> Self {
+        Self(Some(Arc::clone(link)))
+    }
+
+    /// The carrier has come to its end.
+    pub fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Carrying {
+    fn drop(&mut self) {
+        if let Some(link) = &self.0 {
+            link.fail(&Error::Cancelled);
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::link::{Carrier, EXPORTER_BYTES, Ends, Link};
+use tokio::io::DuplexStream;
+
+use crate::link::{Carrier, EXPORTER_BYTES, Ends, LOST, Link};
 use crate::{Error, PublicKey, Result, stream};
 
 /// Bytes that the pipe holds in each direction.
@@ -20,11 +22,21 @@ pub fn pipe(keys: [PublicKey; 2], exporter: [u8; EXPORTER_BYTES], window: usize)
             match built {
                 Ok(runtime) => runtime.block_on(async {
                     let (left, right) = tokio::io::duplex(PIPE_BYTES);
-                    tokio::join!(stream::run(left, dialer), stream::run(right, listener));
+                    tokio::join!(carry(left, &dialer, &listener), carry(right, &listener, &dialer));
                 }),
                 Err(error) => dialer.fail(&Error::io("runtime", &error)),
             }
         })
         .map_err(|error| Error::io("thread", &error))?;
     Ok(links)
+}
+
+/// Memory has no way to end but cleanly, so a failure is told from here.
+async fn carry(stream: DuplexStream, link: &Arc<Link>, other: &Arc<Link>) {
+    if !stream::run(stream, Arc::clone(link)).await {
+        other.fail(&match link.abort_reason() {
+            Some((code, text)) => Error::Closed { code, text },
+            None => Error::network(LOST, "the other side failed"),
+        });
+    }
 }

@@ -1,12 +1,12 @@
 //! A queue bounded in bytes, between threads that block and tasks that wait.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::{Error, Result};
+use crate::{Bell, Error, Result};
 
 struct State<T> {
     items: VecDeque<(T, usize)>,
@@ -14,6 +14,8 @@ struct State<T> {
     most: usize,
     /// Why nothing more comes: None while it is open.
     ended: Option<Option<Error>>,
+    /// Readable exactly while there is something to take: an item, or the end.
+    bell: Option<Arc<Bell>>,
 }
 
 impl<T> State<T> {
@@ -21,9 +23,22 @@ impl<T> State<T> {
     fn has_room(&self, size: usize) -> bool {
         self.items.is_empty() || self.bytes + size <= self.most
     }
+
+    fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+
+    /// After something was taken: an end stays to be seen.
+    fn clear_bell(&self) {
+        if let Some(bell) = self.bell.as_deref().filter(|_| self.items.is_empty() && self.ended.is_none()) {
+            bell.clear();
+        }
+    }
 }
 
-/// First in, first out. What is in it can still be taken when it was closed, unless it failed.
+/// First in, first out. What is in it can still be taken when it was closed or broke off, but not when it failed.
 pub struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -41,7 +56,7 @@ enum Taken<T> {
 impl<T> Queue<T> {
     /// A queue of at most so many bytes.
     pub fn new(most: usize) -> Self {
-        let state = State { items: VecDeque::new(), bytes: 0, most, ended: None };
+        let state = State { items: VecDeque::new(), bytes: 0, most, ended: None, bell: None };
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -59,6 +74,15 @@ impl<T> Queue<T> {
     pub fn set_most(&self, most: usize) {
         self.lock().most = most;
         self.tell_writers();
+    }
+
+    /// Rings `bell` from now on.
+    pub fn set_bell(&self, bell: Arc<Bell>) {
+        let mut state = self.lock();
+        state.bell = Some(bell);
+        if !state.items.is_empty() || state.ended.is_some() {
+            state.ring();
+        }
     }
 
     /// Adds an item, if there is room within `timeout`; otherwise gives it back.
@@ -112,6 +136,26 @@ impl<T> Queue<T> {
         }
     }
 
+    /// All that waits; an error when there is nothing and the queue failed or broke off, nothing at its end.
+    pub fn drain(&self) -> Result<Vec<T>> {
+        let mut state = self.lock();
+        if let (true, Some(Some(error))) = (state.items.is_empty(), &state.ended) {
+            return Err(error.clone());
+        }
+        let items = state.items.drain(..).map(|(item, _)| item).collect();
+        state.bytes = 0;
+        state.clear_bell();
+        drop(state);
+        self.tell_writers();
+        Ok(items)
+    }
+
+    /// Whether it was closed, and all is taken.
+    pub fn is_at_end(&self) -> bool {
+        let state = self.lock();
+        state.items.is_empty() && matches!(state.ended, Some(None))
+    }
+
     /// The next item; None at the end.
     pub async fn pop_async(&self) -> Result<Option<T>> {
         loop {
@@ -126,24 +170,29 @@ impl<T> Queue<T> {
 
     /// Nothing more is added; what waits can still be taken.
     pub fn close(&self) {
-        self.end(None);
+        self.end(None, true);
     }
 
-    /// Ends at once, for this reason. The first end counts.
+    /// Ends at once, for this reason. The first reason counts.
     pub fn fail(&self, error: Error) {
-        self.end(Some(error));
+        self.end(Some(error), false);
     }
 
-    fn end(&self, reason: Option<Error>) {
+    /// Ends for this reason behind what waits. The first reason counts, and an end that was there before it.
+    pub fn break_off(&self, error: Error) {
+        self.end(Some(error), true);
+    }
+
+    fn end(&self, reason: Option<Error>, keep: bool) {
         let mut state = self.lock();
-        let failed = reason.is_some();
-        if !matches!(state.ended, Some(Some(_))) && (failed || state.ended.is_none()) {
+        if state.ended.is_none() || (!keep && !matches!(state.ended, Some(Some(_)))) {
             state.ended = Some(reason);
         }
-        if failed {
+        if !keep {
             state.items.clear();
             state.bytes = 0;
         }
+        state.ring();
         drop(state);
         self.changed.notify_all();
         self.readable.notify_waiters();
@@ -154,20 +203,24 @@ impl<T> Queue<T> {
     fn add(&self, mut state: MutexGuard<'_, State<T>>, item: T, size: usize) {
         state.bytes += size;
         state.items.push_back((item, size));
+        if state.items.len() == 1 {
+            state.ring();
+        }
         drop(state);
         self.changed.notify_all();
         self.readable.notify_one();
     }
 
     fn take<'a>(&self, mut state: MutexGuard<'a, State<T>>) -> Result<(MutexGuard<'a, State<T>>, Taken<T>)> {
-        if let Some(Some(error)) = &state.ended {
-            return Err(error.clone());
-        }
         let Some((item, size)) = state.items.pop_front() else {
-            let taken = if state.ended.is_some() { Taken::End } else { Taken::Nothing };
-            return Ok((state, taken));
+            return match &state.ended {
+                Some(Some(error)) => Err(error.clone()),
+                Some(None) => Ok((state, Taken::End)),
+                None => Ok((state, Taken::Nothing)),
+            };
         };
         state.bytes -= size;
+        state.clear_bell();
         if !state.items.is_empty() {
             // Of several tasks that wait, the next is woken by the one that was.
             self.readable.notify_one();
@@ -198,8 +251,6 @@ fn check<T>(state: &State<T>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     const NOW: Duration = Duration::ZERO;
@@ -235,6 +286,67 @@ mod tests {
         assert!(matches!(queue.pop(LONG), Err(Error::Protocol(_))));
         queue.fail(Error::Cancelled);
         assert!(matches!(queue.pop(LONG), Err(Error::Protocol(_))));
+    }
+
+    #[test]
+    fn what_waits_is_taken_before_the_reason_why_it_broke_off() {
+        let queue = Queue::new(10);
+        queue.push(1, 1, NOW).unwrap();
+        queue.push(2, 1, NOW).unwrap();
+        queue.break_off(Error::protocol("x"));
+        assert!(queue.push(3, 1, NOW).is_err() && !queue.is_at_end());
+        assert_eq!(queue.pop(NOW).unwrap(), Some(1));
+        assert_eq!(queue.drain().unwrap(), [2]);
+        assert!(matches!(queue.drain(), Err(Error::Protocol(_))));
+        assert!(matches!(queue.pop(LONG), Err(Error::Protocol(_))));
+        queue.fail(Error::Cancelled);
+        assert!(matches!(queue.drain(), Err(Error::Protocol(_))));
+    }
+
+    #[test]
+    fn a_queue_that_was_closed_does_not_break_off() {
+        let queue = Queue::new(10);
+        queue.push(1, 1, NOW).unwrap();
+        queue.close();
+        queue.break_off(Error::protocol("x"));
+        assert!(!queue.is_at_end());
+        assert_eq!(queue.drain().unwrap(), [1]);
+        assert!(queue.is_at_end() && queue.drain().unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_bell_can_be_read_exactly_while_there_is_something_to_take() {
+        let queue = Queue::new(10);
+        queue.push(1, 1, NOW).unwrap();
+        let bell = Bell::new().unwrap();
+        assert!(!rung(&bell));
+        queue.set_bell(Arc::clone(&bell));
+        assert!(rung(&bell));
+        queue.push(2, 1, NOW).unwrap();
+        assert_eq!(queue.pop(NOW).unwrap(), Some(1));
+        assert!(rung(&bell));
+        assert_eq!(queue.pop(NOW).unwrap(), Some(2));
+        assert!(!rung(&bell));
+        assert_eq!(queue.pop(NOW).unwrap(), None);
+        queue.push(3, 1, NOW).unwrap();
+        assert!(rung(&bell));
+        assert_eq!(queue.drain().unwrap(), [3]);
+        assert!(!rung(&bell));
+        for end in [|queue: &Queue<i32>| queue.close(), |queue: &Queue<i32>| queue.fail(Error::Cancelled)] {
+            let queue = Queue::new(10);
+            let bell = Bell::new().unwrap();
+            queue.set_bell(Arc::clone(&bell));
+            queue.push(4, 1, NOW).unwrap();
+            end(&queue);
+            let _ = queue.drain();
+            assert!(rung(&bell));
+        }
+    }
+
+    fn rung(bell: &Bell) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut descriptors = [PollFd::new(bell, PollFlags::IN)];
+        poll(&mut descriptors, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
     }
 
     #[test]

@@ -4,15 +4,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quinn::{Connection, ConnectionError, RecvStream, SendStream, StoppedError, VarInt};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, StoppedError, TransportErrorCode, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::frame::{Frame, Kind};
 use crate::identity::{PublicKey, key_of};
-use crate::link::{Carrier, EXPORTER_BYTES, Ends, Link, Path};
-use crate::tls::EXPORTER_LABEL;
+use crate::link::{Carrier, Carrying, EXPORTER_BYTES, Ends, LOST, Link, Path};
+use crate::tls::{self, EXPORTER_LABEL};
 use crate::tuning::LANES_MAX;
 use crate::window::ReceiveWindow;
 use crate::{Error, PROTOCOL_CODE, Result};
@@ -21,6 +21,8 @@ use crate::{Error, PROTOCOL_CODE, Result};
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a side waits for the other to open the stream of messages.
 const OPENING: Duration = Duration::from_secs(10);
+/// How long the reason for a broken stream may take to come.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Who is at the other end of an established connection.
 pub(crate) fn ends(connection: &Connection, dialed: bool) -> Result<Ends> {
@@ -45,11 +47,12 @@ fn peer_key(connection: &Connection) -> Option<PublicKey> {
 /// Moves frames between `link` and `connection` until both sides are done or something fails.
 /// `buffer`: bytes that the socket can hold of what is received.
 pub(crate) async fn run(connection: Connection, link: Arc<Link>, buffer: usize) {
-    let mut carrying = pin!(carry(&connection, &link, buffer));
+    let carrying = Carrying::new(&link);
+    let mut frames = pin!(carry(&connection, &link, buffer));
     let moved = tokio::select! {
         biased;
         () = link.aborted.notified() => Err(Error::Cancelled),
-        moved = &mut carrying => moved,
+        moved = &mut frames => moved,
     };
     // Closed before the streams are dropped: a stream that is dropped looks finished to the other side.
     match moved {
@@ -60,6 +63,7 @@ pub(crate) async fn run(connection: Connection, link: Arc<Link>, buffer: usize) 
             link.fail(&error);
         }
     }
+    carrying.done();
 }
 
 /// What is done of a connection.
@@ -84,14 +88,16 @@ async fn carry(connection: &Connection, link: &Arc<Link>, buffer: usize) -> Resu
                 left -= 1;
                 match done.unwrap_or(Err(Error::Cancelled)) {
                     // What it had to send after its last message was there before that.
-                    Ok(Part::Heard) => no_more.notify_one(),
+                    Ok(Part::Heard) => {
+                        link.all_heard();
+                        no_more.notify_one();
+                    }
                     Ok(Part::Sent | Part::Taken) => {}
-                    // It closes when it has all; what came before can still be read.
-                    Err(Error::Closed { code: 0, .. }) if !open => {}
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(reason(connection, error).await),
                 }
             }
             error = connection.closed(), if open => match closed(error) {
+                // It closes so when it has all; what came before can still be read.
                 Error::Closed { code: 0, .. } => open = false,
                 error => return Err(error),
             },
@@ -102,25 +108,41 @@ async fn carry(connection: &Connection, link: &Arc<Link>, buffer: usize) -> Resu
     Ok(())
 }
 
-async fn control(connection: &Connection, link: &Link) -> Result<(SendStream, RecvStream)> {
-    if link.ends().dialed {
-        return connection.open_bi().await.map_err(closed);
+/// A stream that is reset when it is dropped, unless it was finished: quinn would finish it, which tells the other side
+/// that all was said.
+struct Outgoing(SendStream);
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // Of a stream that was finished and acknowledged there is nothing to reset.
+        let _ = self.0.reset(VarInt::from_u32(0));
     }
-    match tokio::time::timeout(OPENING, connection.accept_bi()).await {
-        Ok(streams) => streams.map_err(closed),
-        Err(_) => Err(Error::protocol("it said nothing for ten seconds")),
-    }
+}
+
+async fn control(connection: &Connection, link: &Link) -> Result<(Outgoing, RecvStream)> {
+    let streams = if link.ends().dialed {
+        connection.open_bi().await
+    } else {
+        tokio::time::timeout(OPENING, connection.accept_bi())
+            .await
+            .map_err(|_| Error::protocol("it said nothing for ten seconds"))?
+    };
+    let (send, receive) = streams.map_err(closed)?;
+    Ok((Outgoing(send), receive))
 }
 
 /// Sends what comes into both queues until they are closed. The stream of messages ends when all data has arrived.
-async fn write(link: Arc<Link>, connection: Connection, mut messages: SendStream) -> Result<Part> {
-    let _ = messages.set_priority(1);
+async fn write(link: Arc<Link>, connection: Connection, mut messages: Outgoing) -> Result<Part> {
+    let _ = messages.0.set_priority(1);
     tokio::try_join!(write_messages(&link, &mut messages), write_data(&link, &connection))?;
-    finish(messages).await?;
-    Ok(Part::Sent)
+    match finish(messages).await {
+        // It had all and closed before it acknowledged the end.
+        Ok(()) | Err(Error::Closed { code: 0, .. }) => Ok(Part::Sent),
+        Err(error) => Err(error),
+    }
 }
 
-async fn write_messages(link: &Link, stream: &mut SendStream) -> Result<()> {
+async fn write_messages(link: &Link, stream: &mut Outgoing) -> Result<()> {
     while let Some(frame) = link.messages_out.pop_async().await? {
         send(link, stream, frame).await?;
     }
@@ -131,7 +153,7 @@ async fn write_data(link: &Link, connection: &Connection) -> Result<()> {
     let Some(first) = link.data_out.pop_async().await? else {
         return Ok(());
     };
-    let mut stream = connection.open_uni().await.map_err(closed)?;
+    let mut stream = Outgoing(connection.open_uni().await.map_err(closed)?);
     send(link, &mut stream, first).await?;
     while let Some(frame) = link.data_out.pop_async().await? {
         send(link, &mut stream, frame).await?;
@@ -140,10 +162,10 @@ async fn write_data(link: &Link, connection: &Connection) -> Result<()> {
 }
 
 /// Ends a stream and waits until the other side has all of it.
-async fn finish(mut stream: SendStream) -> Result<()> {
+async fn finish(mut stream: Outgoing) -> Result<()> {
     // The other side may have stopped the stream: `stopped` says so.
-    let _ = stream.finish();
-    match stream.stopped().await {
+    let _ = stream.0.finish();
+    match stream.0.stopped().await {
         Ok(None) => Ok(()),
         Ok(Some(_)) => Err(Error::protocol("it stopped a stream")),
         Err(StoppedError::ConnectionLost(error)) => Err(closed(error)),
@@ -151,11 +173,11 @@ async fn finish(mut stream: SendStream) -> Result<()> {
     }
 }
 
-async fn send(link: &Link, stream: &mut SendStream, frame: Frame) -> Result<()> {
+async fn send(link: &Link, stream: &mut Outgoing, frame: Frame) -> Result<()> {
     link.count_sent(&frame);
     let header = bytes::Bytes::copy_from_slice(&frame.header.to_bytes());
     let mut parts = [header, frame.extension, frame.payload];
-    stream.write_all_chunks(&mut parts).await.map_err(|error| match error {
+    stream.0.write_all_chunks(&mut parts).await.map_err(|error| match error {
         quinn::WriteError::ConnectionLost(error) => closed(error),
         other => Error::network("sending", other),
     })
@@ -225,21 +247,44 @@ async fn look(connection: &Connection, link: &Link, buffer: usize) {
     }
 }
 
+/// Why a part failed: of a connection that is being closed, streams only say that they broke.
+async fn reason(connection: &Connection, error: Error) -> Error {
+    if !matches!(error, Error::Network { .. }) {
+        return error;
+    }
+    match tokio::time::timeout(CLOSING, connection.closed()).await {
+        Ok(reason) => closed(reason),
+        Err(_) => error,
+    }
+}
+
 /// What the end of a connection means.
 pub(crate) fn closed(error: ConnectionError) -> Error {
     match error {
         ConnectionError::ApplicationClosed(close) => Error::Closed {
             code: u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX),
-            text: String::from_utf8_lossy(&close.reason).chars().take(1024).collect(),
+            text: said(&close.reason),
         },
-        ConnectionError::TransportError(error) if u64::from(error.code) & 0xff00 == 0x100 => {
-            Error::Identity(error.to_string())
-        }
-        ConnectionError::ConnectionClosed(close) if u64::from(close.error_code) & 0xff00 == 0x100 => {
-            Error::Identity(format!("it refused ours: {close}"))
-        }
+        ConnectionError::TransportError(error) => match alert(error.code) {
+            Some(alert) => tls::failed(alert, "this side", error),
+            None => Error::network(LOST, error),
+        },
+        ConnectionError::ConnectionClosed(close) => match alert(close.error_code) {
+            Some(alert) => tls::failed(alert, "the other side", close.error_code),
+            None => Error::network(LOST, format!("{}: {:?}", close.error_code, said(&close.reason))),
+        },
         ConnectionError::LocallyClosed => Error::Cancelled,
         ConnectionError::VersionMismatch => Error::protocol("no QUIC version in common"),
-        other => Error::network("the connection was lost", other),
+        other => Error::network(LOST, other),
     }
+}
+
+/// The TLS alert in a code (RFC 9001 §4.8).
+fn alert(code: TransportErrorCode) -> Option<u8> {
+    u64::from(code).checked_sub(0x100)?.try_into().ok()
+}
+
+/// What the other side said, of a length that is fit to be shown.
+fn said(reason: &[u8]) -> String {
+    String::from_utf8_lossy(reason).chars().take(1024).collect()
 }

@@ -6,20 +6,22 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::frame::Frame;
-use crate::link::{Link, lost};
+use crate::link::{Carrying, Link, lost};
 use crate::{Error, Result};
 
-/// Moves frames between `link` and a stream until both sides are done or something fails.
-pub(crate) async fn run<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S, link: Arc<Link>) {
+/// Moves frames between `link` and a stream until both sides are done or something fails; whether they were done.
+pub(crate) async fn run<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S, link: Arc<Link>) -> bool {
+    let carrying = Carrying::new(&link);
     let (mut input, mut output) = tokio::io::split(stream);
     let moved = tokio::select! {
         moved = async { tokio::try_join!(read(&link, &mut input), write(&link, &mut output)) } => moved.map(|_| ()),
         () = link.aborted.notified() => Err(Error::Cancelled),
     };
-    match moved {
-        Ok(()) => {}
-        Err(error) => link.fail(&error),
+    if let Err(error) = &moved {
+        link.fail(error);
     }
+    carrying.done();
+    moved.is_ok()
 }
 
 async fn read<R: AsyncRead + Unpin>(link: &Link, input: &mut R) -> Result<()> {

@@ -6,7 +6,7 @@ use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{AlertDescription, ClientConfig, ServerConfig};
 
 use crate::identity::{Identity, PublicKey, RawKeyVerifier};
 use crate::{Error, Result};
@@ -77,4 +77,27 @@ pub(crate) fn listener(identity: &Identity) -> Result<ServerConfig> {
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+/// What a handshake that failed with this alert (RFC 8446 §6.2) means. `who` found it.
+pub(crate) fn failed(alert: u8, who: &str, detail: impl ToString) -> Error {
+    match alert {
+        // Only our own check of a key gives this (access_denied).
+        49 => Error::Identity("it holds another key than the one expected".into()),
+        // Of certificates, which here are keys, and of the signature by which they are proved (decrypt_error).
+        42..=46 | 48 | 51 | 116 => Error::Identity(format!("{who} refused: {}", detail.to_string())),
+        _ => Error::protocol(format!("TLS: {who} refused: {}", detail.to_string())),
+    }
+}
+
+/// The same from what rustls says.
+pub(crate) fn failure(error: &rustls::Error) -> Error {
+    match error {
+        rustls::Error::AlertReceived(alert) => failed((*alert).into(), "the other side", error),
+        rustls::Error::InvalidCertificate(reason) => {
+            failed(AlertDescription::from(reason.clone()).into(), "this side", error)
+        }
+        rustls::Error::NoCertificatesPresented => Error::Identity("it showed no key".into()),
+        _ => Error::protocol(format!("TLS: {error}")),
+    }
 }

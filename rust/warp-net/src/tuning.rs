@@ -13,6 +13,8 @@ const MIB: usize = 1 << 20;
 
 /// Window that a side gives before the other has proved that it may.
 pub const UNPROVEN_WINDOW: usize = MIB;
+/// Within less a connection could be lost between two signs of life.
+const IDLE_LEAST: Duration = Duration::from_secs(1);
 /// Lanes that the other side may open, once it has.
 pub const LANES_MAX: u32 = 8;
 
@@ -69,6 +71,9 @@ impl Tuning {
         let idle = IdleTimeout::try_from(self.idle).map_err(|_| parameter("idle time"))?;
         if !(1200..=65_527).contains(&self.mtu_first) || self.mtu_most < self.mtu_first {
             return Err(parameter("datagram size"));
+        }
+        if self.window < UNPROVEN_WINDOW || self.idle < IDLE_LEAST {
+            return Err(parameter("window or idle time"));
         }
         let mut discovery = MtuDiscoveryConfig::default();
         discovery.upper_bound(self.mtu_most);

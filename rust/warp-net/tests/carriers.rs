@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use warp_net::frame::{Frame, Kind};
-use warp_net::{Carrier, Endpoint, Error, Identity, Link, Listening, Tuning, pipe};
+use warp_net::{Bell, Carrier, Endpoint, Error, Identity, Link, Listening, Tuning, pipe};
 
 const LONG: Duration = Duration::from_secs(20);
 const NOW: Duration = Duration::ZERO;
@@ -25,7 +25,7 @@ fn tuning() -> Tuning {
 struct Pair {
     dialer: Arc<Link>,
     listener: Arc<Link>,
-    _ends: Vec<Endpoint>,
+    ends: Vec<Endpoint>,
 }
 
 impl Pair {
@@ -33,7 +33,7 @@ impl Pair {
         if carrier == Carrier::Pipe {
             let keys = [*identity(1).public(), *identity(2).public()];
             let [dialer, listener] = pipe(keys, [7; 32], tuning().window).unwrap();
-            return Self { dialer, listener, _ends: Vec::new() };
+            return Self { dialer, listener, ends: Vec::new() };
         }
         let (client, server) = endpoints();
         let dialer = client.dial(server.address(), Some(*identity(2).public()), carrier, LONG).unwrap();
@@ -45,7 +45,7 @@ impl Pair {
         if carrier == Carrier::Quic {
             assert_eq!(listener.receive_message(LONG).unwrap().unwrap(), "hello");
         }
-        Self { dialer, listener, _ends: vec![client, server] }
+        Self { dialer, listener, ends: vec![client, server] }
     }
 
     fn proven(carrier: Carrier) -> Self {
@@ -189,18 +189,97 @@ fn a_side_that_takes_nothing_stops_the_other() {
 
 #[test]
 fn an_abort_is_told_with_its_reason() {
-    let pair = Pair::proven(Carrier::Quic);
-    pair.dialer.abort(9, "the disk is full");
-    assert!(matches!(pair.dialer.receive_message(LONG), Err(Error::Cancelled)));
-    match pair.listener.receive_message(LONG) {
-        Err(Error::Closed { code, text }) => assert_eq!((code, text.as_str()), (9, "the disk is full")),
-        other => panic!("{other:?}"),
-    }
-    for carrier in [Carrier::Tcp, Carrier::Pipe] {
+    for carrier in [Carrier::Quic, Carrier::Pipe] {
         let pair = Pair::proven(carrier);
         pair.dialer.abort(9, "the disk is full");
-        assert!(pair.listener.receive_message(LONG).is_err(), "{carrier:?}");
+        assert!(matches!(pair.dialer.receive_message(LONG), Err(Error::Cancelled)));
+        match pair.listener.receive_message(LONG) {
+            Err(Error::Closed { code, text }) => assert_eq!((code, text.as_str()), (9, "the disk is full")),
+            other => panic!("{carrier:?}: {other:?}"),
+        }
     }
+    let pair = Pair::proven(Carrier::Tcp);
+    pair.dialer.abort(9, "the disk is full");
+    let told = pair.listener.receive_message(LONG);
+    assert!(matches!(told, Err(Error::Network { .. })), "{told:?}");
+}
+
+#[test]
+fn an_endpoint_that_closes_ends_its_links_and_what_is_dialed() {
+    for carrier in [Carrier::Quic, Carrier::Tcp] {
+        let (client, server) = endpoints();
+        let link = client.dial(server.address(), None, carrier, LONG).unwrap();
+        let deaf = std::net::UdpSocket::bind(LOCAL).unwrap();
+        let mut dialing = client.begin(deaf.local_addr().unwrap(), None, Carrier::Quic, LONG);
+        client.close();
+        assert!(matches!(link.receive_message(LONG), Err(Error::Cancelled)), "{carrier:?}");
+        assert!(matches!(dialing.wait(LONG), Some(Err(Error::Cancelled))));
+        assert!(matches!(client.dial(server.address(), None, carrier, LONG), Err(Error::Cancelled)));
+        client.close();
+    }
+}
+
+#[test]
+fn failures_of_the_network_name_the_address() {
+    let (client, _server) = endpoints();
+    let nobody = std::net::TcpListener::bind(LOCAL).unwrap().local_addr().unwrap();
+    let refused = client.dial(nobody, None, Carrier::Tcp, LONG).err().unwrap();
+    assert!(refused.to_string().contains(&nobody.to_string()), "{refused}");
+    let deaf = std::net::UdpSocket::bind(LOCAL).unwrap().local_addr().unwrap();
+    let silent = client.dial(deaf, None, Carrier::Quic, Duration::from_millis(100)).err().unwrap();
+    assert!(silent.to_string().contains(&deaf.to_string()), "{silent}");
+    let mut pair = Pair::new(Carrier::Tcp);
+    drop(pair.ends.remove(0));
+    let lost = pair.listener.receive_message(LONG).err().unwrap();
+    assert!(matches!(lost, Error::Network { .. }), "{lost:?}");
+    assert!(lost.to_string().contains(&pair.listener.ends().address), "{lost}");
+}
+
+#[test]
+fn a_message_before_a_broken_connection_is_still_read() {
+    for carrier in [Carrier::Tcp, Carrier::Pipe] {
+        let pair = Pair::new(carrier);
+        pair.listener.authorize();
+        assert!(pair.dialer.send_message(Bytes::from_static(b"last words"), LONG).unwrap());
+        assert_eq!(pair.listener.receive_message(LONG).unwrap().unwrap(), "last words");
+        assert!(pair.dialer.send_message(Bytes::from_static(b"and these"), LONG).unwrap());
+        let bell = Bell::new().unwrap();
+        pair.listener.set_bell(Arc::clone(&bell));
+        wait(&bell);
+        pair.dialer.abort(9, "gone");
+        // The failure is there when nothing can be sent any more.
+        while pair.listener.send_message(Bytes::from_static(b"?"), NOW).is_ok() {
+            std::thread::yield_now();
+        }
+        assert_eq!(pair.listener.take_messages().unwrap(), ["and these"], "{carrier:?}");
+        assert!(pair.listener.take_messages().is_err() && !pair.listener.has_ended());
+        wait(&bell);
+    }
+}
+
+#[test]
+fn the_end_of_one_side_is_seen_while_the_other_goes_on() {
+    for carrier in CARRIERS {
+        let pair = Pair::proven(carrier);
+        let bell = Bell::new().unwrap();
+        pair.listener.set_bell(Arc::clone(&bell));
+        pair.dialer.finish();
+        wait(&bell);
+        assert!(pair.listener.take_messages().unwrap().is_empty() && pair.listener.has_ended());
+        assert!(pair.listener.send_message(Bytes::from_static(b"more"), LONG).unwrap());
+        pair.listener.finish();
+        assert_eq!(pair.dialer.receive_message(LONG).unwrap().unwrap(), "more", "{carrier:?}");
+        assert!(matches!(pair.dialer.receive_message(LONG), Err(Error::Cancelled)), "{carrier:?}");
+        assert!(pair.dialer.has_ended(), "{carrier:?}");
+    }
+}
+
+/// Until it rings.
+fn wait(bell: &Bell) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut descriptors = [PollFd::new(bell, PollFlags::IN)];
+    let rung = poll(&mut descriptors, Some(&Timespec { tv_sec: 20, tv_nsec: 0 })).unwrap();
+    assert_eq!(rung, 1, "it did not ring");
 }
 
 #[test]
