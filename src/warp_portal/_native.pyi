@@ -2,7 +2,8 @@
 
 Crossings per second in steady state are noted per class; buffers are `bytes`-like, paths are raw bytes,
 times are nanoseconds. Errors: `FormatError`, `IntegrityError`, `UsageError` from `warp_portal.errors`,
-`OSError` with errno from the system, `CancelledError` after `abort()`.
+`OSError` with errno from the system, `CancelledError` after `abort()`; between machines `UnreachableError`,
+`IdentityError`, `ProtocolError`, `ClosedError`.
 """
 
 from collections.abc import Sequence
@@ -352,3 +353,91 @@ class ChunkVerifier:
     def damaged(self) -> list[tuple[int, str]]:
         """(chunk, what is wrong) since the last call."""
     def abort(self) -> None: ...
+
+@final
+class Endpoint:
+    """Dials and accepts connections (docs/transfer-protocol.md §1) on a thread of its own: UDP, and to listen TCP on the same port.
+
+    A few calls a connection. It is to be closed: whoever only drops it waits, for up to a second, until all has ended."""
+
+    def __new__(
+        cls,
+        seed: Buffer,
+        *,
+        address: str = "0.0.0.0:0",
+        listen: bool = False,
+        window: int | None = None,
+        socket_buffer: int | None = None,
+        mtu_most: int | None = None,
+        mtu_first: int | None = None,
+        congestion: str = "cubic",
+        first_flight: int | None = None,
+        acknowledge_each: int | None = None,
+        idle: float | None = None,
+    ) -> Endpoint:
+        """`seed` is that of the Ed25519 key (RFC 8032 §5.1.5, 32 bytes), of which nothing is shown. `address` is an IP address and a port
+        (`[::]:0`), port 0 any that is free. None takes what docs/performance.md found best: `window` bytes under way to this side, once
+        the other may, at least 1 MiB; `socket_buffer` bytes asked of the kernel; `mtu_most` and `mtu_first` bytes of a datagram, at least
+        1200; `first_flight` bytes before the first answer; one acknowledgement for `acknowledge_each` packets; `idle` seconds without a
+        sign of life, at least 1. `congestion` is `cubic` or `bbr`. OSError names an address that can't be had."""
+    @property
+    def address(self) -> tuple[str, int]:
+        """The IP address and port it is bound to."""
+    @property
+    def buffers(self) -> tuple[int, int]:
+        """Bytes the kernel gave to receive and to send datagrams; less than was asked for slows fast paths down."""
+    def fileno(self) -> int:
+        """A descriptor (eventfd) that is readable while connections wait, and when it was closed. It stays the endpoint's."""
+    def accept(self) -> Link | None:
+        """The next connection that waits, from whoever; never blocks. CancelledError when it was closed."""
+    def dial(self, host: str, port: int, *, carrier: str, expected: Buffer | None, timeout: float) -> Link:
+        """Open a connection by `quic` or `tcp` to an IP address, where a machine holds the key `expected` (32 bytes; None: any).
+        Waits at most `timeout` seconds. UnreachableError names the address; IdentityError: it is another machine."""
+    def close(self) -> None:
+        """Take and open no more connections, end all there are (their links fail), and wait until the port is free; idempotent."""
+
+@final
+class Link:
+    """One connection, with messages in both directions; data goes by what takes the link. ≤ 1,000 calls a second.
+
+    From whoever is at the other end: only short messages come until `authorize`. Both sides `finish`; who doesn't, must `abort`."""
+
+    @property
+    def carrier(self) -> str:
+        """`quic`, `tcp` or `pipe`."""
+    @property
+    def dialed(self) -> bool:
+        """This side opened it."""
+    @property
+    def peer(self) -> bytes:
+        """The Ed25519 key (32 bytes) that the other side has proved to hold."""
+    @property
+    def exporter(self) -> bytes:
+        """32 bytes that only the two ends of this connection know; all proofs hold them."""
+    @property
+    def address(self) -> str:
+        """IP address and port of the other side, for people."""
+    @property
+    def ended(self) -> bool:
+        """The other side has finished, and all its messages were taken."""
+    def fileno(self) -> int:
+        """A descriptor (eventfd) that is readable while messages wait, and from the end or a failure on. It stays the link's."""
+    def messages(self) -> list[bytes]:
+        """All that wait, in order, at most 1 MiB each; never blocks. When none waits, a link that failed raises why: UnreachableError
+        (it broke), ClosedError (the other side closed it), ProtocolError, CancelledError (this side did); one that has `ended` has none."""
+    def send(self, payload: Buffer, timeout: float = 0.0) -> bool:
+        """Send a message of at most 1 MiB; False if 4 MiB wait already and go on to for `timeout` seconds. Raises what `messages` does;
+        CancelledError after `finish`."""
+    def authorize(self) -> None:
+        """The other side has proved that it may: data and messages of up to 1 MiB are taken from now on."""
+    def finish(self) -> None:
+        """Nothing more is sent; what waits still goes."""
+    def abort(self, code: int, text: str) -> None:
+        """End it at once and drop what waits. QUIC tells the other side `code` and `text` (docs/transfer-protocol.md §8); TCP can't."""
+    def traffic(self) -> tuple[int, int]:
+        """Bytes of frames (sent, received)."""
+    def path(self) -> tuple[float, int, int, int]:
+        """What QUIC found: round trip in seconds, bytes of a datagram, congestion window in bytes, packets lost; zeros otherwise."""
+
+def pipe(keys: tuple[Buffer, Buffer], exporter: Buffer, *, window: int | None = None) -> tuple[Link, Link]:
+    """Two links joined in memory, for tests: the first dialed. `keys` are theirs (32 bytes each), as if proved."""

@@ -11,6 +11,7 @@ A class exists where a caller can do something different; the message says what 
     ├── BusyError                 11   another writer holds the archive, or the settings: wait for it
     ├── KeyRequiredError          12   encrypted, and no key was given: give one
     │   └── WrongKeyError         12   a key was given and opens nothing: give another
+    ├── IdentityError             12   the machine that answers is not the one expected: check its address, or the key you have of it
     ├── IntegrityError            13   bytes are not what they must be: fetch them again, or recover
     │   ├── FormatError           13   malformed: these bytes are no valid archive structure
     │   ├── BeginningError        13   the header or the key slots are damaged: put those bytes back from a copy
@@ -21,11 +22,12 @@ A class exists where a caller can do something different; the message says what 
     │   └── SignatureError        13   a signature is there and does not hold
     │       └── SignerError       13   it holds, but by another signer than the one expected or remembered
     ├── PolicyError               14   refused by a rule (expired, limit reached, schedule)
-    ├── UnreachableError          15   no source answers: try again later
+    ├── UnreachableError          15   no source answers, or the connection to it broke: try again later
     ├── VersionError              16   written by a newer version, or needs a feature that is not here: update
     ├── StorageFullError          17   no room or quota left: make room, then repeat
     ├── CapError                  18   stopped by a cap that was asked for (volume, rate, battery)
     ├── ProtocolError             19   the other machine broke a rule of the transfer protocol: update both
+    ├── ClosedError                1   the other machine closed the connection: what to do, its code says
     └── CancelledError           130   the user or `abort()` stopped it: repeat to resume
 """
 
@@ -83,6 +85,12 @@ class WrongKeyError(KeyRequiredError):
     """A passphrase or identity was given, and opens no key slot."""
 
 
+class IdentityError(WarpPortalError):
+    """The machine at the other end holds another key than the one expected, or did not prove that it holds its own."""
+
+    exit_code = 12
+
+
 class IntegrityError(WarpPortalError):
     """Bytes are not what they must be: damaged, exchanged or forged."""
 
@@ -128,7 +136,7 @@ class PolicyError(WarpPortalError):
 
 
 class UnreachableError(WarpPortalError):
-    """No source answers; trying again later may help."""
+    """No source answers, or the connection to it broke; trying again later may help. The message names its address."""
 
     exit_code = 15
 
@@ -155,6 +163,15 @@ class ProtocolError(WarpPortalError):
     """What another machine said breaks a rule of docs/transfer-protocol.md: it is damaged, hostile or not of this protocol."""
 
     exit_code = 19
+
+
+class ClosedError(WarpPortalError):
+    """The other machine closed the connection. `code` is of docs/transfer-protocol.md §8, or unknown; `text` is what it said, unchecked."""
+
+    def __init__(self, message: str, code: int = 1, text: str = "") -> None:
+        super().__init__(message)
+        self.code: Final = code
+        self.text: Final = text
 
 
 class CancelledError(WarpPortalError):

@@ -1,4 +1,4 @@
-//! Errors of the core as exceptions of `warp_portal.errors`; those of the system as `OSError` with errno.
+//! Errors of the core and of the carriers as exceptions of `warp_portal.errors`; those of the system as `OSError` with errno.
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -8,6 +8,10 @@ pyo3::import_exception!(warp_portal.errors, FormatError);
 pyo3::import_exception!(warp_portal.errors, IntegrityError);
 pyo3::import_exception!(warp_portal.errors, UsageError);
 pyo3::import_exception!(warp_portal.errors, CancelledError);
+pyo3::import_exception!(warp_portal.errors, ClosedError);
+pyo3::import_exception!(warp_portal.errors, IdentityError);
+pyo3::import_exception!(warp_portal.errors, ProtocolError);
+pyo3::import_exception!(warp_portal.errors, UnreachableError);
 
 /// For failures that the system reports without a number (a short read, say): "input/output error".
 const EIO: i32 = 5;
@@ -21,6 +25,30 @@ pub fn raise(error: Error) -> PyErr {
         Error::Parameter(_) => UsageError::new_err(message),
         Error::Cancelled => CancelledError::new_err(message),
         _ => IntegrityError::new_err(message),
+    }
+}
+
+/// The exception for an error between two machines.
+pub fn raise_net(error: warp_net::Error) -> PyErr {
+    use warp_net::Error;
+    let message = error.to_string();
+    match error {
+        Error::Identity(_) => IdentityError::new_err(message),
+        Error::Closed { code, text } => ClosedError::new_err((message, code, text)),
+        Error::Parameter(_) => UsageError::new_err(message),
+        Error::Cancelled => CancelledError::new_err(message),
+        Error::Protocol(_) => ProtocolError::new_err(message),
+        _ => UnreachableError::new_err(message),
+    }
+}
+
+/// The same where no other machine has a part in it: what the system refused is an `OSError`.
+pub fn raise_socket(error: warp_net::Error) -> PyErr {
+    match &error {
+        warp_net::Error::Network { errno, .. } => {
+            PyOSError::new_err((if *errno == 0 { EIO } else { *errno }, error.to_string()))
+        }
+        _ => raise_net(error),
     }
 }
 

@@ -1,12 +1,14 @@
-//! `warp_portal._native`: converts arguments, detaches from the interpreter, calls `warp-core`.
+//! `warp_portal._native`: converts arguments, detaches from the interpreter, calls `warp-core` and `warp-net`.
 
 use pyo3::prelude::*;
 
 mod buffer;
 mod chunk_index;
 mod descriptor;
+mod endpoint;
 mod error;
 mod index;
+mod link;
 mod pack;
 mod primitives;
 mod survey;
@@ -29,5 +31,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<chunk_index::ChunkVerifier>()?;
     module.add_class::<survey::Census>()?;
     module.add_class::<survey::Survey>()?;
-    module.add_class::<unpack::UnpackPipeline>()
+    module.add_class::<unpack::UnpackPipeline>()?;
+    module.add_class::<endpoint::Endpoint>()?;
+    module.add_class::<link::Link>()?;
+    module.add_function(wrap_pyfunction!(link::pipe, module)?)
 }

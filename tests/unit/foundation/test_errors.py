@@ -27,7 +27,7 @@ def test_an_error_is_made_of_one_message(cls: type[errors.WarpPortalError]) -> N
 def test_exit_codes_are_those_promised_to_scripts() -> None:
     promised = {
         "UsageError": 2, "PartialError": 3, "NotFoundError": 10, "BusyError": 11, "KeyRequiredError": 12, "WrongKeyError": 12,
-        "IntegrityError": 13, "PolicyError": 14, "UnreachableError": 15, "VersionError": 16, "StorageFullError": 17,
+        "IdentityError": 12, "IntegrityError": 13, "PolicyError": 14, "UnreachableError": 15, "VersionError": 16, "StorageFullError": 17,
         "CapError": 18, "ProtocolError": 19, "CancelledError": 130,
     }  # fmt: skip
     assert {name: getattr(errors, name).exit_code for name in promised} == promised
