@@ -14,7 +14,12 @@ FILES: Final = (
     (
         f"~/.local/state/{APP}",
         "What this machine remembers of archives (the newest commit and signer of each), and unfinished creates. "
-        "Without it nothing is lost but the knowledge of what is old.",
+        "Without it nothing is lost but the knowledge of what is old, and `machine-key`.",
+    ),
+    (
+        f"~/.local/state/{APP}/machine-key",
+        "The private key by which other machines know this one, made when it is first needed. Who has it is this machine to "
+        "them; without it, it is a stranger.",
     ),
     (
         "ARCHIVE.compact-XXXXXXXX",

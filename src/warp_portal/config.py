@@ -304,15 +304,18 @@ def _read(file: ConfigFile) -> dict[str, object]:
     return values
 
 
-def read_regular(path: str, what: str, limit: int) -> bytes:
+def read_regular(path: str, what: str, limit: int, *, private: bool = False) -> bytes:
     """The content of a regular file of at most `limit` bytes (whole MiB); a FIFO or device is refused at once, not waited for.
 
     Raises:
-        UsageError: it is none, or larger; `what` says what should be there.
+        UsageError: it is none, or larger, or `private` and open to others; `what` says what should be there.
     """
     with open(path, "rb", opener=_without_waiting) as source:
-        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+        mode = os.fstat(source.fileno()).st_mode
+        if not stat.S_ISREG(mode):
             raise UsageError(f"{path}: {what} are read from a regular file, and this is none")
+        if private and mode & 0o077:
+            raise UsageError(f"{path}: {what} are private, and this file is open to others: chmod 600 it")
         content = source.read(limit + 1)
     if len(content) > limit:
         raise UsageError(f"{path}: larger than {limit >> 20} MiB: these are no {what}")

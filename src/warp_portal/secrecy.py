@@ -17,7 +17,7 @@ from warp_portal.errors import UsageError
 
 REDACTED: Final = "[redacted]"
 IS_PRIVATE_KEY: Final = "this is a private key itself: name the file that holds it, not the key"
-_LABEL: Final = r"warp-(?:identity-\w+|signing-key)\s*:"
+_LABEL: Final = r"warp-(?:identity-\w+|(?:signing|machine)-key)\s*:"
 _KEY: Final = re.compile(_LABEL, re.IGNORECASE)
 # Without a blank after the colon: `not a warp-signing-key: that is for …` is no secret.
 _KEY_TEXT: Final = re.compile(rf"({_LABEL})\w+", re.IGNORECASE)

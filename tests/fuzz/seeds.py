@@ -14,7 +14,7 @@ from warp_portal.archive.opening import slot_copy_offset
 from warp_portal.archive.reader import open_archive
 from warp_portal.archive.toc import SealedTOC
 from warp_portal.archive.unlock import NO_KEY, Unlock
-from warp_portal.keys import Identity, SigningKey
+from warp_portal.keys import Identity, Machine, SigningKey
 from warp_portal.primitives.compression import LZ4, STORE, ZSTD
 
 LZ4_BLOCKS = 3
@@ -147,7 +147,7 @@ def python() -> dict[str, list[bytes]]:
         found[name] = found.get(name, []) + inputs
     identities = [Identity("x25519", IDENTITY_SEED), Identity("xwing", IDENTITY_SEED)]
     key = SigningKey(SIGNING_SEED)
-    keys = [str(one.recipient) for one in identities] + [str(key.public)]
+    keys = [*(str(one.recipient) for one in identities), str(key.public), str(Machine(key.public.raw))]
     files = [f"# a comment\n{line}\n" for line in keys]
     return found | {
         "archive": [whole_archive(choice) for choice in (0, 1, 4, 5, 8, 9, 3, 16, 17, 32, 33)],

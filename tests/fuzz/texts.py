@@ -10,7 +10,7 @@ from warp_portal._native import Matcher
 from warp_portal.archive.options import checked_patterns
 from warp_portal.cli.text import defanged, path_fields, printable, printable_all
 from warp_portal.errors import WarpPortalError
-from warp_portal.keys import Identity, Recipient, Signer, SigningKey, load_recipient, load_signer
+from warp_portal.keys import Identity, Machine, MachineKey, Recipient, Signer, SigningKey, load_recipient, load_signer
 from warp_portal.keys.text import decode, encode
 from warp_portal.primitives.compression import policy
 from warp_portal.units import format_bytes, format_duration, parse_bytes, parse_span
@@ -25,14 +25,14 @@ def key_text(data: bytes) -> None:
     """A key as one line, its check made right if it is written in base32."""
     text = _text(data)
     for line in (text, _checked(text)):
-        for kind in (Recipient, Signer):
+        for kind in (Recipient, Signer, Machine):
             try:
                 public = kind.parse(line)
             except WarpPortalError:
                 continue
             assert kind.parse(str(public)) == public
             _use(public)
-        for secret in (Identity, SigningKey):
+        for secret in (Identity, SigningKey, MachineKey):
             try:
                 key = secret.parse(line)
             except WarpPortalError:
@@ -55,7 +55,7 @@ def _checked(text: str) -> str:
     return line
 
 
-def _use(public: Recipient | Signer) -> None:
+def _use(public: Recipient | Signer | Machine) -> None:
     """A key may be of the right length and no point or lattice key: then sealing and verifying say so."""
     try:
         if isinstance(public, Recipient):

@@ -1,4 +1,4 @@
-"""Keys that people hold: passphrases, recipients' keys and signers' keys, and their texts and files.
+"""Keys that people and machines hold: passphrases, recipients', signers' and machines' keys, and their texts and files.
 
 Names are imported on first use, because the asymmetric algorithms take tens of milliseconds to load.
 """
@@ -7,15 +7,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from warp_portal.keys.machines import Machine, MachineKey
     from warp_portal.keys.password import Argon2Cost
     from warp_portal.keys.recipients import Identity, Recipient, load_recipient
     from warp_portal.keys.signers import Signer, SigningKey, load_signer
 
-__all__ = ["Argon2Cost", "Identity", "Recipient", "Signer", "SigningKey", "load_recipient", "load_signer"]
+__all__ = [
+    "Argon2Cost",
+    "Identity",
+    "Machine",
+    "MachineKey",
+    "Recipient",
+    "Signer",
+    "SigningKey",
+    "load_recipient",
+    "load_signer",
+]
 
 _HOMES = {
     "Argon2Cost": "password",
     "Identity": "recipients",
+    "Machine": "machines",
+    "MachineKey": "machines",
     "Recipient": "recipients",
     "Signer": "signers",
     "SigningKey": "signers",

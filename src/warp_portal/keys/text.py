@@ -3,7 +3,7 @@
     text = label ‖ ":" ‖ base32(key ‖ check), lower case, without padding; check = BLAKE3(label ‖ ":" ‖ key)[0..4]
 
 Labels: `warp-recipient-x25519`, `warp-recipient-xwing`, `warp-identity-x25519`, `warp-identity-xwing`, `warp-signer`,
-`warp-signing-key`. A key file holds lines of `# comment` and one line of text; a file with a secret is readable by its
+`warp-signing-key`, `warp-machine`, `warp-machine-key`. A key file holds lines of `# comment` and one line of text; a file with a secret is readable by its
 owner alone. Reading ignores case and surrounding blanks.
 """
 
@@ -27,6 +27,8 @@ _USES: Final = {
     "warp-identity-": "--identity, and as --recipient for its public half",
     "warp-signing-key": "--sign, and as --signer for its public half",
     "warp-signer": "--signer",
+    "warp-machine-key": "the machine that made it, and for no other",
+    "warp-machine": "`warp peers add`",
 }
 
 

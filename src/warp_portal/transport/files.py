@@ -1,0 +1,107 @@
+"""Private files of the state directory: mode 0600, replaced whole or not at all, changed by one process at a time.
+
+What is written is on the disk before its name is (`fsync` of the file, then of the directory), so that after a power cut
+there is the old content or the new.
+"""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from warp_portal.errors import BusyError
+
+DIRECTORY_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+LOCK_WAIT_S: Final = 5.0  # a change takes milliseconds: who holds the lock for longer is stuck
+_LOCK_POLL_S: Final = 0.02
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory that nobody else may enter, unless it is there."""
+    directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a private file anew, in a directory that is there. Raises OSError."""
+    with _draft(path, content) as draft:
+        os.replace(draft, path)
+        sync_directory(path.parent)
+
+
+def create_file(path: Path, content: bytes) -> bool:
+    """Write a private file unless there is one; whether it was this call that did. Of several at once one does. Raises OSError."""
+    with _draft(path, content) as draft:
+        try:
+            os.link(draft, path)  # fails where something is, as a rename would not
+        except FileExistsError:
+            return False
+        sync_directory(path.parent)
+        return True
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring names that were made or taken away in a directory to the disk."""
+    fd = open_directory(directory)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def open_directory(directory: Path) -> int:
+    """A descriptor of a directory, to lock or to sync it. Raises OSError."""
+    return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a directory's lock, so that of two who change something in it neither undoes what the other did.
+
+    Where there are no locks, don't. Raises BusyError if others keep it for longer than LOCK_WAIT_S, OSError.
+    """
+    make_directory(directory)
+    fd = open_directory(directory)
+    try:
+        _wait_for_lock(fd, directory)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _wait_for_lock(fd: int, directory: Path) -> None:
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise BusyError(
+                    f"{directory}: another program has held the lock of this directory for {LOCK_WAIT_S:g} s: nothing was "
+                    "changed: try again when it is done"
+                ) from None
+        except OSError:  # a file system without locks
+            return None
+        time.sleep(_LOCK_POLL_S)
+
+
+@contextlib.contextmanager
+def _draft(path: Path, content: bytes) -> Iterator[Path]:
+    """A file beside `path` that holds `content`, durably; it is gone in the end."""
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}.new")
+    try:
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        with open(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(fd)
+        yield draft
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # the draft is gone by then
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
