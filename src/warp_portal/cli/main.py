@@ -36,6 +36,7 @@ SECTIONS: Final = (
         ),
     ),
     ("Keys", (("key", "Make keys; add, remove and list an archive's."),)),
+    ("Transfer", (("peers", "Save, list and forget other machines."),)),
     (
         "This machine",
         (
