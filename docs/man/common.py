@@ -14,12 +14,16 @@ FILES: Final = (
     (
         f"~/.local/state/{APP}",
         "What this machine remembers of archives (the newest commit and signer of each), and unfinished creates. "
-        "Without it nothing is lost but the knowledge of what is old, and `machine-key`.",
+        "Without it nothing is lost but the knowledge of what is old, and what follows.",
     ),
     (
         f"~/.local/state/{APP}/machine-key",
         "The private key by which other machines know this one, made when it is first needed. Who has it is this machine to "
         "them; without it, it is a stranger.",
+    ),
+    (
+        f"~/.local/state/{APP}/peers.json",
+        "The machines saved by `warp peers`, with their keys. Who may write it lets in whom he likes; no other may read it.",
     ),
     (
         "ARCHIVE.compact-XXXXXXXX",

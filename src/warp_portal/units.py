@@ -15,6 +15,7 @@ from warp_portal.errors import UsageError
 
 _LETTERS: Final = "KMGTPE"
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(?:([KMGTPE])(iB|B)?|B)?\s*", re.IGNORECASE)
+_BITS: Final = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([KMGTkmgt]?)(i?)(?:[Bb]it(?:/s)?|bps)\s*")
 _SPAN: Final = re.compile(r"\s*(\d+)\s*([hdwy])\s*", re.IGNORECASE)
 _SPAN_S: Final = {"h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 # Sizes are kept in 64-bit fields everywhere.
@@ -33,6 +34,24 @@ def parse_bytes(text: str) -> int:
     if value > _MAX_BYTES:
         raise UsageError(f"{text!r} is larger than any file can be")
     return value
+
+
+def parse_rate(text: str) -> int:
+    """Bytes a second in a rate: of bytes as `10MiB/s` or `512K` (letters as in sizes), of bits as `80Mbit/s` or `80Mbps` (`M` is 10⁶, `Mi` 2²⁰).
+
+    Raises UsageError if it is none; `80Mb/s` is none, for it is read as bits by some and as bytes by others.
+    """
+    match = _BITS.fullmatch(text)
+    if match is not None:
+        number, letter, binary = match.groups()
+        power = _LETTERS.index(letter.upper()) + 1 if letter else 0
+        value = int(Decimal(number) * (1024 if binary else 1000) ** power / 8)
+        if value <= _MAX_BYTES and (letter or not binary):
+            return value
+    size = text.strip().removesuffix("/s").rstrip()
+    if match is not None or size.endswith("b") or _SIZE.fullmatch(size) is None:
+        raise UsageError(f"{text!r} is no rate: write bytes a second as 10MiB/s, or bits as 80Mbit/s")
+    return parse_bytes(size)
 
 
 def parse_span(text: str) -> int:

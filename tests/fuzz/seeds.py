@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.fuzz import forging, protocol_seeds, sections
+from tests.fuzz import forging, protocol_seeds, sections, transport_seeds
 from tests.fuzz.whole import COMPACT
 from tests.vectors import ARCHIVE_KEY, HERE, IDENTITY_SEED, SIGNING_SEED
 from warp_portal._native import OBJECT_PAGE, ScopeKeys, blake3
@@ -164,7 +164,7 @@ def python() -> dict[str, list[bytes]]:
             packed.pack({"sequence": 7, "commit": bytes(32), "signer": b""}),
             packed.pack({"uuid": bytes(16), "key": bytes(32), "arguments": {"a": [1]}, "recipients": ["r"], "header": b"h"}),
         ],
-        "units": [b"4096", b"1.5GiB", b"2GB", b" 64 k ", b"36h", b"2 y", b".5E"],
+        "units": [b"4096", b"1.5GiB", b"2GB", b" 64 k ", b"36h", b"2 y", b".5E", b"80Mbit/s", b"10MiB/s"],
     }  # fmt: skip
 
 
@@ -237,4 +237,4 @@ def _ids(chunks: list[bytes], choice: int) -> bytes:
 
 def everything() -> dict[str, list[bytes]]:
     """The seeds of all targets."""
-    return rust() | python() | protocol_seeds.seeds()
+    return rust() | python() | protocol_seeds.seeds() | transport_seeds.seeds()

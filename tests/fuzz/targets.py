@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.fuzz import proofs, protocol, sessions, structures, texts, whole
+from tests.fuzz import proofs, protocol, sessions, structures, texts, transport, whole
 
 RUST: Final = (
     "rust-baseline", "rust-chunk", "rust-columns", "rust-cutter", "rust-index", "rust-index-missing", "rust-index-pages", "rust-lz4",
@@ -40,12 +40,15 @@ PYTHON: Final = {
         Target("message", protocol.message),
         Target("messagepack", structures.messagepack),
         Target("patterns", texts.patterns, in_sections=True),
+        Target("peers", transport.peers_file),
         Target("printable", texts.printable_name),
         Target("proof", proofs.proof, in_sections=True),
         Target("ranges", protocol.ranges),
+        Target("rate-limit", transport.rate_limit),
         Target("sealed-toc", structures.sealed_toc),
         Target("session", sessions.session, in_sections=True),
         Target("setting", texts.setting),
+        Target("session-record", transport.session_record),
         Target("short-code", protocol.short_code),
         Target("slots", structures.slots),
         Target("state", structures.state_record),

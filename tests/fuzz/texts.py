@@ -13,7 +13,7 @@ from warp_portal.errors import WarpPortalError
 from warp_portal.keys import Identity, Machine, MachineKey, Recipient, Signer, SigningKey, load_recipient, load_signer
 from warp_portal.keys.text import decode, encode
 from warp_portal.primitives.compression import policy
-from warp_portal.units import format_bytes, format_duration, parse_bytes, parse_span
+from warp_portal.units import format_bytes, format_duration, parse_bytes, parse_rate, parse_span
 
 
 def _text(data: bytes) -> str:
@@ -110,7 +110,7 @@ def setting(data: bytes) -> None:
 
 
 def units(data: bytes) -> None:
-    """Sizes and spans of time."""
+    """Sizes, rates and spans of time."""
     text = _text(data)
     try:
         size = parse_bytes(text)
@@ -120,6 +120,8 @@ def units(data: bytes) -> None:
         assert 0 <= size < 1 << 63
         assert parse_bytes(str(size)) == size
         assert format_bytes(size)
+    with contextlib.suppress(WarpPortalError):
+        assert 0 <= parse_rate(text) < 1 << 63
     try:
         span = parse_span(text)
     except WarpPortalError:

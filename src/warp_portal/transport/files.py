@@ -66,25 +66,29 @@ def locked(directory: Path) -> Iterator[None]:
     make_directory(directory)
     fd = open_directory(directory)
     try:
-        _wait_for_lock(fd, directory)
+        if not wait_for_lock(fd, LOCK_WAIT_S):
+            raise BusyError(
+                f"{directory}: another program has held the lock of this directory for {LOCK_WAIT_S:g} s: nothing was changed: "
+                "try again when it is done"
+            )
         yield
     finally:
         os.close(fd)
 
 
-def _wait_for_lock(fd: int, directory: Path) -> None:
-    deadline = time.monotonic() + LOCK_WAIT_S
+def wait_for_lock(fd: int, seconds: float) -> bool:
+    """Take the lock of an open file, which closing it frees; whether it could be had in time. Where there are none, it counts as had."""
+    deadline = time.monotonic() + seconds
     while True:
         try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise BusyError(
-                    f"{directory}: another program has held the lock of this directory for {LOCK_WAIT_S:g} s: nothing was "
-                    "changed: try again when it is done"
-                ) from None
+                return False
         except OSError:  # a file system without locks
-            return None
+            return True
+        else:
+            return True
         time.sleep(_LOCK_POLL_S)
 
 

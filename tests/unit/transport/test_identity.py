@@ -2,14 +2,13 @@
 
 import os
 import stat
-import subprocess
-import sys
 import traceback
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.transport.common import at_once
 
 from warp_portal.errors import SignatureError, UsageError
 from warp_portal.keys import Machine, MachineKey, Signer, SigningKey, text
@@ -22,8 +21,15 @@ PUBLIC = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68
 SIGNED = bytes.fromhex(
     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
 )
-MAKERS = 8
-MAKE = "import sys, pathlib, warp_portal.transport.identity as i; sys.stdin.read(1); print(i.machine_key(pathlib.Path(sys.argv[1])).public)"
+MAKERS, PLACES = 4, 30
+MAKE = """
+import pathlib, sys
+from warp_portal.transport.identity import machine_key
+print("ready", flush=True)
+sys.stdin.readline()
+for place in range(int(sys.argv[2])):
+    print(machine_key(pathlib.Path(sys.argv[1], str(place))).public)
+"""
 
 
 def test_the_key_is_that_of_rfc_8032() -> None:
@@ -72,19 +78,10 @@ def test_an_umask_of_nothing_opens_no_key(tmp_path: Path) -> None:
 
 
 def test_processes_that_come_at_once_get_one_key(tmp_path: Path) -> None:
-    makers = [
-        subprocess.Popen(
-            [sys.executable, "-c", MAKE, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(MAKERS)
-    ]
-    for maker in makers:
-        assert maker.stdin
-        maker.stdin.write("!")
-        maker.stdin.flush()
-    said = {maker.communicate()[0].strip() for maker in makers}
-    assert said == {str(machine_key(tmp_path).public)}
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    said = at_once(MAKE, *[(str(tmp_path), str(PLACES))] * MAKERS)
+    assert len(set(said)) == 1
+    assert said[0].split() == [str(machine_key(tmp_path / str(place)).public) for place in range(PLACES)]
+    assert {path.name for path in tmp_path.glob("*/*")} == {FILE_NAME}
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
