@@ -13,6 +13,7 @@ mod pack;
 mod primitives;
 mod survey;
 mod table;
+mod transfer;
 mod unpack;
 mod walk;
 
@@ -29,6 +30,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<pack::PackEvents>()?;
     module.add_class::<chunk_index::ChunkIndex>()?;
     module.add_class::<chunk_index::ChunkVerifier>()?;
+    module.add_class::<transfer::TreeSource>()?;
+    module.add_class::<transfer::TreeSink>()?;
     module.add_class::<survey::Census>()?;
     module.add_class::<survey::Survey>()?;
     module.add_class::<unpack::UnpackPipeline>()?;

@@ -28,7 +28,7 @@ type Rest<'py> = (String, Option<Bound<'py, PyBytes>>, Vec<(u64, u64)>, u64);
 /// Stored path, what failed, errno, and what is left.
 type Problem<'py> = (Bound<'py, PyBytes>, String, i32, Option<Rest<'py>>);
 
-fn overwrite(number: u8) -> PyResult<Overwrite> {
+pub fn overwrite(number: u8) -> PyResult<Overwrite> {
     match number {
         0 => Ok(Overwrite::Never),
         1 => Ok(Overwrite::Changed),

@@ -18,12 +18,12 @@ impl Bell {
         Ok(Arc::new(Self(descriptor)))
     }
 
-    pub(crate) fn ring(&self) {
+    pub fn ring(&self) {
         // It could only fail if the counter were at its end, and then it is readable.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         // Reading sets it to 0; where it is 0 there is nothing to read.
         let _ = rustix::io::read(&self.0, &mut [0; 8]);
     }

@@ -20,6 +20,8 @@ const FATAL: [Errno; 4] = [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::ROFS];
 pub struct Totals {
     /// Entries dealt with: restored, skipped or failed.
     pub entries: u64,
+    /// Of these, entries that failed.
+    pub failed: u64,
     /// Regular files restored.
     pub files: u64,
     /// Entries left out by rule.
@@ -149,6 +151,7 @@ pub(super) struct Tally(pub Totals);
 #[derive(Debug, Default)]
 pub(super) struct Report {
     entries: AtomicU64,
+    failed: AtomicU64,
     files: AtomicU64,
     skipped: AtomicU64,
     bytes_written: AtomicU64,
@@ -170,6 +173,7 @@ impl Report {
         let totals = std::mem::take(&mut tally.0);
         for (counter, number) in [
             (&self.entries, totals.entries),
+            (&self.failed, totals.failed),
             (&self.files, totals.files),
             (&self.skipped, totals.skipped),
             (&self.bytes_written, totals.bytes_written),
@@ -186,6 +190,7 @@ impl Report {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Totals {
             entries: get(&self.entries),
+            failed: get(&self.failed),
             files: get(&self.files),
             skipped: get(&self.skipped),
             bytes_written: get(&self.bytes_written),

@@ -47,7 +47,10 @@ impl Restorer {
                 self.tally.0.skipped += 1;
                 self.site.report.skip(skip);
             }
-            Err(failure) => self.site.report.fail(&entry.path, failure),
+            Err(failure) => {
+                self.tally.0.failed += 1;
+                self.site.report.fail(&entry.path, failure);
+            }
         }
     }
 
@@ -140,6 +143,7 @@ impl Restorer {
             self.tally.0.bytes_discarded += file.written();
             self.discard(entry);
             self.tally.0.entries += 1;
+            self.tally.0.failed += 1;
             return;
         }
         if let Some(lost) = file.take_lost() {
@@ -171,6 +175,7 @@ impl Restorer {
         self.site.files.remove(file);
         self.discard(entry);
         self.tally.0.entries += 1;
+        self.tally.0.failed += 1;
         self.site.report.note(&entry.path, &failure, Some(rest));
     }
 

@@ -1,0 +1,60 @@
+//! `TreeSource`, `TreeSink` and what both have in common.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use warp_core::Error;
+use warp_core::catalogue::{MOST_FRAGMENTS, Spans};
+use warp_net::Bell;
+
+use crate::error::{raise, raise_net, raise_socket, usage};
+
+mod sink;
+mod source;
+
+pub use sink::TreeSink;
+pub use source::TreeSource;
+
+/// Spans of a page's fragments as Python has them: first, and the one behind the last.
+type PySpans = Vec<(u32, u32)>;
+
+/// The exception for an error at an end of a transfer.
+fn raise_transfer(error: warp_transfer::Error) -> PyErr {
+    match error {
+        warp_transfer::Error::Core(error) => raise(error),
+        warp_transfer::Error::Net(error) => raise_net(error),
+    }
+}
+
+fn to_core(spans: &[(u32, u32)]) -> PyResult<Spans> {
+    let span = |(first, end): &(u32, u32)| {
+        let is_sound = first < end && *end <= MOST_FRAGMENTS as u32;
+        is_sound.then_some((*first as u16, (end - first) as u16))
+    };
+    spans.iter().map(span).collect::<Option<_>>().ok_or_else(|| usage("spans: out of a page's bounds"))
+}
+
+fn to_python(spans: &Spans) -> PySpans {
+    spans.iter().map(|(first, count)| ((*first).into(), u32::from(*first) + u32::from(*count))).collect()
+}
+
+/// A bell, and what rings it.
+fn bell() -> PyResult<(Arc<Bell>, Box<dyn Fn() + Send + Sync>)> {
+    let bell = Bell::new().map_err(raise_socket)?;
+    let rung = Arc::clone(&bell);
+    Ok((bell, Box::new(move || rung.ring())))
+}
+
+fn descriptor(bell: &Bell) -> i32 {
+    bell.as_fd().as_raw_fd()
+}
+
+/// News without waiting.
+const NOW: Duration = Duration::ZERO;
+
+/// After it stopped it has nothing to say.
+fn stopped() -> PyErr {
+    raise(Error::Cancelled)
+}

@@ -1,0 +1,162 @@
+//! `TreeSource`.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::ffi::OsStringExt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use warp_core::codec::{Codec, Policy, PolicyRow};
+use warp_core::cutter::{Algorithm, Cutter, Sizes};
+use warp_core::pack::PackOptions;
+use warp_core::walk::{Finder, Root};
+use warp_net::Bell;
+use warp_transfer::{Catalogued, Compression, SourceOptions, Throttle};
+
+use super::{NOW, PySpans, bell, descriptor, raise_transfer, stopped, to_core, to_python};
+use crate::descriptor::duplicate;
+use crate::error::{raise, usage};
+use crate::link::Link;
+use crate::primitives::ScopeKeys;
+use crate::walk::Walker;
+
+/// Reads a tree and puts it on a link.
+#[pyclass(frozen, module = "warp_portal._native")]
+pub struct TreeSource {
+    inner: RwLock<Option<warp_transfer::TreeSource>>,
+    throttle: Arc<Throttle>,
+    bell: Arc<Bell>,
+}
+
+type Roots = Vec<(Vec<u8>, Vec<u8>)>;
+/// Pages, digest, entries, bytes.
+type End<'py> = (u32, Bound<'py, PyBytes>, u64, u64);
+/// New fragments of pages that leave, fragments that are lost, and the end.
+type News<'py> = (Vec<u16>, Vec<(u32, PySpans)>, Option<End<'py>>);
+
+fn compression(name: &str, policy: Policy) -> PyResult<Compression> {
+    match name {
+        "none" => Ok(Compression::None),
+        "always" => Ok(Compression::Always(policy)),
+        "adaptive" => Ok(Compression::Adaptive(policy)),
+        other => Err(usage(format!("compression: {other:?}"))),
+    }
+}
+
+fn policy(rows: Vec<(f64, u8, i32)>) -> PyResult<Policy> {
+    let row = |(entropy_below, codec, level)| {
+        Ok(PolicyRow { entropy_below, codec: Codec::try_from(codec)?, level })
+    };
+    let rows = rows.into_iter().map(row).collect::<warp_core::Result<_>>().map_err(raise)?;
+    Ok(Policy { rows })
+}
+
+impl TreeSource {
+    fn get(&self) -> RwLockReadGuard<'_, Option<warp_transfer::TreeSource>> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&warp_transfer::TreeSource) -> PyResult<T>) -> PyResult<T> {
+        work(self.get().as_ref().ok_or_else(stopped)?)
+    }
+}
+
+#[pymethods]
+impl TreeSource {
+    #[new]
+    #[pyo3(signature = (link, walker, roots, records_fd, keys, *, cutter, policy, compression, everything, window, threads, memory))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        link: &Link,
+        walker: &Walker,
+        roots: Roots,
+        records_fd: i32,
+        keys: &ScopeKeys,
+        cutter: (u8, u32, u32, u32),
+        policy: Vec<(f64, u8, i32)>,
+        compression: &str,
+        everything: bool,
+        window: usize,
+        threads: usize,
+        memory: usize,
+    ) -> PyResult<Self> {
+        let keys = Arc::clone(&keys.inner);
+        let (algorithm, min, mean, max) = cutter;
+        let sizes = Sizes { min, mean, max };
+        let algorithm = Algorithm::try_from(algorithm).map_err(raise)?;
+        let cutter = Cutter::new(algorithm, sizes, keys.cutter_key()).map_err(raise)?;
+        let policy = self::policy(policy)?;
+        let compression = self::compression(compression, policy.clone())?;
+        // Nothing is packed into chunks: their sizes play no part.
+        let pack = PackOptions { keys, cutter, chunk: sizes, policy, threads, memory, verify: false };
+        let options = SourceOptions { everything, window, threads, compression };
+        let root = |(stored, path)| Root { stored, path: OsString::from_vec(path).into() };
+        let roots: Vec<Root> = roots.into_iter().map(root).collect();
+        let throttle = Arc::new(Throttle::default());
+        let (records, link) = (File::from(duplicate(records_fd)?), Arc::clone(link.link()));
+        let (walker, rate) = (Arc::clone(&walker.0), Arc::clone(&throttle));
+        let start = move || {
+            let finder = Finder::new(&roots)?;
+            warp_transfer::TreeSource::new(link, walker, finder, records, pack, options, rate)
+        };
+        let inner = py.detach(start).map_err(raise_transfer)?;
+        let (bell, ring) = bell()?;
+        inner.on_news(ring);
+        // What happened before it was listened for.
+        bell.ring();
+        Ok(Self { inner: RwLock::new(Some(inner)), throttle, bell })
+    }
+
+    fn fileno(&self) -> i32 {
+        descriptor(&self.bell)
+    }
+
+    fn news<'py>(&self, py: Python<'py>) -> PyResult<News<'py>> {
+        self.bell.clear();
+        let news = self.with(|source| source.news(NOW).map_err(raise_transfer))?;
+        let lost = news.lost.iter().map(|(page, spans)| (*page, to_python(spans))).collect();
+        let end = |end: Catalogued| {
+            let bytes = end.counters.bytes_read + end.counters.bytes_reused;
+            (end.pages, PyBytes::new(py, &end.digest), end.counters.entries, bytes)
+        };
+        Ok((news.pages, lost, news.catalogued.map(end)))
+    }
+
+    fn answer(&self, py: Python<'_>, page: u32, spans: PySpans) -> PyResult<()> {
+        let spans = to_core(&spans)?;
+        self.with(|source| py.detach(|| source.answer(page, &spans)).map_err(raise_transfer))
+    }
+
+    /// Bytes a second; 0: as many as go.
+    fn limit(&self, rate: u64) {
+        self.throttle.set(rate);
+    }
+
+    fn totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (counters, pages, packed) = self.with(|source| Ok(source.totals()))?;
+        let found = PyDict::new(py);
+        for (name, value) in [
+            ("entries", counters.entries),
+            ("files", counters.files),
+            ("bytes_read", counters.bytes_read + counters.bytes_reused),
+            ("bytes_duplicate", counters.bytes_duplicate),
+            ("bytes_packed", packed),
+            ("pages", u64::from(pages)),
+        ] {
+            found.set_item(name, value)?;
+        }
+        Ok(found)
+    }
+
+    fn problems<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyBytes>, String, i32)>> {
+        let problems = self.with(|source| Ok(source.problems()))?;
+        Ok(problems.into_iter().map(|p| (PyBytes::new(py, &p.path), p.what, p.errno)).collect())
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        // Dropping it joins its threads.
+        py.detach(|| drop(self.inner.write().unwrap_or_else(PoisonError::into_inner).take()));
+    }
+}
