@@ -441,3 +441,20 @@ class Link:
 
 def pipe(keys: tuple[Buffer, Buffer], exporter: Buffer, *, window: int | None = None) -> tuple[Link, Link]:
     """Two links joined in memory, for tests: the first dialed. `keys` are theirs (32 bytes each), as if proved."""
+
+@final
+class Cpace:
+    """The initiator of draft-irtf-cfrg-cpace-21, CPACE-RISTR255-SHA512, without associated data. Once a connection; used once."""
+
+    def __new__(cls, password: Buffer, channel_identifier: Buffer, session_identifier: Buffer) -> Cpace: ...
+    @property
+    def share(self) -> bytes:
+        """What the other side gets (32 bytes)."""
+    def finish(self, their_share: Buffer) -> bytes:
+        """The key (ISK, 64 bytes), which is the other side's if its password is ours: that is still to be proved. Raises WrongKeyError for
+        what is no share; whatever comes, a second call raises UsageError."""
+
+def cpace_respond(
+    password: Buffer, channel_identifier: Buffer, session_identifier: Buffer, their_share: Buffer
+) -> tuple[bytes, bytes]:
+    """The responder: its share (32 bytes) and its key (64 bytes), as of `Cpace.finish`. Raises WrongKeyError for what is no share."""

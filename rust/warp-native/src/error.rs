@@ -12,6 +12,7 @@ pyo3::import_exception!(warp_portal.errors, ClosedError);
 pyo3::import_exception!(warp_portal.errors, IdentityError);
 pyo3::import_exception!(warp_portal.errors, ProtocolError);
 pyo3::import_exception!(warp_portal.errors, UnreachableError);
+pyo3::import_exception!(warp_portal.errors, WrongKeyError);
 
 /// For failures that the system reports without a number (a short read, say): "input/output error".
 const EIO: i32 = 5;
@@ -50,6 +51,13 @@ pub fn raise_socket(error: warp_net::Error) -> PyErr {
         }
         _ => raise_net(error),
     }
+}
+
+/// A share of CPace that is none, after which there is no key.
+pub fn raise_share(_: pakery_cpace::CpaceError) -> PyErr {
+    WrongKeyError::new_err(
+        "the other side's share is no group element, or the neutral one: it does not hold the code",
+    )
 }
 
 /// A `UsageError` for an argument that does not fit.

@@ -1,9 +1,10 @@
-//! `warp_portal._native`: converts arguments, detaches from the interpreter, calls `warp-core` and `warp-net`.
+//! `warp_portal._native`: converts arguments, detaches from the interpreter, calls `warp-core`, `warp-net` and CPace.
 
 use pyo3::prelude::*;
 
 mod buffer;
 mod chunk_index;
+mod cpace;
 mod descriptor;
 mod endpoint;
 mod error;
@@ -37,5 +38,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<unpack::UnpackPipeline>()?;
     module.add_class::<endpoint::Endpoint>()?;
     module.add_class::<link::Link>()?;
-    module.add_function(wrap_pyfunction!(link::pipe, module)?)
+    module.add_function(wrap_pyfunction!(link::pipe, module)?)?;
+    module.add_class::<cpace::Cpace>()?;
+    module.add_function(wrap_pyfunction!(cpace::cpace_respond, module)?)
 }

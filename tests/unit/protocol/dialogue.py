@@ -4,7 +4,7 @@ from collections import deque
 from itertools import count
 from typing import Final
 
-from tests.oracles import cpace
+from tests.oracles import pake as cpace
 from tests.unit.protocol.common import SECRET, SESSION
 
 from warp_portal.clock import VirtualClock

@@ -1,7 +1,7 @@
 """The second implementation of CPace against the vectors of draft-irtf-cfrg-cpace, appendix B.3."""
 
 import pytest
-from tests.oracles import cpace
+from tests.oracles import pake as cpace
 
 SESSION = bytes.fromhex("7e4b4791d6a8ef019b936c79fb7f2c57")
 CHANNEL = b"\nAinitiator\nBresponder"
