@@ -1,0 +1,159 @@
+"""Opens a connection to one of several addresses: the carrier that is likely the faster one first, the other soon after it.
+
+    address 1  quic ──── ✗            address 2  quic ─ ✗
+               tcp     ── ✓  ← taken             tcp    …      what comes later is closed
+"""
+
+import ipaddress
+import queue
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from warp_portal._native import Endpoint, Link
+from warp_portal.errors import UnreachableError, WarpPortalError
+from warp_portal.keys.machines import MachineKey
+from warp_portal.protocol.addresses import Address
+from warp_portal.protocol.ticket import Carriers
+
+# A carrier that has not answered by then gets company; both together are through in two seconds.
+HEAD_START_S: Final = 1.0
+TIMEOUT_S: Final = 10.0
+# Larger than loopback and jumbo frames need is never found there; on all other paths discovery stops where they end.
+LOOPBACK_MTU: Final = 60_000
+
+Note = Callable[[str], None]
+"""Tells a person what is not as expected."""
+
+
+class Attempt(NamedTuple):
+    """One address by one carrier, to begin after so many seconds."""
+
+    host: str
+    port: int
+    carrier: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A link and the endpoint that it ends with; a context manager."""
+
+    link: Link
+    endpoint: Endpoint
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.endpoint.close()
+
+
+def connect(
+    key: MachineKey,
+    addresses: Sequence[Address],
+    expected: bytes | None,
+    note: Note,
+    carriers: Carriers = Carriers.QUIC | Carriers.TCP,
+) -> Connected:
+    """A connection to the machine with the key `expected` (None: any). Raises UnreachableError, IdentityError."""
+    attempts = [attempt for address in addresses for attempt in _attempts(address, carriers)]
+    if not attempts:
+        raise UnreachableError("there is no address at which the other machine could be")
+    return _Race(key, attempts, expected).run(note)
+
+
+def _attempts(address: Address, carriers: Carriers) -> list[Attempt]:
+    """Both carriers of each IP address that it stands for. Names are looked up; one that is none has no attempts."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
+    except OSError:
+        return []
+    attempts = list[Attempt]()
+    for host in dict.fromkeys(str(place[0]) for *_, place in found):
+        order = [name for name in _preferred(host) if Carriers[name.upper()] in carriers]
+        attempts += [
+            Attempt(host, address.port, carrier, number * HEAD_START_S) for number, carrier in enumerate(order)
+        ]
+    return attempts
+
+
+def _preferred(host: str) -> tuple[str, str]:
+    """The faster carrier first: TCP within one machine, where its segments are 64 KiB and nothing is lost (docs/performance.md)."""
+    return ("tcp", "quic") if ipaddress.ip_address(host.split("%")[0]).is_loopback else ("quic", "tcp")
+
+
+class _Race:
+    """Attempts side by side, of which the first to succeed counts."""
+
+    def __init__(self, key: MachineKey, attempts: Sequence[Attempt], expected: bytes | None) -> None:
+        self._attempts, self._expected = attempts, expected
+        self._results = queue.SimpleQueue[tuple[Attempt, Link | WarpPortalError | OSError]]()
+        self._over = threading.Event()
+        self._endpoints = {wide: self._endpoint(key, wide) for wide in {":" in each.host for each in attempts}}
+
+    def _endpoint(self, key: MachineKey, wide: bool) -> Endpoint:
+        loops = all(ipaddress.ip_address(each.host.split("%")[0]).is_loopback for each in self._attempts)
+        largest = {"mtu_most": LOOPBACK_MTU} if loops else {}
+        return Endpoint(key.seed, address="[::]:0" if wide else "0.0.0.0:0", **largest)
+
+    def run(self, note: Note) -> Connected:
+        """Start all of them and wait for the first that succeeds, or for all to fail."""
+        for attempt in self._attempts:
+            threading.Thread(target=self._try, args=(attempt,), name="warp-dial", daemon=True).start()
+        failures = list[tuple[Attempt, WarpPortalError | OSError]]()
+        try:
+            while len(failures) < len(self._attempts):
+                attempt, result = self._results.get()
+                if isinstance(result, Link):
+                    return self._won(attempt, result, note)
+                failures.append((attempt, result))
+        except BaseException:
+            self._lose()
+            raise
+        self._lose()
+        raise _worst(failures)
+
+    def _try(self, attempt: Attempt) -> None:
+        if self._over.wait(attempt.after_s):
+            return
+        endpoint = self._endpoints[":" in attempt.host]
+        try:
+            link = endpoint.dial(
+                attempt.host, attempt.port, carrier=attempt.carrier, expected=self._expected, timeout=TIMEOUT_S
+            )
+        except (WarpPortalError, OSError) as error:
+            self._results.put((attempt, error))
+            return
+        if self._over.is_set():
+            link.abort(0, "")
+        self._results.put((attempt, link))
+
+    def _won(self, attempt: Attempt, link: Link, note: Note) -> Connected:
+        self._over.set()
+        endpoint = self._endpoints.pop(":" in attempt.host)
+        self._lose()
+        if attempt.carrier == "tcp" and attempt.after_s > 0:
+            note(f"UDP does not get through to {attempt.host} (no answer in {attempt.after_s:.0f} s): going on over TCP")
+        return Connected(link, endpoint)
+
+    def _lose(self) -> None:
+        self._over.set()
+        for endpoint in self._endpoints.values():
+            endpoint.close()
+
+
+def _worst(failures: Sequence[tuple[Attempt, WarpPortalError | OSError]]) -> WarpPortalError:
+    """The error that says most: another machine, before no answer; of those that are alike the first."""
+    for _, error in failures:
+        if isinstance(error, WarpPortalError) and not isinstance(error, UnreachableError):
+            return error
+    tried = ", ".join(dict.fromkeys(f"{each.host} port {each.port}" for each, _ in failures))
+    return UnreachableError(
+        f"no answer from {tried}: is the other side running, and does its firewall let UDP or TCP through to this port?"
+    )

@@ -1,0 +1,123 @@
+"""Waits for machines that come, and lets in whom the door opens to (docs/transfer-protocol.md §4).
+
+Each connection proves itself on a thread of its own, so that a stranger who says nothing keeps nobody waiting.
+"""
+
+import secrets
+import selectors
+import threading
+from collections import deque
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from warp_portal import __version__
+from warp_portal._native import Endpoint, Link
+from warp_portal.clock import SYSTEM_CLOCK, Clock
+from warp_portal.errors import BusyError, CancelledError, WarpPortalError
+from warp_portal.keys.machines import MachineKey
+from warp_portal.protocol import proofs
+from warp_portal.protocol.addresses import Address
+from warp_portal.protocol.door import Door
+from warp_portal.protocol.handshake import Listener, Proved
+from warp_portal.protocol.hello import FEATURES, RANDOM_BYTES, Hello, Role, greased
+from warp_portal.transport.conversation import BEAT_S, Conversation
+from warp_portal.transport.dialing import LOOPBACK_MTU, Note
+from warp_portal.transport.interfaces import local_addresses
+
+# Strangers that may be proving themselves at once; TLS has its own bounds before.
+MAX_STRANGERS: Final = 64
+
+
+class Visitor(NamedTuple):
+    """A machine that was let in."""
+
+    proved: Proved
+    link: Link
+    conversation: Conversation
+
+
+def hello(role: Role) -> Hello:
+    """What this side says first."""
+    random = secrets.token_bytes(RANDOM_BYTES)
+    return Hello(role, random, f"warp {__version__}", greased(FEATURES, bool(random[0] & 1)))
+
+
+class Listening:
+    """An open port. A context manager: at its end all its connections end."""
+
+    def __init__(
+        self, key: MachineKey, door: Door, role: Role, note: Note, *, port: int = 0, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        """Port 0 is any that is free. Raises OSError if the port can't be had."""
+        self._key, self._door, self._role, self._note, self._clock = key, door, role, note, clock
+        self._endpoint = _endpoint(key, port)
+        self.port: Final = self._endpoint.address[1]
+        self._visitors = deque[Visitor]()
+        self._came = threading.Condition()
+        self._room = threading.BoundedSemaphore(MAX_STRANGERS)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._accept, name="warp-accept", daemon=True)
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Where others may reach it."""
+        return local_addresses(self.port)
+
+    def visitor(self) -> Visitor | None:
+        """Who was let in first and is still waiting; None if nobody came for a moment."""
+        with self._came:
+            self._came.wait_for(lambda: self._visitors, BEAT_S)
+            return self._visitors.popleft() if self._visitors else None
+
+    def is_back(self, peer: bytes) -> bool:
+        """Whether the machine with this key waits: if it is connected already, it has given that connection up."""
+        with self._came:
+            return any(visitor.link.peer == peer for visitor in self._visitors)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._endpoint.close()
+        self._thread.join()
+
+    def _accept(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._endpoint, selectors.EVENT_READ)
+            while not self._over.is_set():
+                selector.select()
+                try:
+                    while (link := self._endpoint.accept()) is not None:
+                        self._take(link)
+                except CancelledError:
+                    return
+
+    def _take(self, link: Link) -> None:
+        if not self._room.acquire(blocking=False):
+            link.abort(BusyError.exit_code, "too many come at once")
+            return
+        threading.Thread(target=self._prove, args=(link,), name="warp-proof", daemon=True).start()
+
+    def _prove(self, link: Link) -> None:
+        try:
+            conversation = Conversation(link, self._clock)
+            ends = proofs.Link(link.exporter, link.peer, self._key.public.raw)
+            proved = conversation.handshake(Listener(ends, hello(self._role), self._door))
+            with self._came:
+                self._visitors.append(Visitor(proved, link, conversation))
+                self._came.notify_all()
+        except (WarpPortalError, OSError) as error:
+            self._note(f"{link.address} was not let in: {error}")
+        finally:
+            self._room.release()
+
+
+def _endpoint(key: MachineKey, port: int) -> Endpoint:
+    """All addresses of this machine, those of IPv6 too if it has that."""
+    try:
+        return Endpoint(key.seed, address=f"[::]:{port}", listen=True, mtu_most=LOOPBACK_MTU)
+    except OSError:
+        return Endpoint(key.seed, address=f"0.0.0.0:{port}", listen=True, mtu_most=LOOPBACK_MTU)
