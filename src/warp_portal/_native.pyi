@@ -458,3 +458,81 @@ def cpace_respond(
     password: Buffer, channel_identifier: Buffer, session_identifier: Buffer, their_share: Buffer
 ) -> tuple[bytes, bytes]:
     """The responder: its share (32 bytes) and its key (64 bytes), as of `Cpace.finish`. Raises WrongKeyError for what is no share."""
+
+@final
+class TreeSource:
+    """Reads a tree and puts it on a link: pages as they are made, fragments as they are wanted (docs/transfer-protocol.md §6).
+
+    `spans` are (first, behind the last) fragments of a page. It has threads of its own until `stop`."""
+
+    def __new__(
+        cls,
+        link: Link,
+        walker: Walker,
+        roots: Sequence[tuple[bytes, bytes]],
+        records_fd: int,
+        keys: ScopeKeys,
+        *,
+        cutter: tuple[int, int, int, int],
+        policy: Sequence[tuple[float, int, int]],
+        compression: str,
+        everything: bool,
+        window: int,
+        threads: int,
+        memory: int,
+    ) -> TreeSource:
+        """`roots` are those of the walker; the file `records_fd` takes the pages. `compression` is none, always or adaptive."""
+    def fileno(self) -> int:
+        """A descriptor (eventfd) that is readable when there is news."""
+    def news(self) -> tuple[list[int], list[tuple[int, list[tuple[int, int]]]], tuple[int, bytes, int, int] | None]:
+        """New fragments of each page that leaves, fragments that can't be read any more, and at the end (pages, digest, entries, bytes)."""
+    def answer(self, page: int, spans: Sequence[tuple[int, int]]) -> None:
+        """The sink wants these of a page. FormatError if it was not sent, or has not so many."""
+    def limit(self, rate: int) -> None:
+        """Send at most so many bytes a second; 0: as many as go."""
+    def totals(self) -> dict[str, int]: ...
+    def problems(self) -> list[tuple[bytes, str, int]]: ...
+    def stop(self) -> None: ...
+
+@final
+class TreeSink:
+    """Takes a tree from a link and restores it, with a journal from which a killed one goes on (docs/transfer-protocol.md §6)."""
+
+    def __new__(
+        cls,
+        link: Link,
+        target_fd: int,
+        records: tuple[int, int],
+        session: Buffer,
+        keys: ScopeKeys,
+        *,
+        overwrite: int,
+        owners: bool,
+        devices: bool,
+        setuid: bool,
+        everything: bool,
+        fragment_most: int,
+        tag: Buffer,
+        threads: int,
+        epoch_bytes: int,
+        epoch_s: float,
+    ) -> TreeSink:
+        """`records` are files for pages and journal; `tag` (8 bytes) names temporary files, and is the same for each try."""
+    @property
+    def stored_pages(self) -> int: ...
+    def fileno(self) -> int: ...
+    def news(
+        self,
+    ) -> tuple[
+        list[tuple[int, list[tuple[int, int]]]],
+        list[tuple[int, dict[int, list[tuple[int, int]]]]],
+        tuple[bytes, int, int] | None,
+    ]:
+        """(page, spans) wanted, (epoch, pages) durable, and at the end (digest, entries restored, entries that failed)."""
+    def finish(self, pages: int) -> None:
+        """So many pages are all."""
+    def lost(self, page: int, spans: Sequence[tuple[int, int]]) -> None: ...
+    def totals(self) -> dict[str, int]: ...
+    def problems(self) -> list[tuple[bytes, str, int]]: ...
+    def skips(self) -> dict[str, int]: ...
+    def stop(self) -> None: ...

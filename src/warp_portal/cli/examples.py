@@ -72,6 +72,16 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("warp key keygen me.key > me.pub", "keep me.key, hand out me.pub"),
         ("warp key keygen sign.key --kind signing > sign.pub", ""),
     ),
+    "send": (
+        ("warp send holiday.mp4 photos", "prints a code and a ticket"),
+        ("warp send work -x node_modules --no-code", "a ticket alone"),
+        ("warp send disk.img --limit 10MiB/s", "leaves room for others"),
+    ),
+    "receive": (
+        ("warp receive 7-apple-river-stone -C inbox", "by code, on one network"),
+        ("warp receive -C inbox < ticket.txt", "by ticket, not in argv"),
+        ("warp receive -C inbox --overwrite changed", "over what is there"),
+    ),
     "peers list": (("warp peers list", ""),),
     "peers add": (
         ("warp peers add nas KEY", "KEY: `warp peers me` there"),

@@ -36,7 +36,14 @@ SECTIONS: Final = (
         ),
     ),
     ("Keys", (("key", "Make keys; add, remove and list an archive's."),)),
-    ("Transfer", (("peers", "Save, list and forget other machines."),)),
+    (
+        "Transfer",
+        (
+            ("send", "Send files and directories to another machine."),
+            ("receive", "Receive what another machine sends."),
+            ("peers", "Save, list and forget other machines."),
+        ),
+    ),
     (
         "This machine",
         (

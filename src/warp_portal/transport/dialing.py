@@ -1,7 +1,7 @@
 """Opens a connection to one of several addresses: the carrier that is likely the faster one first, the other soon after it.
 
-    address 1  quic ──── ✗            address 2  quic ─ ✗
-               tcp     ── ✓  ← taken             tcp    …      what comes later is closed
+address 1  quic ──── ✗            address 2  quic ─ ✗
+           tcp     ── ✓  ← taken             tcp    …      what comes later is closed
 """
 
 import ipaddress
@@ -85,7 +85,12 @@ def _attempts(address: Address, carriers: Carriers) -> list[Attempt]:
 
 def _preferred(host: str) -> tuple[str, str]:
     """The faster carrier first: TCP within one machine, where its segments are 64 KiB and nothing is lost (docs/performance.md)."""
-    return ("tcp", "quic") if ipaddress.ip_address(host.split("%")[0]).is_loopback else ("quic", "tcp")
+    return ("tcp", "quic") if _loops(host) else ("quic", "tcp")
+
+
+def _loops(host: str) -> bool:
+    """Whether an IP address, which may name a zone, is this machine."""
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
 class _Race:
@@ -98,9 +103,9 @@ class _Race:
         self._endpoints = {wide: self._endpoint(key, wide) for wide in {":" in each.host for each in attempts}}
 
     def _endpoint(self, key: MachineKey, wide: bool) -> Endpoint:
-        loops = all(ipaddress.ip_address(each.host.split("%")[0]).is_loopback for each in self._attempts)
-        largest = {"mtu_most": LOOPBACK_MTU} if loops else {}
-        return Endpoint(key.seed, address="[::]:0" if wide else "0.0.0.0:0", **largest)
+        loops = all(_loops(each.host) for each in self._attempts)
+        largest = LOOPBACK_MTU if loops else None
+        return Endpoint(key.seed, address="[::]:0" if wide else "0.0.0.0:0", mtu_most=largest)
 
     def run(self, note: Note) -> Connected:
         """Start all of them and wait for the first that succeeds, or for all to fail."""
@@ -139,7 +144,9 @@ class _Race:
         endpoint = self._endpoints.pop(":" in attempt.host)
         self._lose()
         if attempt.carrier == "tcp" and attempt.after_s > 0:
-            note(f"UDP does not get through to {attempt.host} (no answer in {attempt.after_s:.0f} s): going on over TCP")
+            note(
+                f"UDP does not get through to {attempt.host} (no answer in {attempt.after_s:.0f} s): going on over TCP"
+            )
         return Connected(link, endpoint)
 
     def _lose(self) -> None:

@@ -7,12 +7,11 @@ import secrets
 import selectors
 import threading
 from collections import deque
+from importlib.metadata import version
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from warp_portal import __version__
 from warp_portal._native import Endpoint, Link
-from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import BusyError, CancelledError, WarpPortalError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
@@ -39,17 +38,15 @@ class Visitor(NamedTuple):
 def hello(role: Role) -> Hello:
     """What this side says first."""
     random = secrets.token_bytes(RANDOM_BYTES)
-    return Hello(role, random, f"warp {__version__}", greased(FEATURES, bool(random[0] & 1)))
+    return Hello(role, random, f"warp {version('warp-portal')}", greased(FEATURES, bool(random[0] & 1)))
 
 
 class Listening:
     """An open port. A context manager: at its end all its connections end."""
 
-    def __init__(
-        self, key: MachineKey, door: Door, role: Role, note: Note, *, port: int = 0, clock: Clock = SYSTEM_CLOCK
-    ) -> None:
+    def __init__(self, key: MachineKey, door: Door, role: Role, note: Note, port: int = 0) -> None:
         """Port 0 is any that is free. Raises OSError if the port can't be had."""
-        self._key, self._door, self._role, self._note, self._clock = key, door, role, note, clock
+        self._key, self._door, self._role, self._note = key, door, role, note
         self._endpoint = _endpoint(key, port)
         self.port: Final = self._endpoint.address[1]
         self._visitors = deque[Visitor]()
@@ -103,7 +100,7 @@ class Listening:
 
     def _prove(self, link: Link) -> None:
         try:
-            conversation = Conversation(link, self._clock)
+            conversation = Conversation(link)
             ends = proofs.Link(link.exporter, link.peer, self._key.public.raw)
             proved = conversation.handshake(Listener(ends, hello(self._role), self._door))
             with self._came:

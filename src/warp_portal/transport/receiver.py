@@ -1,6 +1,7 @@
 """Takes a tree from the machine that offers it: by a ticket, by a code, or going on with a session that was cut."""
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,7 +17,6 @@ from warp_portal.errors import (
     ProtocolError,
     UnreachableError,
     UsageError,
-    WrongKeyError,
 )
 from warp_portal.keys.machines import Machine
 from warp_portal.protocol import proofs
@@ -46,6 +46,10 @@ LONGEST_PAUSE_S: Final = 30.0
 # So long a code is looked for on the network.
 LOOKUP_S: Final = 30.0
 _NS: Final = 10**9
+
+
+Accept = Callable[[Offer, Machine], bool]
+"""Whether a person takes what a machine offers."""
 
 
 class Route(NamedTuple):
@@ -105,47 +109,41 @@ class Receiver:
     """Receives into a directory, again and again after a cut, until all is there."""
 
     def __init__(
-        self,
-        state: Path,
-        target: Path,
-        note: Note,
-        options: ReceiveOptions = RECEIVE_DEFAULTS,
-        accept: Callable[[Offer, Machine], bool] = lambda offer, machine: True,
-        clock: Clock = SYSTEM_CLOCK,
+        self, state: Path, target: Path, note: Note, accept: Accept, options: ReceiveOptions = RECEIVE_DEFAULTS
     ) -> None:
-        """`accept`: whether a person takes what is offered, asked once a session."""
-        self._store = SessionStore(state, clock)
+        """`accept` is asked once a session."""
+        self._store = SessionStore(state)
         self._key = machine_key(state)
         self._target, self._note, self._options = target, note, options
-        self._accept, self._clock = accept, clock
+        self._accept = accept
         self._session: Session | None = None
         self._connected = False
 
     def run(self, route: Route) -> ReceiveReport:
         """Take what is at the end of the route. Raises what ends it for good; what came is kept for another try."""
+        failures = 0
         with ExitStack() as resources:
+            resources.callback(self._close)
             target = self._open_target(resources)
-            failures = 0
             while True:
                 try:
-                    report = self._try(route, target)
+                    return self._try(route, target)
                 except UnreachableError as error:
                     failures = 1 if self._connected else failures + 1
                     if self._session is None or failures > TRIES:
                         raise
                     self._wait(error, failures)
                     route = by_way(Way.load(self._session.directory), self._session.record.session)
-                else:
-                    return report
-                finally:
-                    if self._session is not None:
-                        resources.callback(self._session.close)
+
+    def _close(self) -> None:
+        if self._session is not None:
+            self._session.close()
 
     def _wait(self, error: UnreachableError, failures: int) -> None:
         pause = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
         self._connected = False
         self._note(f"{error}: trying again in {pause:g} s (Ctrl-C ends this; what came is kept)")
-        self._clock.sleep(pause)
+        time.sleep(pause)
 
     def _open_target(self, resources: ExitStack) -> int:
         self._target.mkdir(parents=True, exist_ok=True)
@@ -159,7 +157,7 @@ class Receiver:
 
     def _receive(self, route: Route, connected: Connected, target: int) -> ReceiveReport:
         link = connected.link
-        conversation = Conversation(link, self._clock)
+        conversation = Conversation(link)
         ends = proofs.Link(link.exporter, self._key.public.raw, link.peer)
         conversation.handshake(Dialer(ends, hello(Role.SINK), route.claim))
         self._connected = True
@@ -195,13 +193,15 @@ class Receiver:
         if session.record.paths != (os.fsencode(self._target.resolve()),) or session.record.kind is not Kind.RECEIVE:
             place = os.fsdecode(session.record.paths[0])
             session.close()
-            raise ExistsError(f"this session is being received into {place}: go on there, or discard it (warp sessions)")
+            raise ExistsError(
+                f"this session is being received into {place}: go on there, or discard it (warp sessions)"
+            )
         return session
 
     def _begun(self, offer: Offer, tree: TreeOffer, peer: bytes) -> Session:
         if not self._accept(offer, Machine(peer)):
             raise PolicyError("the offer was not taken")
-        now = self._clock.now_ns() // _NS
+        now = SYSTEM_CLOCK.now_ns() // _NS
         paths = (os.fsencode(self._target.resolve()),)
         record = SessionRecord(Kind.RECEIVE, offer.session, offer.title, paths, now, now, peer, tree.scope_secret)
         return self._store.begin(replace(record, bytes_total=offer.size_bytes))

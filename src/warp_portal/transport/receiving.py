@@ -60,7 +60,9 @@ RECEIVE_DEFAULTS: Final = ReceiveOptions()
 class TreeReceiving(Hands):
     """One tree that comes into one directory."""
 
-    def __init__(self, link: Link, session: sessions.Sink, target: int, decide: "Decide", options: ReceiveOptions) -> None:
+    def __init__(
+        self, link: Link, session: sessions.Sink, target: int, decide: "Decide", options: ReceiveOptions
+    ) -> None:
         """`target`: the directory, open. `decide` says where the session's records are, or raises what refuses the offer."""
         self._link, self._session, self._target = link, session, target
         self._decide, self._options = decide, options

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from warp_portal.archive.options import Source, checked_patterns
 from warp_portal.archive.filetable import order_key
+from warp_portal.archive.options import Source, checked_patterns
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import BusyError, CancelledError, NotFoundError, UnreachableError, UsageError
 from warp_portal.protocol import source as sessions
@@ -43,7 +43,9 @@ def shared(paths: Iterable[str], *, excludes: Iterable[str] = (), **rules: bool)
         raise UsageError("nothing to send: name at least one path")
     names = [name for name, _ in roots]
     if len(set(names)) != len(names) or (b"" in names and len(names) > 1):
-        raise UsageError("two of the paths have one name, under which the other side would get both: send them one by one")
+        raise UsageError(
+            "two of the paths have one name, under which the other side would get both: send them one by one"
+        )
     return Source(tuple(roots), tuple(checked_patterns(excludes)), **rules)
 
 
@@ -78,6 +80,8 @@ class Sender:
         self._resources = ExitStack()
         self.code: ShortCode | None = None
         self.resumed = False
+        self.seconds = 0.0
+        """What the last connection took."""
 
     def __enter__(self) -> Self:
         with ExitStack() as resources:
@@ -132,12 +136,12 @@ class Sender:
     def _listen(self, port: int) -> Listening:
         wanted = self._plan.port or port
         try:
-            return Listening(self._key, self._door, Role.SOURCE, self._note, port=wanted, clock=self._clock)
+            return Listening(self._key, self._door, Role.SOURCE, self._note, wanted)
         except OSError:
             if self._plan.port:
                 raise
             self._note(f"port {wanted} is taken by another program: who has the ticket of before does not find us here")
-            return Listening(self._key, self._door, Role.SOURCE, self._note, clock=self._clock)
+            return Listening(self._key, self._door, Role.SOURCE, self._note)
 
     def _ticket(self, way: Way) -> Ticket:
         """The ticket of before, with today's addresses, or a new one."""
@@ -175,10 +179,13 @@ class Sender:
         records = os.open(self._session.directory / "pages", flags, 0o600)
         cargo = Cargo(self._plan.source, offer, self._survey, records)
         is_back = partial(self._listening.is_back, peer)
-        hands = TreeSending(visitor.link, session, cargo, self._plan.options, is_back, self._clock)
+        hands = TreeSending(visitor.link, session, cargo, self._plan.options, is_back)
         try:
             self._note(f"{visitor.link.address} takes it over {visitor.link.carrier.upper()}")
-            return hands.report(visitor.conversation.run(session, session.start(), hands))
+            began = self._clock.monotonic_s()
+            finished = visitor.conversation.run(session, session.start(), hands)
+            self.seconds = self._clock.monotonic_s() - began
+            return hands.report(finished)
         except (UnreachableError, CancelledError, BusyError) as error:
             self._session.save(replace(record, peer=peer, bytes_done=hands.totals.get("bytes_packed", 0)))
             self._note(f"{error}: waiting for it to come back (Ctrl-C ends this, and the ticket stays good)")

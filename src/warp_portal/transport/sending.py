@@ -4,13 +4,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
 from warp_portal._native import Link, ScopeKeys, TreeSource
 from warp_portal.archive.options import MIB, Source, thread_count
 from warp_portal.archive.packing import BATCH_ENTRIES, walker_over
 from warp_portal.archive.problems import Problem, ProblemList
-from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import UnreachableError
 from warp_portal.primitives.compression import AUTO, Policy
 from warp_portal.primitives.cutting import BUZHASH64, PROFILES
@@ -22,7 +21,9 @@ from warp_portal.protocol.tree import CatalogueEnd, Finished
 from warp_portal.transport.conversation import Hands
 from warp_portal.transport.ratelimit import RateLimit
 
-SUITE: Final = 1  # names fragments by keys that are derived as those of an encrypted archive (docs/transfer-protocol.md §6)
+SUITE: Final = (
+    1  # names fragments by keys that are derived as those of an encrypted archive (docs/transfer-protocol.md §6)
+)
 CUTTING: Final = PROFILES["general"]
 # More than two cores work at a page at once; more memory than this is of no use to them.
 MOST_WINDOW: Final = 256 * MIB
@@ -67,7 +68,7 @@ class Survey:
     _stop: bool = False
     _thread: threading.Thread | None = field(default=None, repr=False)
 
-    def __enter__(self) -> "Survey":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._count, name="warp-survey", daemon=True)
         self._thread.start()
         return self
@@ -122,11 +123,10 @@ class TreeSending(Hands):
         cargo: Cargo,
         options: SendOptions = SEND_DEFAULTS,
         is_back: Callable[[], bool] = lambda: False,
-        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`is_back`: whether the other side has come again; then this connection is dead, though nobody said so."""
         self._link, self._session, self._cargo = link, session, cargo
-        self._options, self._is_back, self._clock = options, is_back, clock
+        self._options, self._is_back = options, is_back
         self._engine: TreeSource | None = None
         self._walker = walker_over(cargo.source)
         self._kept = 0
@@ -213,7 +213,7 @@ class TreeSending(Hands):
 
     def _limit(self) -> None:
         if self._options.limit is not None:
-            now = datetime.fromtimestamp(self._clock.now_ns() / 1e9)
+            now = datetime.now().astimezone()
             self._running.limit(self._options.limit.limit_at(now) or 0)
 
     def _progress(self) -> SendProgress:
@@ -227,7 +227,6 @@ class TreeSending(Hands):
             entries,
             size_bytes,
         )
-
 
     def report(self, finished: Finished) -> SendReport:
         """What became of it, after the end."""

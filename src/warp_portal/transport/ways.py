@@ -1,7 +1,7 @@
 """How the two sides of a session find each other again after either was restarted: kept beside the session's record.
 
-    <session directory>/way   JSON, mode 0600: {"ticket": …} and, of who listens, {"port": …}; of who dialed by code {"peer": …,
-                              "addresses": [...]}
+<session directory>/way   JSON, mode 0600: {"ticket": …} and, of who listens, {"port": …}; of who dialed by code {"peer": …,
+                          "addresses": [...]}
 """
 
 import json
