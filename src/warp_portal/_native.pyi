@@ -475,13 +475,14 @@ class TreeSource:
         *,
         cutter: tuple[int, int, int, int],
         policy: Sequence[tuple[float, int, int]],
-        compression: str,
+        compression: tuple[str, int],
         everything: bool,
         window: int,
         threads: int,
         memory: int,
     ) -> TreeSource:
-        """`roots` are those of the walker; the file `records_fd` takes the pages. `compression` is none, always or adaptive."""
+        """`roots` are those of the walker; the file `records_fd` takes the pages. `compression` is none, always, or
+        adaptive and the bytes a second below which a link is worth it."""
     def fileno(self) -> int:
         """A descriptor (eventfd) that is readable when there is news."""
     def news(self) -> tuple[list[int], list[tuple[int, list[tuple[int, int]]]], tuple[int, bytes, int, int] | None]:

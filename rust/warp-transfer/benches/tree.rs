@@ -41,7 +41,7 @@ fn main() {
     let compression = match word(5, "store").as_str() {
         "store" => Compression::None,
         "zstd" => Compression::Always(policy.clone()),
-        _ => Compression::Adaptive(policy.clone()),
+        _ => Compression::Adaptive(policy.clone(), threads as u64 * 60_000_000),
     };
     std::fs::create_dir_all(&target).expect("target");
     let tuning = Tuning { mtu_most: datagram, mtu_first: datagram, ..Tuning::default() };

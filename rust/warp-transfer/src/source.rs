@@ -8,6 +8,7 @@
 //! once more from the tree, and checked.
 
 mod frames;
+mod gauge;
 mod recall;
 
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ use warp_net::Link;
 use warp_net::frame::Frame;
 
 use self::frames::{FrameJob, Packer};
+use self::gauge::Gauge;
 use crate::throttle::Throttle;
 use crate::{Error, Result};
 
@@ -44,9 +46,8 @@ pub enum Compression {
     None,
     /// By this policy.
     Always(Policy),
-    /// By this policy while the link is slower than the processor: a frame goes as it is when fewer bytes than the link takes at
-    /// once wait for it.
-    Adaptive(Policy),
+    /// By this policy while everything waits for the link, and it takes less than so many bytes a second.
+    Adaptive(Policy, u64),
 }
 
 /// How to send.
@@ -125,6 +126,7 @@ struct Core {
     jobs: Mutex<Option<Sender<FrameJob>>>,
     sent_pages: AtomicU32,
     packed: AtomicU64,
+    gauge: Mutex<Gauge>,
     shared: Mutex<Shared>,
     changed: Condvar,
     error: Mutex<Option<Error>>,
@@ -155,6 +157,7 @@ impl TreeSource {
         let pipeline = CataloguePipeline::new(pack, index, options.window)?;
         let (sender, jobs) = unbounded();
         let threads = options.threads.max(1);
+        let below = if let Compression::Adaptive(_, below) = options.compression { below } else { 0 };
         let core = Arc::new(Core {
             link,
             keys,
@@ -167,6 +170,7 @@ impl TreeSource {
             jobs: Mutex::new(Some(sender)),
             sent_pages: AtomicU32::new(0),
             packed: AtomicU64::new(0),
+            gauge: Mutex::new(Gauge::new(below, Instant::now())),
             shared: Mutex::default(),
             changed: Condvar::new(),
             error: Mutex::new(None),
@@ -399,6 +403,11 @@ impl Core {
         Ok(())
     }
 
+    /// Whether the link is slow, and everything waits for it.
+    fn is_slow(&self) -> bool {
+        lock(&self.gauge).note(0, self.link.backlog(), Instant::now())
+    }
+
     /// Puts a frame on the link when there is room, and when it is due.
     fn send(&self, frame: Frame) -> Result<()> {
         let due = Instant::now() + self.throttle.book(frame.size(), Instant::now());
@@ -410,6 +419,7 @@ impl Core {
             }
             std::thread::sleep(left.min(PATIENCE));
         }
+        lock(&self.gauge).note(frame.size(), self.link.backlog(), Instant::now());
         let mut frame = frame;
         while let Some(back) = self.link.send_data(frame, PATIENCE)? {
             self.check()?;

@@ -182,7 +182,7 @@ fn a_tree_goes_over_every_carrier_in_every_way() {
     for carrier in [Carrier::Pipe, Carrier::Quic, Carrier::Tcp] {
         for everything in [true, false] {
             let compressions =
-                [Compression::None, Compression::Always(policy()), Compression::Adaptive(policy())];
+                [Compression::None, Compression::Always(policy()), Compression::Adaptive(policy(), 1 << 40)];
             for (number, compression) in compressions.into_iter().enumerate() {
                 let scratch = Scratch::new(&format!("{carrier:?}-{everything}-{number}"));
                 let ([dialer, listener], _ends) = pair(carrier);

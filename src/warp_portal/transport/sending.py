@@ -25,6 +25,8 @@ SUITE: Final = (
     1  # names fragments by keys that are derived as those of an encrypted archive (docs/transfer-protocol.md §6)
 )
 CUTTING: Final = PROFILES["general"]
+# A link that takes less than this for each core is worth compressing for; a faster one would wait for the compressor.
+SLOW_PER_THREAD: Final = 60_000_000
 # More than two cores work at a page at once; more memory than this is of no use to them.
 MOST_WINDOW: Final = 256 * MIB
 
@@ -161,7 +163,7 @@ class TreeSending(Hands):
             ScopeKeys(tree.scope_secret, SUITE),
             cutter=(tree.algorithm, *tree.sizes),
             policy=list(options.policy.rows),
-            compression=options.compression,
+            compression=(options.compression, SLOW_PER_THREAD * thread_count(options.threads)),
             everything=mode == Mode.EVERYTHING,
             window=min(window_bytes, MOST_WINDOW, options.memory // 2),
             threads=thread_count(options.threads),

@@ -35,11 +35,11 @@ type End<'py> = (u32, Bound<'py, PyBytes>, u64, u64);
 /// New fragments of pages that leave, fragments that are lost, and the end.
 type News<'py> = (Vec<u16>, Vec<(u32, PySpans)>, Option<End<'py>>);
 
-fn compression(name: &str, policy: Policy) -> PyResult<Compression> {
+fn compression(name: &str, below: u64, policy: Policy) -> PyResult<Compression> {
     match name {
         "none" => Ok(Compression::None),
         "always" => Ok(Compression::Always(policy)),
-        "adaptive" => Ok(Compression::Adaptive(policy)),
+        "adaptive" => Ok(Compression::Adaptive(policy, below)),
         other => Err(usage(format!("compression: {other:?}"))),
     }
 }
@@ -76,7 +76,7 @@ impl TreeSource {
         keys: &ScopeKeys,
         cutter: (u8, u32, u32, u32),
         policy: Vec<(f64, u8, i32)>,
-        compression: &str,
+        compression: (String, u64),
         everything: bool,
         window: usize,
         threads: usize,
@@ -88,7 +88,7 @@ impl TreeSource {
         let algorithm = Algorithm::try_from(algorithm).map_err(raise)?;
         let cutter = Cutter::new(algorithm, sizes, keys.cutter_key()).map_err(raise)?;
         let policy = self::policy(policy)?;
-        let compression = self::compression(compression, policy.clone())?;
+        let compression = self::compression(&compression.0, compression.1, policy.clone())?;
         // Nothing is packed into chunks: their sizes play no part.
         let pack = PackOptions { keys, cutter, chunk: sizes, policy, threads, memory, verify: false };
         let options = SourceOptions { everything, window, threads, compression };

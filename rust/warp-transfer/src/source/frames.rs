@@ -13,8 +13,6 @@ use crate::Result;
 
 /// Raw bytes of a frame, unless one fragment is larger.
 const FRAME_BYTES: usize = 1 << 20;
-/// Bytes that wait for a link below which it is not what everything waits for.
-const IDLE_BYTES: usize = 2 << 20;
 /// Pages are text-like columns and random ids: what has less entropy is compressed fast.
 const PAGE_ENTROPY: f64 = 7.5;
 
@@ -93,7 +91,7 @@ impl Packer {
         let policy = match &core.options.compression {
             Compression::None => None,
             Compression::Always(policy) => Some(policy),
-            Compression::Adaptive(policy) => (core.link.backlog() >= IDLE_BYTES).then_some(policy),
+            Compression::Adaptive(policy, _) => core.is_slow().then_some(policy),
         };
         let Some(policy) = policy else { return Ok((Codec::Store, raw)) };
         let mut out = Vec::new();
