@@ -82,6 +82,11 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("warp receive -C inbox < ticket.txt", "by ticket, not in argv"),
         ("warp receive -C inbox --overwrite changed", "over what is there"),
     ),
+    "sessions list": (("warp sessions list --json", "for programs"),),
+    "sessions discard": (
+        ("warp sessions discard 443b688e", "by the start of its number"),
+        ("warp sessions discard all", ""),
+    ),
     "peers list": (("warp peers list", ""),),
     "peers add": (
         ("warp peers add nas KEY", "KEY: `warp peers me` there"),

@@ -41,6 +41,7 @@ SECTIONS: Final = (
         (
             ("send", "Send files and directories to another machine."),
             ("receive", "Receive what another machine sends."),
+            ("sessions", "List and discard unfinished transfers."),
             ("peers", "Save, list and forget other machines."),
         ),
     ),

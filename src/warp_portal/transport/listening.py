@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from warp_portal._native import Endpoint, Link
-from warp_portal.errors import BusyError, CancelledError, WarpPortalError
+from warp_portal.errors import BusyError, CancelledError, ClosedError, UnreachableError, WarpPortalError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
 from warp_portal.protocol.addresses import Address
@@ -106,6 +106,9 @@ class Listening:
             with self._came:
                 self._visitors.append(Visitor(proved, link, conversation))
                 self._came.notify_all()
+        except (ClosedError, UnreachableError):
+            # It has left: most likely it reached us at another address sooner.
+            pass
         except (WarpPortalError, OSError) as error:
             self._note(f"{link.address} was not let in: {error}")
         finally:

@@ -107,8 +107,8 @@ impl Core {
         let (closing, digest) = lock(&self.planner).end();
         restorer.end(&[], &closing);
         restorer.tell();
+        // With what was written since the last epoch all else becomes durable.
         self.end_epoch()?;
-        self.sync()?;
         let totals = self.site.report.totals();
         self.tell(|news| news.landed = Some(Landed { digest, totals }));
         Ok(())
