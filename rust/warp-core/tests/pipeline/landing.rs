@@ -382,3 +382,35 @@ fn what_the_source_has_lost_fails_and_the_rest_lands() {
     let names: Vec<_> = fs::read_dir(place.target()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["b"]);
 }
+
+#[test]
+fn a_file_that_is_given_up_serves_those_that_refer_to_it_and_leaves_nothing() {
+    let scratch = Scratch::new("landing-restart-source");
+    fs::write(scratch.0.join("large"), pseudo_random(1, 20 << 20)).unwrap();
+    fs::write(scratch.0.join("other"), "small").unwrap();
+    let mut sent = Sent::of(&scratch.0);
+    let (_, first, data) = sent.pages.remove(0);
+    let (_, second, _) = sent.pages.remove(0);
+    assert!(first.continues && second.resumes);
+    // The first page stays as it is; then the file turns out to be gone, and another one has its first pieces.
+    let head: u64 = first.fragments.iter().take(3).map(|(length, _)| u64::from(*length)).sum();
+    let mut copy = second.table.entries[1].clone();
+    copy.path = b"copy".to_vec();
+    copy.size = head;
+    copy.runs = vec![warp_core::entry::Run { first: 0, count: 3 }].into();
+    let mut first = first;
+    first.table.entries[1].path = b"b-gone".to_vec();
+    let table = warp_core::table::EntryTable { entries: vec![copy] };
+    let second = Listing { table, ..Listing::default() };
+    let both = vec![(first.encode(), first, data), (second.encode(), second, Vec::new())];
+    let sent = Sent { pages: both, digest: sent.digest };
+    let place = Place::new("landing-restart");
+    let landing = place.land(false);
+    pages(&landing, &sent);
+    landing.finish(2).unwrap();
+    let (landed, _) = serve(&landing, &sent, |_| false);
+    assert_eq!(landed.unwrap().totals.files, 1);
+    let names: Vec<_> = fs::read_dir(place.target()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["copy"]);
+    assert!(fs::read(place.target().join("copy")).unwrap() == pseudo_random(1, 20 << 20)[..head as usize]);
+}

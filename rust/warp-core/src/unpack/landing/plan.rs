@@ -42,6 +42,8 @@ pub(super) struct Planner {
     base: u64,
     last: Option<Vec<u8>>,
     open: Option<Open>,
+    /// Files that the sender gave up: later pages may refer to what was written of them, so it stays until the end.
+    given_up: Vec<Arc<SharedFile>>,
     next_id: u64,
     digest: digest::Hasher,
     /// Pages of an earlier try.
@@ -74,14 +76,21 @@ impl Planner {
             base: 0,
             last: None,
             open: None,
+            given_up: Vec::new(),
             next_id: 0,
             digest: digest::Hasher::default(),
             stored,
         }
     }
 
-    /// What is left when all pages came: directories that are still open, inner ones first, and the catalogue's digest.
+    /// What is left when all pages came: directories that are still open, inner ones first, and the catalogue's digest. What was
+    /// written of files that were given up is removed.
     pub fn end(&mut self) -> (Vec<EntryRef>, digest::Digest) {
+        let last = self.open.take().and_then(|open| open.file);
+        for file in self.given_up.drain(..).chain(last) {
+            self.restorer.site.files.remove(&file);
+            self.restorer.discard(file.entry());
+        }
         let mut closing = Vec::new();
         while let Some(left) = self.tree.leave_next() {
             closing.extend(left);
@@ -430,8 +439,8 @@ impl Core {
                     planner.restorer.finish(&file);
                 }
             } else if !is_open {
-                // Given up by the sender: what was written stays for those that refer to it.
                 planner.restorer.site.files.remove(&file);
+                planner.given_up.push(file);
             }
         }
         self.settle(&mut planner.restorer, page, 1);
