@@ -512,7 +512,7 @@ class TreeSink:
         devices: bool,
         setuid: bool,
         everything: bool,
-        fragment_most: int,
+        cutter: tuple[int, int, int, int],
         tag: Buffer,
         threads: int,
         epoch_bytes: int,

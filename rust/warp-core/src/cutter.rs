@@ -92,6 +92,13 @@ pub struct Cutter {
     table: Box<Table>,
 }
 
+impl std::fmt::Debug for Cutter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The table comes from a key.
+        f.debug_struct("Cutter").field("sizes", &self.sizes).finish_non_exhaustive()
+    }
+}
+
 /// The contributions of each byte value. Rotating by one at every step would cost as much as both look-ups, so
 /// every second hash is kept rotated back by one (`_odd`) and the next step rotates by two.
 struct Table {

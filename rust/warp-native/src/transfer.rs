@@ -7,6 +7,8 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use warp_core::Error;
 use warp_core::catalogue::{MOST_FRAGMENTS, Spans};
+use warp_core::cutter::{Algorithm, Cutter, Sizes};
+use warp_core::keys::ScopeKeys;
 use warp_net::Bell;
 
 use crate::error::{raise, raise_net, raise_socket, usage};
@@ -40,8 +42,11 @@ fn to_python(spans: &Spans) -> PySpans {
     spans.iter().map(|(first, count)| ((*first).into(), u32::from(*first) + u32::from(*count))).collect()
 }
 
+/// Called when there is news.
+type Ring = Box<dyn Fn() + Send + Sync>;
+
 /// A bell, and what rings it.
-fn bell() -> PyResult<(Arc<Bell>, Box<dyn Fn() + Send + Sync>)> {
+fn bell() -> PyResult<(Arc<Bell>, Ring)> {
     let bell = Bell::new().map_err(raise_socket)?;
     let rung = Arc::clone(&bell);
     Ok((bell, Box::new(move || rung.ring())))
@@ -49,6 +54,12 @@ fn bell() -> PyResult<(Arc<Bell>, Box<dyn Fn() + Send + Sync>)> {
 
 fn descriptor(bell: &Bell) -> i32 {
     bell.as_fd().as_raw_fd()
+}
+
+/// The cutter of a session: algorithm, and least, mean and largest size.
+fn cutter((algorithm, min, mean, max): (u8, u32, u32, u32), keys: &ScopeKeys) -> PyResult<Cutter> {
+    let algorithm = Algorithm::try_from(algorithm).map_err(raise)?;
+    Cutter::new(algorithm, Sizes { min, mean, max }, keys.cutter_key()).map_err(raise)
 }
 
 /// News without waiting.

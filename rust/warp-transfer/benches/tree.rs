@@ -70,26 +70,22 @@ fn main() {
         threads,
         memory: WINDOW,
     };
-    let landing = LandingOptions {
-        restore,
-        fragment_most: FRAGMENT.max,
-        everything,
-        epoch_bytes: 256 << 20,
-        epoch: Duration::from_secs(2),
-    };
+    let landing =
+        LandingOptions { restore, everything, epoch_bytes: 256 << 20, epoch: Duration::from_secs(2) };
     let records = std::env::temp_dir().join(format!("warp-bench-{}", std::process::id()));
     std::fs::create_dir_all(&records).expect("records");
     let record = |name: &str| file(&records.join(name));
     let kept = Records { pages: record("pages"), journal: record("journal"), session: [1; 16] };
     let opened = OwnedFd::from(std::fs::File::open(&target).expect("target"));
-    let landing = Landing::new(opened, kept, Arc::clone(&keys), landing).expect("landing");
+    let cutter = || Cutter::new(Algorithm::Buzhash64, FRAGMENT, keys.cutter_key()).expect("cutter");
+    let landing = Landing::new(opened, kept, Arc::clone(&keys), cutter(), landing).expect("landing");
     let sink = TreeSink::new(listener, landing, threads).expect("sink");
 
     let roots = vec![Root { stored: Vec::new(), path: source }];
     let finder = Finder::new(&roots).expect("finder");
     let walker =
         Arc::new(Mutex::new(Walker::new(WalkOptions { roots, ..WalkOptions::default() }).expect("walker")));
-    let cutter = Cutter::new(Algorithm::Buzhash64, FRAGMENT, keys.cutter_key()).expect("cutter");
+    let cutter = cutter();
     let pack = PackOptions { keys, cutter, chunk: CHUNK, policy, threads, memory: 256 << 20, verify: false };
     let options = SourceOptions { everything, window: WINDOW, threads, compression };
     let throttle = Arc::new(Throttle::default());

@@ -125,17 +125,16 @@ fn sink(scratch: &Scratch, link: Arc<Link>, everything: bool) -> TreeSink {
         threads: 2,
         memory: 64 << 20,
     };
-    let options = LandingOptions {
-        restore,
-        fragment_most: FRAGMENT.max,
-        everything,
-        epoch_bytes: 1 << 20,
-        epoch: Duration::from_millis(20),
-    };
+    let options =
+        LandingOptions { restore, everything, epoch_bytes: 1 << 20, epoch: Duration::from_millis(20) };
     let records =
         Records { pages: scratch.file("pages"), journal: scratch.file("journal"), session: [1; 16] };
     let target = OwnedFd::from(File::open(scratch.target()).unwrap());
-    let landing = Landing::new(target, records, keys(), options).unwrap();
+    let landing = {
+        let keys = keys();
+        let cutter = Cutter::new(Algorithm::Buzhash64, FRAGMENT, keys.cutter_key()).unwrap();
+        Landing::new(target, records, keys, cutter, options).unwrap()
+    };
     TreeSink::new(link, landing, 2).unwrap()
 }
 

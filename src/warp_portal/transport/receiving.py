@@ -122,7 +122,7 @@ class TreeReceiving(Hands):
             devices=root if options.devices is None else options.devices,
             setuid=options.setuid,
             everything=mode == Mode.EVERYTHING,
-            fragment_most=tree.sizes.maximum,
+            cutter=(tree.algorithm, *tree.sizes),
             tag=offer.session[:8],
             threads=thread_count(options.threads),
             epoch_bytes=EPOCH_BYTES,

@@ -9,6 +9,7 @@ use rustix::fs::ftruncate;
 use rustix::io::{Errno, Result, pwrite};
 
 use super::beneath::{Directories, TemporaryNames, split};
+use super::landing::base::Base;
 use super::lock;
 use super::report::Failure;
 use super::window::EntryRef;
@@ -39,13 +40,16 @@ pub(super) struct SharedFile {
     extents: Extents,
     /// A try before may have written more than there is now.
     existed: bool,
+    replaces: bool,
+    /// What the file that has its name has, once that was looked through.
+    base: Mutex<Option<Option<Arc<Base>>>>,
     /// Whether its temporary file was made; locked while it is.
     created: Mutex<bool>,
 }
 
 impl SharedFile {
-    /// A file of `length` bytes of data. `exists`: its temporary file is there, of a try before.
-    pub fn new(entry: EntryRef, id: u64, length: u64, exists: bool) -> Self {
+    /// A file of `length` bytes of data. `exists`: its temporary file is there, of a try before; `replaces`: another file has its name.
+    pub fn new(entry: EntryRef, id: u64, length: u64, exists: bool, replaces: bool) -> Self {
         let extents = Extents::of(entry.get());
         Self {
             first: entry,
@@ -57,6 +61,8 @@ impl SharedFile {
             lost: Mutex::new(None),
             extents,
             existed: exists,
+            replaces,
+            base: Mutex::new(None),
             created: Mutex::new(exists),
         }
     }
@@ -88,6 +94,16 @@ impl SharedFile {
     /// Whether its temporary file is of a try before.
     pub fn existed(&self) -> bool {
         self.existed
+    }
+
+    /// Whether another file has its name.
+    pub fn replaces(&self) -> bool {
+        self.replaces
+    }
+
+    /// Where what the file that has its name has is kept.
+    pub fn base(&self) -> &Mutex<Option<Option<Arc<Base>>>> {
+        &self.base
     }
 
     /// Where its data lies.

@@ -175,7 +175,7 @@ impl Planner {
         let is_whole = pieces.peek().is_some_and(|piece| u64::from(piece.length) == length);
         let shared = (!is_whole).then(|| {
             self.next_id += 1;
-            Arc::new(SharedFile::new(entry.clone(), self.next_id, length, false))
+            Arc::new(SharedFile::new(entry.clone(), self.next_id, length, false, false))
         });
         self.plan.add_file(entry.clone(), shared.clone());
         let mut position = 0;

@@ -81,13 +81,17 @@ impl Place {
     }
 
     fn land(&self, everything: bool) -> Landing {
+        self.land_over(everything, Overwrite::Never)
+    }
+
+    fn land_over(&self, everything: bool, overwrite: Overwrite) -> Landing {
         let open = |name: &str| {
             let path = self.scratch.0.join(name);
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
         };
         let records = Records { pages: open("pages"), journal: open("journal"), session: SESSION };
         let restore = unpack::Options {
-            overwrite: Overwrite::Never,
+            overwrite,
             owners: true,
             devices: false,
             setuid: true,
@@ -97,15 +101,14 @@ impl Place {
             threads: 2,
             memory: 64 << 20,
         };
-        let options = LandingOptions {
-            restore,
-            fragment_most: FRAGMENT.max,
-            everything,
-            epoch_bytes: 1 << 20,
-            epoch: Duration::from_millis(20),
-        };
+        let options =
+            LandingOptions { restore, everything, epoch_bytes: 1 << 20, epoch: Duration::from_millis(20) };
         let target = OwnedFd::from(File::open(self.target()).unwrap());
-        Landing::new(target, records, keys(), options).unwrap()
+        {
+            let keys = keys();
+            let cutter = Cutter::new(Algorithm::Buzhash64, FRAGMENT, keys.cutter_key()).unwrap();
+            Landing::new(target, records, keys, cutter, options).unwrap()
+        }
     }
 
     /// All that is in a tree.
@@ -413,4 +416,28 @@ fn a_file_that_is_given_up_serves_those_that_refer_to_it_and_leaves_nothing() {
     let names: Vec<_> = fs::read_dir(place.target()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["copy"]);
     assert!(fs::read(place.target().join("copy")).unwrap() == pseudo_random(1, 20 << 20)[..head as usize]);
+}
+
+#[test]
+fn only_what_changed_is_wanted_over_an_older_tree() {
+    let scratch = Scratch::new("landing-delta-source");
+    build_tree(&scratch.0);
+    let place = Place::new("landing-delta");
+    let status =
+        std::process::Command::new("cp").arg("-a").arg(scratch.0.join(".")).arg(place.target()).status();
+    assert!(status.unwrap().success());
+    let mut large = fs::read(scratch.0.join("c-large")).unwrap();
+    large.splice(3_000_000..3_000_010, *b"something else");
+    fs::write(scratch.0.join("c-large"), &large).unwrap();
+    fs::write(scratch.0.join("a/small-299"), "other").unwrap();
+    fs::write(scratch.0.join("a/new"), pseudo_random(77, 20_000)).unwrap();
+    let sent = Sent::of(&scratch.0);
+    let landing = place.land_over(false, Overwrite::Changed);
+    pages(&landing, &sent);
+    landing.finish(sent.pages.len() as u32).unwrap();
+    let (landed, asked) = serve(&landing, &sent, |_| false);
+    assert_eq!(landed.unwrap().digest, sent.digest);
+    assert_eq!(landing.problems(), []);
+    place.assert_like(&scratch.0);
+    assert!((3..12).contains(&asked), "{asked} of {}", total(&sent));
 }

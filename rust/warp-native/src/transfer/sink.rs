@@ -42,7 +42,7 @@ impl TreeSink {
 #[pymethods]
 impl TreeSink {
     #[new]
-    #[pyo3(signature = (link, target_fd, records, session, keys, *, overwrite, owners, devices, setuid, everything, fragment_most,
+    #[pyo3(signature = (link, target_fd, records, session, keys, *, overwrite, owners, devices, setuid, everything, cutter,
         tag, threads, epoch_bytes, epoch_s))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -57,7 +57,7 @@ impl TreeSink {
         devices: bool,
         setuid: bool,
         everything: bool,
-        fragment_most: u32,
+        cutter: (u8, u32, u32, u32),
         tag: Bytes,
         threads: usize,
         epoch_bytes: u64,
@@ -75,14 +75,15 @@ impl TreeSink {
             memory: 0,
         };
         let epoch = seconds(epoch_s)?;
-        let options = LandingOptions { restore, fragment_most, everything, epoch_bytes, epoch };
+        let options = LandingOptions { restore, everything, epoch_bytes, epoch };
         let records = Records {
             pages: File::from(duplicate(records.0)?),
             journal: File::from(duplicate(records.1)?),
             session: *session.as_array("session")?,
         };
         let (target, keys) = (duplicate(target_fd)?, Arc::clone(&keys.inner));
-        let landing = py.detach(|| Landing::new(target, records, keys, options)).map_err(raise)?;
+        let cutter = super::cutter(cutter, &keys)?;
+        let landing = py.detach(|| Landing::new(target, records, keys, cutter, options)).map_err(raise)?;
         let (bell, ring) = bell()?;
         landing.on_news(ring);
         let sink = warp_transfer::TreeSink::new(Arc::clone(link.link()), landing, threads);

@@ -8,7 +8,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use warp_core::codec::{Codec, Policy, PolicyRow};
-use warp_core::cutter::{Algorithm, Cutter, Sizes};
 use warp_core::pack::PackOptions;
 use warp_core::walk::{Finder, Root};
 use warp_net::Bell;
@@ -83,10 +82,8 @@ impl TreeSource {
         memory: usize,
     ) -> PyResult<Self> {
         let keys = Arc::clone(&keys.inner);
-        let (algorithm, min, mean, max) = cutter;
-        let sizes = Sizes { min, mean, max };
-        let algorithm = Algorithm::try_from(algorithm).map_err(raise)?;
-        let cutter = Cutter::new(algorithm, sizes, keys.cutter_key()).map_err(raise)?;
+        let cutter = super::cutter(cutter, &keys)?;
+        let sizes = cutter.sizes();
         let policy = self::policy(policy)?;
         let compression = self::compression(&compression.0, compression.1, policy.clone())?;
         // Nothing is packed into chunks: their sizes play no part.

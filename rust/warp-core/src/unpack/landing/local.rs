@@ -1,5 +1,6 @@
 //! What is here already: read from where it lies, checked by its id, and written where it belongs as well.
 
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use rustix::io::{Errno, pread};
 use super::super::beneath::split;
 use super::super::files::{Extents, SharedFile};
 use super::super::restore::Restorer;
+use super::base::{Base, LARGEST};
 use super::page::{ActivePage, Late, Need};
 use super::{Core, lock};
 use crate::catalogue::StoredPage;
@@ -31,6 +33,8 @@ pub(super) enum LocalJob {
         /// The page of that file.
         owner: Arc<ActivePage>,
     },
+    /// What the file of before has of these needs, all of one file.
+    Look { page: Arc<ActivePage>, needs: Range<usize> },
     /// The journal has these fragments of an earlier try: whether they are what they were.
     Check { page: Arc<ActivePage>, need: usize, first: u32, count: u32 },
 }
@@ -47,6 +51,11 @@ pub(super) fn run(core: &Core, jobs: &Receiver<LocalJob>) {
                 worker.copy((number, first, count), (position, &file), &owner);
             }
             LocalJob::Check { page, need, first, count } => worker.check(&page, need, first, count),
+            LocalJob::Look { page, needs } => {
+                worker.look(&page, page.needs.get(needs).unwrap_or_default());
+                page.looked();
+                core.answer();
+            }
         }
         worker.restorer.tell();
     }
@@ -166,6 +175,53 @@ impl Worker<'_> {
         }
         self.source = Some((entry.path.clone(), name, fd));
         Ok(())
+    }
+
+    /// Takes from the file of before what it has of these needs.
+    fn look(&mut self, page: &Arc<ActivePage>, needs: &[Need]) {
+        let Some(first) = needs.first() else { return };
+        let Some(base) = self.base(&first.file, first.whole.is_some()) else { return };
+        for need in needs {
+            for index in need.first..need.first + need.count {
+                let Some((length, id)) = page.stored.listing.fragments.get(index as usize) else { return };
+                let is_wanted = page.state().expected.has(index);
+                if !is_wanted || !base.read(id, &self.core.keys, &mut self.data) {
+                    continue;
+                }
+                let mut state = page.state();
+                state.expected.take(index);
+                state.local.set(index);
+                let late = state.take_late(index, 1);
+                drop(state);
+                let position = need.position + page.bytes(need.first, index - need.first);
+                let data = std::mem::take(&mut self.data);
+                self.restorer.piece(&need.file, (position, *length), Ok(&data));
+                self.core.settle(&mut self.restorer, page, u64::from(*length));
+                for Late { position, file, owner, .. } in late {
+                    self.restorer.piece(&file, (position, *length), Ok(&data));
+                    self.core.settle(&mut self.restorer, &owner, u64::from(*length));
+                }
+                self.data = data;
+            }
+        }
+    }
+
+    /// What the file of before has. One that is needed for several pages is looked through once; one for a single page is not kept open.
+    fn base(&mut self, file: &Arc<SharedFile>, is_whole: bool) -> Option<Arc<Base>> {
+        if is_whole {
+            return self.read_base(file);
+        }
+        let mut slot = lock(file.base());
+        slot.get_or_insert_with(|| self.read_base(file)).clone()
+    }
+
+    fn read_base(&mut self, file: &Arc<SharedFile>) -> Option<Arc<Base>> {
+        self.open(file.entry(), Name::Own).ok()?;
+        let (.., fd) = self.source.take()?;
+        if fstat(&fd).ok()?.st_size as u64 > LARGEST {
+            return None;
+        }
+        Base::of(fd, &self.core.cutter, &self.core.keys).ok().map(Arc::new)
     }
 
     /// What an earlier try wrote of a file: if it is sound it counts, else it is asked for again.

@@ -10,6 +10,7 @@
 //! its journal.
 
 mod arrive;
+pub(super) mod base;
 mod local;
 mod page;
 mod plan;
@@ -32,6 +33,7 @@ use super::report::Failure;
 use super::restore::Restorer;
 use super::{Options, Problem, Site, Skip, Totals, lock};
 use crate::catalogue::{Journal, PageStore, Spans};
+use crate::cutter::Cutter;
 use crate::digest::Digest;
 use crate::keys::ScopeKeys;
 use crate::{Error, Result};
@@ -54,8 +56,6 @@ pub struct Records {
 pub struct LandingOptions {
     /// How to restore; the tag is that of the session.
     pub restore: Options,
-    /// Bytes of a fragment at most.
-    pub fragment_most: u32,
     /// The other side sends all of each page unasked.
     pub everything: bool,
     /// What is written becomes durable after so many bytes …
@@ -125,6 +125,7 @@ pub struct Landing {
 struct Core {
     site: Arc<Site>,
     keys: Arc<ScopeKeys>,
+    cutter: Cutter,
     options: LandingOptions,
     store: PageStore,
     journal: Mutex<Journal>,
@@ -134,6 +135,8 @@ struct Core {
     active: Mutex<BTreeMap<u32, Arc<ActivePage>>>,
     /// Pages whose files are not all complete, and those behind them.
     order: Mutex<VecDeque<Arc<ActivePage>>>,
+    /// Pages that are not answered yet, in order.
+    unanswered: Mutex<VecDeque<Arc<ActivePage>>>,
     local: Mutex<Option<Sender<LocalJob>>>,
     shared: Mutex<Shared>,
     changed: Condvar,
@@ -145,7 +148,7 @@ struct Core {
 }
 
 impl Landing {
-    /// Restores below `target`; `local` threads copy and check what is here already.
+    /// Restores below `target`; `cutter` is that of the sender.
     ///
     /// # Errors
     /// [`Error::Integrity`] if the records are those of another session, [`Error::Io`].
@@ -153,9 +156,10 @@ impl Landing {
         target: OwnedFd,
         records: Records,
         keys: Arc<ScopeKeys>,
+        cutter: Cutter,
         options: LandingOptions,
     ) -> Result<Self> {
-        let store = PageStore::open(records.pages, options.fragment_most)?;
+        let store = PageStore::open(records.pages, cutter.sizes().max)?;
         let (journal, before) = Journal::open(records.journal, &records.session)?;
         let site = Arc::new(Site::new(target, &options.restore));
         let (sender, jobs) = unbounded();
@@ -163,12 +167,14 @@ impl Landing {
             planner: Mutex::new(Planner::new(&site, store.len())),
             site,
             keys,
+            cutter,
             options,
             store,
             journal: Mutex::new(journal),
             before: Mutex::new(before),
             active: Mutex::default(),
             order: Mutex::default(),
+            unanswered: Mutex::default(),
             local: Mutex::new(Some(sender)),
             shared: Mutex::default(),
             changed: Condvar::new(),

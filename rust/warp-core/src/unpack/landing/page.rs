@@ -102,6 +102,8 @@ pub(super) struct State {
     pub written: Bits,
     /// The journal has it.
     pub noted: Bits,
+    /// Was here already, in the file of before.
+    pub local: Bits,
     /// Came damaged once, and was asked for again.
     pub damaged: Bits,
     pub late: Vec<Late>,
@@ -128,6 +130,8 @@ pub(super) struct ActivePage {
     /// Directories that get no more entries, inner ones first.
     pub closing: Vec<EntryRef>,
     state: Mutex<State>,
+    /// Files of before that are still looked through for it, and one while it is planned.
+    looking: AtomicU64,
     /// Bytes that files of this page still wait for, and one while it is planned.
     open: AtomicU64,
 }
@@ -140,7 +144,23 @@ impl ActivePage {
         open: u64,
     ) -> Arc<Self> {
         let state = Mutex::default();
-        Arc::new(Self { stored, needs, links, closing, state, open: AtomicU64::new(open + 1) })
+        let (looking, open) = (AtomicU64::new(1), AtomicU64::new(open + 1));
+        Arc::new(Self { stored, needs, links, closing, state, looking, open })
+    }
+
+    /// One file more is looked through.
+    pub fn look(&self) {
+        self.looking.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One is done.
+    pub fn looked(&self) {
+        self.looking.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether it is known what is wanted of it.
+    pub fn is_known(&self) -> bool {
+        self.looking.load(Ordering::Acquire) == 0
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustix::fs::FileType;
+
 use super::super::beneath::split;
 use super::super::existing::judge;
 use super::super::files::{Extents, SharedFile};
@@ -202,7 +204,7 @@ impl Planner {
         goes_on: bool,
     ) -> Attempted<Option<Arc<SharedFile>>> {
         let path = &entry.get().path;
-        let mut exists = false;
+        let (mut exists, mut replaces) = (false, false);
         if !fresh || is_again {
             let directory = self.restorer.directories.get(split(path).0).attempt("open directory")?;
             if let Some(outcome) = judge(&self.restorer.site, directory, entry.get())? {
@@ -210,10 +212,9 @@ impl Planner {
                 return Ok(None);
             }
             let temporary = self.restorer.site.names.name(path);
+            replaces = is_file(directory.look(split(path).1).attempt("look at what exists")?);
             let left = directory.look(&temporary).attempt("look for what an earlier try left")?;
-            exists = left.is_some_and(|stat| {
-                rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
-            });
+            exists = is_file(left);
         }
         if length == 0 && !goes_on {
             self.restorer.plain(entry);
@@ -222,8 +223,12 @@ impl Planner {
         self.next_id += 1;
         // What is open waits for one byte that never comes, until it ends.
         let length = length + u64::from(goes_on);
-        Ok(Some(Arc::new(SharedFile::new(entry.clone(), self.next_id, length, exists))))
+        Ok(Some(Arc::new(SharedFile::new(entry.clone(), self.next_id, length, exists, replaces))))
     }
+}
+
+fn is_file(stat: Option<rustix::fs::Stat>) -> bool {
+    stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
 }
 
 impl Landing {
@@ -252,7 +257,7 @@ impl Landing {
 
 impl Core {
     fn take_page(&self, planner: &mut Planner, codec: Codec, payload: &[u8], raw: &[u8]) -> Result<()> {
-        let listing = Listing::decode(raw, self.options.fragment_most)?;
+        let listing = Listing::decode(raw, self.cutter.sizes().max)?;
         let digest = digest::hash(raw);
         let number = planner.next;
         let is_known = number < planner.stored && self.store.digest(number)? == digest;
@@ -315,31 +320,31 @@ impl Core {
         journal.append(&kept).map(drop)
     }
 
-    /// Settles what is wanted of a page of which `kept` is here already.
+    /// Settles what may come of a page of which `kept` is here already. What of it is wanted is known when the files of before have
+    /// been looked through.
     fn expect(&self, page: &Arc<ActivePage>, kept: &Bits) {
-        let mut wanted = Bits::default();
         let everything = self.options.everything;
-        let count = page.stored.listing.fragments.len() as u32;
         let mut needed = Bits::default();
         for need in &page.needs {
             (need.first..need.first + need.count).for_each(|index| needed.set(index));
         }
         let mut state = page.state();
-        for index in 0..count {
+        for index in 0..page.stored.listing.fragments.len() as u32 {
             if everything || (needed.has(index) && !kept.has(index)) {
-                wanted.set(index);
+                state.expected.set(index);
             }
             if kept.has(index) {
                 state.noted.set(index);
             }
         }
-        state.expected = wanted;
         drop(state);
         if everything {
             return;
         }
-        // Before anything is asked for again: first answers come in the order of pages.
-        self.tell(|news| news.wants.push((page.stored.number, wanted.spans())));
+        lock(&self.unanswered).push_back(Arc::clone(page));
+        self.look_through(page);
+        page.looked();
+        self.answer();
         for (at, need) in page.needs.iter().enumerate() {
             let mut first = need.first;
             while first < need.first + need.count {
@@ -352,6 +357,32 @@ impl Core {
                 }
                 first = end;
             }
+        }
+    }
+
+    /// Files that are to be replaced may have some of it.
+    fn look_through(&self, page: &Arc<ActivePage>) {
+        let mut first = 0;
+        while let Some(need) = page.needs.get(first) {
+            let file = &need.file;
+            let same = |other: &Need| Arc::ptr_eq(&other.file, file);
+            let count =
+                page.needs.get(first..).unwrap_or_default().iter().take_while(|other| same(other)).count();
+            if file.replaces() {
+                page.look();
+                self.submit(LocalJob::Look { page: Arc::clone(page), needs: first..first + count });
+            }
+            first += count;
+        }
+    }
+
+    /// Tells what is wanted of the pages of which it is known, in their order.
+    pub(super) fn answer(&self) {
+        let mut unanswered = lock(&self.unanswered);
+        while unanswered.front().is_some_and(|page| page.is_known()) {
+            let Some(page) = unanswered.pop_front() else { return };
+            let wanted = page.state().expected.spans();
+            self.tell(|news| news.wants.push((page.stored.number, wanted)));
         }
     }
 

@@ -1,0 +1,142 @@
+//! What a file that is to be replaced has already: its fragments by id, cut as the sender cuts.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use rustix::io::{Errno, Result, pread};
+
+use crate::cutter::Cutter;
+use crate::digest::FragmentId;
+use crate::keys::ScopeKeys;
+
+/// Bytes read at once.
+const SEGMENT: usize = 4 << 20;
+/// A larger file's index would take more than some hundred megabytes; it is sent whole.
+pub(super) const LARGEST: u64 = 256 << 30;
+
+/// The fragments of a file of before.
+#[derive(Debug)]
+pub(crate) struct Base {
+    file: OwnedFd,
+    places: HashMap<FragmentId, (u64, u32)>,
+}
+
+impl Base {
+    /// Reads, cuts and names all of a file.
+    pub fn of(file: OwnedFd, cutter: &Cutter, keys: &ScopeKeys) -> Result<Self> {
+        let mut base = Self { file, places: HashMap::new() };
+        let mut resolver = cutter.resolver();
+        let (mut candidates, mut ends) = (Vec::new(), Vec::new());
+        // Bytes from `start` on, which no fragment has taken yet, behind a few that have been.
+        let (mut held, mut start, mut read) = (Vec::new(), 0_u64, 0_u64);
+        loop {
+            let before = held.len();
+            let more = read_segment(&base.file, read, &mut held)?;
+            candidates.clear();
+            ends.clear();
+            let (context, new) = held.split_at(before);
+            cutter.candidates(context, new, read, &mut candidates);
+            read += more as u64;
+            resolver.push(&candidates, read, &mut ends);
+            if more == 0 {
+                resolver.finish(read, &mut ends);
+            }
+            let origin = read - held.len() as u64;
+            for end in &ends {
+                let range = (start - origin) as usize..(*end - origin) as usize;
+                let fragment = held.get(range).unwrap_or_default();
+                base.places.insert(keys.fragment_id(fragment), (start, fragment.len() as u32));
+                start = *end;
+            }
+            if more == 0 {
+                return Ok(base);
+            }
+            // The cutter looks at the 47 bytes before a segment.
+            let spare = ((start - origin) as usize).saturating_sub(64);
+            held.drain(..spare);
+        }
+    }
+
+    /// Reads a fragment of this id; false if the file has none, or has changed since.
+    pub fn read(&self, id: &FragmentId, keys: &ScopeKeys, data: &mut Vec<u8>) -> bool {
+        let Some((offset, length)) = self.places.get(id) else { return false };
+        data.clear();
+        data.resize(*length as usize, 0);
+        let mut at = 0;
+        while at < data.len() {
+            match pread(&self.file, data.get_mut(at..).unwrap_or_default(), offset + at as u64) {
+                Ok(0) => return false,
+                Ok(read) => at += read,
+                Err(Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+        keys.fragment_id(data) == *id
+    }
+}
+
+/// Appends the next bytes of a file; how many.
+fn read_segment(file: &OwnedFd, offset: u64, held: &mut Vec<u8>) -> Result<usize> {
+    let start = held.len();
+    held.resize(start + SEGMENT, 0);
+    let mut filled = 0;
+    while filled < SEGMENT {
+        match pread(file, held.get_mut(start + filled..).unwrap_or_default(), offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    held.truncate(start + filled);
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::cutter::{Algorithm, Sizes};
+    use crate::digest;
+    use crate::keys::Suite;
+    use crate::walk::tests::Scratch;
+
+    #[test]
+    fn it_has_the_very_fragments_that_cutting_in_one_piece_gives() {
+        let scratch = Scratch::new("base");
+        let path = scratch.path().join("file");
+        let keys = ScopeKeys::new(Some(&[7; 32]), Suite::ChaCha20Poly1305).unwrap();
+        let sizes = Sizes { min: 4 << 10, mean: 16 << 10, max: 64 << 10 };
+        let cutter = Cutter::new(Algorithm::Buzhash64, sizes, keys.cutter_key()).unwrap();
+        for length in [0, 1, 5_000, 16 << 10, SEGMENT - 1, SEGMENT, SEGMENT + 1, 3 * SEGMENT + 12_345] {
+            let mut data = vec![0; length];
+            digest::keyed_xof(&[3; 32], &[&(length as u64).to_le_bytes()], &mut data);
+            std::fs::write(&path, &data).unwrap();
+            let base = Base::of(File::open(&path).unwrap().into(), &cutter, &keys).unwrap();
+            let mut ends = Vec::new();
+            cutter.cut(&data, &mut ends);
+            let mut start = 0;
+            let mut found = Vec::new();
+            for end in &ends {
+                let fragment = &data[start..*end];
+                assert!(base.read(&keys.fragment_id(fragment), &keys, &mut found) && found == fragment);
+                start = *end;
+            }
+            assert_eq!(base.places.len(), ends.len(), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_changed_since_is_not_taken() {
+        let scratch = Scratch::new("base-changed");
+        let path = scratch.path().join("file");
+        let keys = ScopeKeys::new(Some(&[7; 32]), Suite::ChaCha20Poly1305).unwrap();
+        let sizes = Sizes { min: 4 << 10, mean: 16 << 10, max: 64 << 10 };
+        let cutter = Cutter::new(Algorithm::Buzhash64, sizes, keys.cutter_key()).unwrap();
+        std::fs::write(&path, "what it was").unwrap();
+        let base = Base::of(File::open(&path).unwrap().into(), &cutter, &keys).unwrap();
+        std::fs::write(&path, "what it is!").unwrap();
+        assert!(!base.read(&keys.fragment_id(b"what it was"), &keys, &mut Vec::new()));
+    }
+}
