@@ -9,10 +9,11 @@ from abc import ABC, abstractmethod
 
 from typing_extensions import override
 
+from warp_portal._native import Cpace
 from warp_portal.errors import WrongKeyError
 from warp_portal.protocol.code import ShortCode
 from warp_portal.protocol.fields import Message
-from warp_portal.protocol.pairing import PAKE, Shares, channel_identifier, check_code_tag, code_tag
+from warp_portal.protocol.pairing import Shares, channel_identifier, check_code_tag, code_tag
 from warp_portal.protocol.proofs import Link, Prover, check_ticket_tag, ticket_tag
 from warp_portal.protocol.proving import Confirm, Confirmed, Method, Prove
 from warp_portal.protocol.ticket import Ticket
@@ -54,9 +55,8 @@ class ByTicket(Claim):
 class ByCode(Claim):
     """Who read a code comes to whom has its number. One wrong answer ends it for all connections: somebody is guessing."""
 
-    def __init__(self, code: ShortCode, pake: PAKE) -> None:
+    def __init__(self, code: ShortCode) -> None:
         self._code = code
-        self._pake = pake
         self._deceived = False
 
     @override
@@ -65,7 +65,7 @@ class ByCode(Claim):
         if self._deceived:
             raise WrongKeyError("this code met a listener that doesn't have it: make another code")
         channel = channel_identifier(link, self._code.nameplate)
-        self._exchange = self._pake.start(self._code.password.encode(), channel, randoms, Prover.DIALER)
+        self._exchange = Cpace(self._code.password.encode(), channel, randoms)
         return Prove(Method.CODE, nameplate=self._code.nameplate, share=self._exchange.share)
 
     @override

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from warp_portal._native import cpace_respond
 from warp_portal.errors import WrongKeyError
 from warp_portal.protocol.claims import Claim
 from warp_portal.protocol.door import Door, OpenCode
 from warp_portal.protocol.fields import Message
 from warp_portal.protocol.hello import Agreement, Hello, agree
-from warp_portal.protocol.pairing import PAKE, Shares, channel_identifier, check_code_tag, code_tag
+from warp_portal.protocol.pairing import Shares, channel_identifier, check_code_tag, code_tag
 from warp_portal.protocol.proofs import SECRET_BYTES, Link, Prover, check_ticket_tag, ticket_tag
 from warp_portal.protocol.proving import Confirm, Confirmed, Method, Prove
 from warp_portal.protocol.session import Output, Outputs, Session, out_of_turn
@@ -105,10 +106,9 @@ class _Guess:
 class Listener(Handshake):
     """The side that waits at its door."""
 
-    def __init__(self, link: Link, hello: Hello, door: Door, pake: PAKE) -> None:
+    def __init__(self, link: Link, hello: Hello, door: Door) -> None:
         super().__init__(link, hello)
         self._door = door
-        self._pake = pake
 
     def _take(self, message: Message) -> Outputs:
         match self._turn, message:
@@ -137,11 +137,11 @@ class Listener(Handshake):
     def _code(self, prove: Prove, nameplate: int, share: bytes) -> Outputs:
         guessed = self._door.guess(nameplate)
         channel = channel_identifier(self._link, nameplate)
-        exchange = self._pake.start(guessed.code.password.encode(), channel, self._randoms, Prover.LISTENER)
-        isk, shares = exchange.finish(share), Shares(share, exchange.share)
+        ours, isk = cpace_respond(guessed.code.password.encode(), channel, self._randoms, share)
+        shares = Shares(share, ours)
         self._guess = _Guess(prove, guessed, isk, shares)
         self._turn = Turn.CONFIRMED
-        return self._say(Confirm(code_tag(isk, Prover.LISTENER, shares), exchange.share))
+        return self._say(Confirm(code_tag(isk, Prover.LISTENER, shares), ours))
 
     def _confirmed(self, confirmed: Confirmed) -> Outputs:
         guess = self._guess

@@ -4,11 +4,12 @@
 
 CPace (draft-irtf-cfrg-cpace, ristretto255 and SHA-512, the dialer as initiator) makes of a few bits a key of many, and whoever
 doesn't know the words has one guess an exchange. Its channel identifier holds the exporter and both keys: two exchanges with
-somebody in the middle give two keys. The group's arithmetic is not here; whoever calls brings it as a `PAKE`.
+somebody in the middle give two keys. The exchange is `_native.Cpace` (dialer) and `_native.cpace_respond` (listener), which
+take their scalars from the operating system's random numbers.
 """
 
 import hmac
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from warp_portal._native import blake3
 from warp_portal.errors import WrongKeyError
@@ -17,27 +18,6 @@ from warp_portal.protocol.proofs import Link, Prover
 CODE_CONTEXT: Final = "warp-portal 2026-11 code proof v1"
 CHANNEL_LABEL: Final = b"warp-portal code v1"
 _NAMEPLATE_BYTES: Final = 4
-
-
-class Exchange(Protocol):
-    """One side of one run of CPace, good for one `finish`; its scalar is its own secret."""
-
-    @property
-    def share(self) -> bytes:
-        """What the other side gets: a group element of 32 bytes."""
-        ...
-
-    def finish(self, share: bytes) -> bytes:
-        """The ISK (64 bytes). Raises WrongKeyError for a share that is no group element, or the neutral one."""
-        ...
-
-
-class PAKE(Protocol):
-    """CPace in initiator/responder mode, without associated data; the dialer is the initiator."""
-
-    def start(self, password: bytes, channel: bytes, session: bytes, role: Prover) -> Exchange:
-        """Begin a run. `channel` is the channel identifier, `session` the session identifier."""
-        ...
 
 
 class Shares(NamedTuple):

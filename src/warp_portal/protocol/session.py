@@ -1,7 +1,7 @@
 """What all sessions without I/O have in common: outputs, and how one ends (docs/transfer-protocol.md §8).
 
 A session takes messages as `messages.parse` gives them and answers with outputs, which a driver carries out in their
-order. It has no sockets, no threads, no clock and no dice.
+order. It has no sockets, no threads, no clock, and no dice but those of CPace (`pairing.py`).
 
     receive(message)  →  outputs, or an error: this side's verdict, which the driver hands to `close`
     close(error)      →  the CLOSE that tells the other side, once

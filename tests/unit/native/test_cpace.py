@@ -25,6 +25,19 @@ KEY = bytes.fromhex(
 )
 NO_ELEMENT = bytes.fromhex("2b3c6b8c4f3800e7aef6864025b4ed79bd599117e427c41bd47d93d654b4a51c")
 NEUTRAL = bytes(32)
+# There too: an element, a scalar, and what they give.
+ELEMENT = bytes.fromhex("2c3c6b8c4f3800e7aef6864025b4ed79bd599117e427c41bd47d93d654b4a51c")
+SCALAR = bytes.fromhex("7cd0e075fa7955ba52c02759a6c90dbbfc10e6d40aea8d283e407d88cf538a05")
+PRODUCT = bytes.fromhex("7c13645fe790a468f62c39beb7388e541d8405d1ade69d1778c5fe3e7f6b600e")
+# The same password, session and scalars with the channel identifier that earlier drafts had.
+EARLIER_CHANNEL = b"\nAinitiator\nBresponder"
+EARLIER_GENERATOR = bytes.fromhex("5e25411ca1ad7c9debfd0b33ad987a95cefef2d3f15dcc8bd26415a5dfe2e15a")
+EARLIER_SHARE_A = bytes.fromhex("383a85dd236978f17f8c8545b50dabc52a39fcdab2cf8bc531ce040ff77ca82d")
+EARLIER_SHARE_B = bytes.fromhex("a6206309c0e8e5f579295e35997ac4300ab3fecec3c17f7b604f3e698fa1383c")
+EARLIER_KEY = bytes.fromhex(
+    "e91ccb2c0f5e0d0993a33956e3be59754f3f2b07db57631f5394452ea2e7b435"
+    "4674eb1f5686c078462bf83bec72e8743df440108e638f3526d9b90e85be096f"
+)
 
 INPUTS = (PASSWORD, CHANNEL, SESSION)
 strings = st.binary(max_size=40) | st.binary(
@@ -44,6 +57,17 @@ def test_the_oracle_gives_the_numbers_of_the_draft() -> None:
     assert cpace.key(SECRET, SESSION, (SHARE_A, b"ADa"), (SHARE_B, b"ADb")) == KEY
     assert cpace.secret(number(SCALAR_A), NO_ELEMENT) is None
     assert cpace.secret(number(SCALAR_A), NEUTRAL) is None
+    assert cpace.secret(number(SCALAR), ELEMENT) == PRODUCT
+
+
+def test_the_oracle_gives_the_numbers_of_earlier_drafts() -> None:
+    inputs = (PASSWORD, EARLIER_CHANNEL, SESSION)
+    assert ristretto255.encode(cpace.generator(*inputs)) == EARLIER_GENERATOR
+    assert cpace.share(number(SCALAR_A), *inputs) == EARLIER_SHARE_A
+    assert cpace.share(number(SCALAR_B), *inputs) == EARLIER_SHARE_B
+    secret = cpace.secret(number(SCALAR_A), EARLIER_SHARE_B)
+    assert secret == cpace.secret(number(SCALAR_B), EARLIER_SHARE_A)
+    assert cpace.key(secret, SESSION, (EARLIER_SHARE_A, b"ADa"), (EARLIER_SHARE_B, b"ADb")) == EARLIER_KEY
 
 
 @settings(max_examples=20, deadline=None)

@@ -1,14 +1,12 @@
 """Sessions joined in memory: what a driver does, with bytes between the two sides, and everything that a handshake needs."""
 
 from collections import deque
-from itertools import count
 from typing import Final
 
-from tests.oracles import pake as cpace
 from tests.unit.protocol.common import SECRET, SESSION
 
 from warp_portal.clock import VirtualClock
-from warp_portal.errors import WarpPortalError, WrongKeyError
+from warp_portal.errors import WarpPortalError
 from warp_portal.primitives import signing
 from warp_portal.primitives.cutting import PROFILES
 from warp_portal.protocol.claims import ByCode, ByPeer, ByTicket, Claim
@@ -19,7 +17,7 @@ from warp_portal.protocol.handshake import Dialer, Listener
 from warp_portal.protocol.hello import Hello, Role
 from warp_portal.protocol.messages import PROVED, STRANGER, Limits, parse
 from warp_portal.protocol.offers import Offer, TreeOffer
-from warp_portal.protocol.proofs import Link, Prover
+from warp_portal.protocol.proofs import Link
 from warp_portal.protocol.session import Output, Outputs, Send, Session
 from warp_portal.protocol.ticket import Ticket
 
@@ -31,31 +29,6 @@ TICKET: Final = Ticket((), LISTENER, SESSION, SECRET, 1_800_000_000)
 CODE: Final = ShortCode(7, "abandon-zoo-legal")
 OFFER: Final = Offer(SESSION, "photos", TreeOffer(SECRET, 1, PROFILES["general"].fragment, 2))
 NOW_S: Final = 1_700_000_000
-
-
-class Run:
-    """A run of the oracle, as `pairing.Exchange`."""
-
-    def __init__(self, run: cpace.CPace) -> None:
-        self._run = run
-        self.share: bytes = run.share
-
-    def finish(self, share: bytes) -> bytes:
-        try:
-            isk: bytes = self._run.finish(share)
-        except cpace.BadShare:
-            raise WrongKeyError("a share that is no group element") from None
-        return isk
-
-
-class OraclePAKE:
-    """The oracle as `pairing.PAKE`, its scalars counted: the same in every run of a test."""
-
-    def __init__(self, first: int = 1 << 251) -> None:
-        self._scalars = count(first)
-
-    def start(self, password: bytes, channel: bytes, session: bytes, role: Prover) -> Run:
-        return Run(cpace.CPace(password, channel, session, next(self._scalars), role == Prover.DIALER))
 
 
 def hello(role: Role, fill: bytes = b"r") -> Hello:
@@ -76,7 +49,7 @@ def door(at: VirtualClock | None = None) -> Door:
 
 
 def claims() -> dict[str, Claim]:
-    return {"ticket": ByTicket(TICKET), "code": ByCode(CODE, OraclePAKE()), "peer": ByPeer(LISTENER)}
+    return {"ticket": ByTicket(TICKET), "code": ByCode(CODE), "peer": ByPeer(LISTENER)}
 
 
 def dialer(claim: Claim, link: Link = LINK, role: Role = Role.SINK) -> Dialer:
@@ -84,7 +57,7 @@ def dialer(claim: Claim, link: Link = LINK, role: Role = Role.SINK) -> Dialer:
 
 
 def listener(at: Door, link: Link = LINK, role: Role = Role.SOURCE) -> Listener:
-    return Listener(link, hello(role, b"l"), at, OraclePAKE(1 << 250))
+    return Listener(link, hello(role, b"l"), at)
 
 
 def public_key() -> bytes:

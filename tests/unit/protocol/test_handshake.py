@@ -10,7 +10,6 @@ from tests.unit.protocol.dialogue import (
     LINK,
     LISTENER,
     TICKET,
-    OraclePAKE,
     Side,
     claims,
     clock,
@@ -21,6 +20,7 @@ from tests.unit.protocol.dialogue import (
     shake,
 )  # fmt: skip
 
+from warp_portal._native import Cpace
 from warp_portal.errors import (
     BusyError,
     CancelledError,
@@ -95,8 +95,7 @@ TURNS = {
 
 
 def a_guess() -> Prove:
-    share = OraclePAKE().start(b"x", b"", b"", Prover.DIALER).share
-    return Prove(Method.CODE, nameplate=CODE.nameplate, share=share)
+    return Prove(Method.CODE, nameplate=CODE.nameplate, share=Cpace(b"x", b"", b"").share)
 
 
 def at_turn(turn: str) -> Handshake:
@@ -228,11 +227,11 @@ def test_a_tag_of_another_connection_proves_nothing(other: Link) -> None:
 
 
 def wrong_code(at: Door) -> tuple[Side, Side]:
-    return shake(dialer(ByCode(WRONG, OraclePAKE())), listener(at))
+    return shake(dialer(ByCode(WRONG)), listener(at))
 
 
 def test_a_wrong_code_stops_after_one_try() -> None:
-    claim = ByCode(WRONG, OraclePAKE())
+    claim = ByCode(WRONG)
     left, right = shake(dialer(claim), listener(door()))
     assert isinstance(left.error, WrongKeyError)
     assert left.names() == ["HELLO", "PROVE", "CLOSE"]
@@ -334,7 +333,7 @@ def test_a_code_is_used_once() -> None:
 
 def test_of_two_at_once_the_quicker_one_is_let_in() -> None:
     at = door()
-    sides = [(Side(dialer(ByCode(CODE, OraclePAKE()))), Side(listener(at))) for _ in range(2)]
+    sides = [(Side(dialer(ByCode(CODE))), Side(listener(at))) for _ in range(2)]
     for left, right in sides:
         left.hear(hello(Role.SOURCE, b"l"))
         right.hear(hello(Role.SINK, b"d"))
