@@ -333,3 +333,24 @@ pub(crate) fn prepare(socket: &TcpStream) -> String {
     let _ = socket.set_nodelay(true);
     socket.peer_addr().map_or_else(|_| String::new(), |address| address.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+
+    #[test]
+    fn one_too_many_takes_the_place_of_the_oldest() {
+        let mut half_open = HalfOpen::default();
+        let mut places: Vec<_> = (0..HALF_OPEN_MAX).map(|_| half_open.enter()).collect();
+        // One that is through leaves room for one.
+        drop(places.pop());
+        places.push(half_open.enter());
+        assert!(places.iter_mut().all(|place| place.try_recv() == Err(TryRecvError::Empty)));
+        places.push(half_open.enter());
+        assert_eq!(places[0].try_recv(), Err(TryRecvError::Closed));
+        assert!(places[1..].iter_mut().all(|place| place.try_recv() == Err(TryRecvError::Empty)));
+        assert_eq!(half_open.count(), HALF_OPEN_MAX);
+    }
+}
