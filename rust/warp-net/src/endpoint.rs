@@ -1,5 +1,6 @@
 //! Where connections begin: a thread of its own that dials, accepts and moves frames.
 
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{EndpointConfig, Incoming};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use crate::dial::Dialing;
@@ -23,7 +24,7 @@ use crate::{Bell, Error, Result, quic, stream};
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// Connections that may be in their handshake at once; QUIC asks for a proof of address from half of it on.
+/// Connections of a carrier that may be in their handshake at once; QUIC asks for a proof of address from half of it on.
 const HALF_OPEN_MAX: usize = 64;
 /// How long an endpoint that closes waits for the other sides to hear of it.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -235,23 +236,48 @@ fn quic_server(identity: &Identity, tuning: &Tuning) -> Result<quinn::ServerConf
     Ok(config)
 }
 
+/// Connections in their handshake, the oldest first. For one too many the oldest is given up: who means it was through
+/// long before, and whoever only holds places is left with none.
+#[derive(Default)]
+struct HalfOpen(VecDeque<oneshot::Sender<()>>);
+
+impl HalfOpen {
+    /// Takes a place, to be dropped when the handshake is over. It resolves if it is lost before.
+    fn enter(&mut self) -> oneshot::Receiver<()> {
+        if self.count() == HALF_OPEN_MAX {
+            self.0.pop_front();
+        }
+        let (held, place) = oneshot::channel();
+        self.0.push_back(held);
+        place
+    }
+
+    fn count(&mut self) -> usize {
+        self.0.retain(|held| !held.is_closed());
+        self.0.len()
+    }
+}
+
+/// What a handshake gives, if it comes in time and keeps its place.
+async fn in_time<T>(place: oneshot::Receiver<()>, handshake: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = tokio::time::timeout(HANDSHAKE, handshake) => done.ok(),
+        _ = place => None,
+    }
+}
+
 async fn accept_quic(shared: Arc<Shared>) {
-    let half_open = Arc::new(Semaphore::new(HALF_OPEN_MAX));
+    let mut half_open = HalfOpen::default();
     while let Some(incoming) = shared.quic.accept().await {
-        if half_open.available_permits() < HALF_OPEN_MAX / 2 && incoming.may_retry() {
+        if half_open.count() >= HALF_OPEN_MAX / 2 && incoming.may_retry() {
             // Costs nothing here, and only who can be reached at its address goes on.
             let _ = incoming.retry();
             continue;
         }
-        let Ok(permit) = Arc::clone(&half_open).try_acquire_owned() else {
-            incoming.refuse();
-            continue;
-        };
+        let place = half_open.enter();
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let link = tokio::time::timeout(HANDSHAKE, take_quic(&shared, incoming)).await;
-            drop(permit);
-            if let Ok(Ok((connection, link))) = link {
+            if let Some(Ok((connection, link))) = in_time(place, take_quic(&shared, incoming)).await {
                 take(&shared, &link);
                 quic::run(connection, link, shared.buffer).await;
             }
@@ -266,9 +292,8 @@ async fn take_quic(shared: &Shared, incoming: Incoming) -> Result<(quinn::Connec
 }
 
 async fn accept_tcp(shared: Arc<Shared>, listener: TcpListener, acceptor: TlsAcceptor) {
-    let half_open = Arc::new(Semaphore::new(HALF_OPEN_MAX));
+    let mut half_open = HalfOpen::default();
     loop {
-        let Ok(permit) = Arc::clone(&half_open).acquire_owned().await else { return };
         let socket = match listener.accept().await {
             Ok((socket, _)) => socket,
             Err(_) => {
@@ -277,12 +302,11 @@ async fn accept_tcp(shared: Arc<Shared>, listener: TcpListener, acceptor: TlsAcc
                 continue;
             }
         };
+        let place = half_open.enter();
         let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
         tokio::spawn(async move {
             let address = prepare(&socket);
-            let session = tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await;
-            drop(permit);
-            let Ok(Ok(session)) = session else { return };
+            let Some(Ok(session)) = in_time(place, acceptor.accept(socket)).await else { return };
             let state = session.get_ref().1;
             let peer = state.peer_certificates().and_then(|shown| key_of(shown.first()?));
             let mut exporter = [0; EXPORTER_BYTES];
@@ -308,4 +332,25 @@ pub(crate) fn prepare(socket: &TcpStream) -> String {
     // Without it a message waits for an acknowledgement; it is no reason to fail.
     let _ = socket.set_nodelay(true);
     socket.peer_addr().map_or_else(|_| String::new(), |address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+
+    #[test]
+    fn one_too_many_takes_the_place_of_the_oldest() {
+        let mut half_open = HalfOpen::default();
+        let mut places: Vec<_> = (0..HALF_OPEN_MAX).map(|_| half_open.enter()).collect();
+        // One that is through leaves room for one.
+        drop(places.pop());
+        places.push(half_open.enter());
+        assert!(places.iter_mut().all(|place| place.try_recv() == Err(TryRecvError::Empty)));
+        places.push(half_open.enter());
+        assert_eq!(places[0].try_recv(), Err(TryRecvError::Closed));
+        assert!(places[1..].iter_mut().all(|place| place.try_recv() == Err(TryRecvError::Empty)));
+        assert_eq!(half_open.count(), HALF_OPEN_MAX);
+    }
 }
