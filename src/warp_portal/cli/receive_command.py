@@ -133,7 +133,7 @@ def step_of(progress: "ReceiveProgress") -> "Step":
 
     fields = {
         name: value
-        for name in ("entries", "files", "bytes_received", "bytes_kept", "bytes_wire", "total_entries")
+        for name in ("entries", "files", "bytes_received", "fragments_kept", "bytes_wire", "total_entries")
         if (value := getattr(progress, name)) is not None
     }
     note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} received"

@@ -38,7 +38,7 @@ class SendProgress:
     entries: int = 0
     files: int = 0
     bytes_read: int = 0
-    bytes_kept: int = 0
+    fragments_kept: int = 0
     bytes_wire: int = 0
     total_entries: int | None = None
     total_bytes: int | None = None
