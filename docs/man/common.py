@@ -26,6 +26,15 @@ FILES: Final = (
         "The machines saved by `warp peers`, with their keys. Who may write it lets in whom he likes; no other may read it.",
     ),
     (
+        f"~/.local/state/{APP}/sessions",
+        "Transfers that are not finished, a directory each: what is sent or received, the ticket, and how far it is. Who can "
+        "read it can take the place of the other side. It goes when the transfer ends.",
+    ),
+    (
+        "DIR/…/.warp-XXXXXXXXXXXXXXXX-XXXXXXXXXXXXXXXX.part",
+        "Where something is received: a file that is not whole yet. The same transfer goes on with it.",
+    ),
+    (
         "ARCHIVE.compact-XXXXXXXX",
         "Beside an archive, while it is written anew. What a killed run leaves, the next forget or compact removes.",
     ),
@@ -33,6 +42,11 @@ FILES: Final = (
 
 _OWN_VARIABLES: Final = (
     ("WARP_PASSPHRASE", "The passphrase itself. Other programs of yours can read it: prefer WARP_PASSPHRASE_FILE."),
+    (
+        "WARP_CODE",
+        "The code or ticket for `warp receive`, where none is given. Other programs of yours can read it too; those of others "
+        "cannot, as they can arguments.",
+    ),
     ("WARP_CONFIG", "Another file in place of your own config.toml."),
     ("WARP_DEBUG", "Not empty and not 0: show tracebacks."),
 )
@@ -43,12 +57,18 @@ EXIT_CODES: Final = (
     ("2", "The options make no sense, or the target exists: change the command."),
     ("3", "Done, but for some paths, which were listed."),
     ("4", "What was compared differs (diff --exit-code, verify --level source)."),
-    ("10", "No such archive, snapshot, path, slot, peer or setting, or no entry that a pattern matches."),
-    ("11", "Another writer holds the archive, the settings or the peers: wait for it."),
-    ("12", "A key is needed, or the given ones open nothing."),
+    (
+        "10",
+        "No such archive, snapshot, path, slot, peer or setting, no entry that a pattern matches, or nobody with this code.",
+    ),
+    ("11", "Another writer holds the archive, the settings, the peers or the session: wait for it."),
+    ("12", "A key is needed, the given ones open nothing, or the other machine is not the one expected."),
     ("13", "Damaged, forged, rolled back, or not signed as it must be."),
+    ("14", "Refused: the offer was not taken, or the ticket has expired."),
+    ("15", "No machine answers, or the connection broke: try again."),
     ("16", "Written by a newer version, or not possible on this system."),
     ("17", "No room left: make room, and run it again."),
+    ("19", "The other machine broke a rule of the protocol: update both."),
     ("130", "Interrupted: run it again."),
     ("141", "The reader of standard output has left."),
 )
@@ -66,6 +86,32 @@ _NEXT: Final = {
     "warp forget": ("warp compact", "warp info"),
     "warp compact": ("warp forget",),
     "warp completion": ("warp config",),
+    "warp send": ("warp receive", "warp peers"),
+    "warp receive": ("warp send", "warp peers"),
+}
+
+# What is too long for the help of an option: (title, text as in a command's help).
+_FURTHER: Final = {
+    "warp send": (
+        (
+            "LIMITS",
+            """
+            `--limit` takes a rate, or a timetable of the week:
+
+            \b
+            10MiB/s
+            08:00-18:00=5MiB/s,18:00-23:00=20MiB/s,off
+            mon-fri 08:00-18:00=80Mbit/s,sat-sun=off,20MiB/s
+
+            A rate is of bytes (`10MiB/s`, `512K`) or of bits (`80Mbit/s`, `80Mbps`), a second; 1000 bytes at least, and `off`
+            is no limit. An entry of a timetable is days, times or both, and its rate: `mon` to `sun`, alone or as `mon-fri`;
+            `HH:MM-HH:MM`, to 24:00. Entries are parted by commas. The first that fits holds; where none does, the rate at the
+            end, or no limit. `fri-mon` and `22:00-06:00` go over the end of the week and of the day: the hours after midnight
+            belong to the day on which they began. Times are those of this machine's clock. A limit is of what goes over the
+            network; it changes while a transfer runs.
+            """,
+        ),
+    ),
 }
 
 
@@ -80,3 +126,8 @@ def environment() -> list[tuple[str, str]]:
 def related(command: str) -> tuple[str, ...]:
     """Commands that the page of one refers to, without those of its own group."""
     return _NEXT.get(command, ())
+
+
+def further(command: str) -> tuple[tuple[str, str], ...]:
+    """Sections that the page of a command has besides: title and text."""
+    return _FURTHER.get(command, ())

@@ -1,6 +1,6 @@
 """From a command of click to its manual page, in man(7): so that no option is forgotten, and none is invented.
 
-NAME  SYNOPSIS  DESCRIPTION  COMMANDS  OPTIONS  EXAMPLES  EXIT STATUS  FILES  ENVIRONMENT  SEE ALSO
+NAME  SYNOPSIS  DESCRIPTION  COMMANDS  OPTIONS  (what else there is)  EXAMPLES  EXIT STATUS  FILES  ENVIRONMENT  SEE ALSO
 """
 
 from collections.abc import Iterator
@@ -37,6 +37,7 @@ def _page(command: click.Command, context: click.Context) -> str:
         *_section("DESCRIPTION", roff.prose(command.help or "")),
         *_section("COMMANDS", _commands(command, context)),
         *_section("OPTIONS", _options(command, context)),
+        *(row for title, text in common.further(path) for row in _section(title, roff.prose(text))),
         *_section("EXAMPLES", [] if isinstance(command, click.Group) else _examples(path)),
         *_section("EXIT STATUS", roff.listed(list(common.EXIT_CODES))),
         *_section("FILES", roff.listed(list(common.FILES))),

@@ -106,13 +106,8 @@ class Walker:
     """Walk roots in archive order. `roots` = (stored path, path on disk), sorted, disjoint. A call per ≤ 4096 entries."""
 
     def __new__(
-        cls,
-        roots: Sequence[tuple[bytes, bytes]],
-        *,
-        excludes: Sequence[str] = (),
-        exclude_caches: bool = False,
-        one_file_system: bool = False,
-        skip: Sequence[tuple[int, int]] = (),
+        cls, roots: Sequence[tuple[bytes, bytes]], *, excludes: Sequence[str] = (), exclude_caches: bool = False,
+        one_file_system: bool = False, skip: Sequence[tuple[int, int]] = ()
     ) -> Walker: ...
     def next(self, max_entries: int) -> WalkBatch | None: ...
     def problems(self) -> list[tuple[bytes, str, int]]:
@@ -160,18 +155,8 @@ class PackPipeline:
     """Read → cut → hash → deduplicate → compress → seal → write, on threads of its own. ≤ 50 calls a second."""
 
     def __new__(
-        cls,
-        fd: int,
-        offset: int,
-        keys: ScopeKeys,
-        index: FragmentIndex,
-        *,
-        cutter: tuple[int, int, int, int],
-        chunk: tuple[int, int, int],
-        policy: Sequence[tuple[float, int, int]],
-        threads: int,
-        memory: int,
-        verify: bool,
+        cls, fd: int, offset: int, keys: ScopeKeys, index: FragmentIndex, *, cutter: tuple[int, int, int, int],
+        chunk: tuple[int, int, int], policy: Sequence[tuple[float, int, int]], threads: int, memory: int, verify: bool
     ) -> PackPipeline:
         """`fd` is written from `offset` (sequentially, so it may be a pipe). cutter = algorithm, min, mean, max; chunk = min, mean, max.
         policy rows (entropy below bits a byte, codec, level), first that fits; `verify` decodes and compares each chunk before it is written."""
@@ -241,19 +226,9 @@ class Survey:
     """A look at a tree as it would be packed: everything or a part is read, named and packed, some chunks are encoded. A call a wave."""
 
     def __new__(
-        cls,
-        census: Census,
-        keys: ScopeKeys,
-        *,
-        cutter: tuple[int, int, int, int],
-        chunk: tuple[int, int, int],
-        policy: Sequence[tuple[float, int, int]],
-        threads: int,
-        verify: bool,
-        read_one_in: int,
-        encode_one_in: int,
-        finer: tuple[int, int, int, int] | None = None,
-        certain: Sequence[int] = ...,
+        cls, census: Census, keys: ScopeKeys, *, cutter: tuple[int, int, int, int], chunk: tuple[int, int, int],
+        policy: Sequence[tuple[float, int, int]], threads: int, verify: bool, read_one_in: int, encode_one_in: int,
+        finer: tuple[int, int, int, int] | None = None, certain: Sequence[int] = ...
     ) -> Survey:
         """cutter, chunk, policy and verify as for PackPipeline. `read_one_in` 1 reads all bytes; `encode_one_in` is of the chunks read;
         `finer` is a second cutter to compare; files of a size in `certain` are all read to find duplicates."""
@@ -312,21 +287,8 @@ class UnpackPipeline:
     """Restore entries below a directory: chunks are decoded once a window and go wherever they belong. ≤ 50 calls a second."""
 
     def __new__(
-        cls,
-        fd: int,
-        index: ChunkIndex,
-        keys: ScopeKeys,
-        target_fd: int,
-        *,
-        overwrite: int,
-        owners: bool,
-        devices: bool,
-        setuid: bool,
-        whole: bool,
-        keep_damaged: bool,
-        tag: bytes,
-        threads: int,
-        memory: int,
+        cls, fd: int, index: ChunkIndex, keys: ScopeKeys, target_fd: int, *, overwrite: int, owners: bool,
+        devices: bool, setuid: bool, whole: bool, keep_damaged: bool, tag: bytes, threads: int, memory: int
     ) -> UnpackPipeline:
         """overwrite 0 = never, 1 = changed (size or mtime differ), 2 = always. `tag` (8 bytes) names temporary files, the same for each
         try. owners/devices: restore owners, devices; setuid: keep setuid and setgid bits; whole: directories without an
@@ -361,19 +323,10 @@ class Endpoint:
     A few calls a connection. It is to be closed: whoever only drops it waits, for up to a second, until all has ended."""
 
     def __new__(
-        cls,
-        seed: Buffer,
-        *,
-        address: str = "0.0.0.0:0",
-        listen: bool = False,
-        window: int | None = None,
-        socket_buffer: int | None = None,
-        mtu_most: int | None = None,
-        mtu_first: int | None = None,
-        congestion: str = "cubic",
-        first_flight: int | None = None,
-        acknowledge_each: int | None = None,
-        idle: float | None = None,
+        cls, seed: Buffer, *, address: str = "0.0.0.0:0", listen: bool = False, window: int | None = None,
+        socket_buffer: int | None = None, mtu_most: int | None = None, mtu_first: int | None = None,
+        congestion: str = "cubic", first_flight: int | None = None, acknowledge_each: int | None = None,
+        idle: float | None = None
     ) -> Endpoint:
         """`seed` is that of the Ed25519 key (RFC 8032 §5.1.5, 32 bytes), of which nothing is shown. `address` is an IP address and a port
         (`[::]:0`), port 0 any that is free. None takes what docs/performance.md found best: `window` bytes under way to this side, once
@@ -466,20 +419,9 @@ class TreeSource:
     `spans` are (first, behind the last) fragments of a page. It has threads of its own until `stop`."""
 
     def __new__(
-        cls,
-        link: Link,
-        walker: Walker,
-        roots: Sequence[tuple[bytes, bytes]],
-        records_fd: int,
-        keys: ScopeKeys,
-        *,
-        cutter: tuple[int, int, int, int],
-        policy: Sequence[tuple[float, int, int]],
-        compression: tuple[str, int],
-        everything: bool,
-        window: int,
-        threads: int,
-        memory: int,
+        cls, link: Link, walker: Walker, roots: Sequence[tuple[bytes, bytes]], records_fd: int, keys: ScopeKeys, *,
+        cutter: tuple[int, int, int, int], policy: Sequence[tuple[float, int, int]], compression: tuple[str, int],
+        everything: bool, window: int, threads: int, memory: int
     ) -> TreeSource:
         """`roots` are those of the walker; the file `records_fd` takes the pages. `compression` is none, always, or
         adaptive and the bytes a second below which a link is worth it."""
@@ -500,31 +442,15 @@ class TreeSink:
     """Takes a tree from a link and restores it, with a journal from which a killed one goes on (docs/transfer-protocol.md §6)."""
 
     def __new__(
-        cls,
-        link: Link,
-        target_fd: int,
-        records: tuple[int, int],
-        session: Buffer,
-        keys: ScopeKeys,
-        *,
-        overwrite: int,
-        owners: bool,
-        devices: bool,
-        setuid: bool,
-        everything: bool,
-        cutter: tuple[int, int, int, int],
-        tag: Buffer,
-        threads: int,
-        epoch_bytes: int,
-        epoch_s: float,
+        cls, link: Link, target_fd: int, records: tuple[int, int], session: Buffer, keys: ScopeKeys, *, overwrite: int,
+        owners: bool, devices: bool, setuid: bool, everything: bool, cutter: tuple[int, int, int, int], tag: Buffer, threads: int,
+        epoch_bytes: int, epoch_s: float
     ) -> TreeSink:
         """`records` are files for pages and journal; `tag` (8 bytes) names temporary files, and is the same for each try."""
     @property
     def stored_pages(self) -> int: ...
     def fileno(self) -> int: ...
-    def news(
-        self,
-    ) -> tuple[
+    def news(self) -> tuple[
         list[tuple[int, list[tuple[int, int]]]],
         list[tuple[int, dict[int, list[tuple[int, int]]]]],
         tuple[bytes, int, int] | None,

@@ -262,13 +262,18 @@ def environment_passphrase() -> str | None:
     return passphrase
 
 
+def environment_code() -> str | None:
+    """The code or ticket in WARP_CODE, which is none if it is empty."""
+    return os.environ.get("WARP_CODE") or None
+
+
 def mistyped_variables(environ: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
     """Variables that nothing reads, each with the one that it resembles; others' (of Warp the terminal) resemble none.
 
     >>> mistyped_variables({"WARP_RECIPIENTS": "a", "WARP_IS_LOCAL_SHELL_SESSION": "1", "WARP_BENCH_DATA": "x"})
     [('WARP_RECIPIENTS', 'WARP_RECIPIENT')]
     """
-    known = {name.upper() for name in SETTINGS} | {"CONFIG", "DEBUG", "PASSPHRASE"}
+    known = {name.upper() for name in SETTINGS} | {"CODE", "CONFIG", "DEBUG", "PASSPHRASE"}
     found = []
     for variable in sorted(os.environ if environ is None else environ):
         name = variable.removeprefix(_PREFIX)

@@ -5,7 +5,9 @@ home, without the settings and keys of the first, so that `rsync HOST:` works to
 beside it.
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -73,12 +75,18 @@ class Sandbox:
     def run(self, commands: str) -> Ran:
         """Run them in the home, as a careful script would."""
         mnt, commands = f"{self._root}/mnt/", commands.replace("/tmp/", f"{self._root}/tmp/")
-        ran = subprocess.run(
+        process = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", commands.replace("/mnt/", mnt)],
             cwd=self.home, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", check=False, timeout=TIMEOUT_S, start_new_session=True,
+            text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
-        return Ran(ran.returncode, ran.stdout.replace(mnt, "/mnt/"))
+        try:
+            output, _ = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            # Of a block that failed something may still wait, as for a machine that does not come.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        return Ran(process.returncode, output.replace(mnt, "/mnt/"))
 
     def set_up(self, page: str, section: str) -> None:
         """What the section finds: what every section of its page does, then what it alone does."""

@@ -1,6 +1,5 @@
 """`warp receive`: receive files and directories from another machine."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import count_of, printable
+from warp_portal.config import environment_code
 from warp_portal.errors import EXIT_OK, PartialError, UsageError
 from warp_portal.units import format_bytes, format_duration, format_rate
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from warp_portal.protocol.offers import Offer
     from warp_portal.transport.receiver import Accept, ReceiveReport, Route
     from warp_portal.transport.receiving import ReceiveProgress
-
-CODE_VARIABLE = "WARP_CODE"
 
 
 @click.command("receive", epilog=epilog("receive"))
@@ -50,7 +48,7 @@ def command(
     CODE or TICKET is what that prints. Both are secrets: whoever sees this command line while it runs could be faster.
     Without an argument it is asked for, or read from stdin or from WARP_CODE. Files appear under their names only when
     they are whole; every piece is checked before it is written. After a cut it goes on by itself, and after a kill with
-    the same command.
+    the same ticket; a code is good for one time, so after a kill take the ticket instead.
     """
     settings = begin(output, "receive", **flags)
     from warp_portal.archive import Overwrite
@@ -69,7 +67,8 @@ def command(
             threads=settings.threads,
             progress=reporter.following(step_of),
         )
-        output.resume_hint = ": run the same command again to go on"
+        same = "run the same command again" if route.way.ticket else "run it with the ticket, for the code is used up,"
+        output.resume_hint = f": {same} to go on"
         accept = _taken(output) if yes or output.json_lines or not sys.stdin.isatty() else _question(output, directory)
         receiver = Receiver(Path(settings.state_path()), Path(directory), output.note, accept, work)
         began = SYSTEM_CLOCK.monotonic_s()
@@ -81,7 +80,7 @@ def _asked(output: Output, given: str | None) -> str:
     """What was given, or is asked for."""
     if given is not None and given != "-":
         return given
-    if (found := os.environ.get(CODE_VARIABLE)) and given is None:
+    if given is None and (found := environment_code()) is not None:
         return found
     if given is None and sys.stdin.isatty():
         output.flush()
@@ -134,7 +133,7 @@ def step_of(progress: "ReceiveProgress") -> "Step":
 
     fields = {
         name: value
-        for name in ("entries", "files", "bytes_received", "bytes_kept", "bytes_wire", "total_entries")
+        for name in ("entries", "files", "bytes_received", "fragments_kept", "bytes_wire", "total_entries")
         if (value := getattr(progress, name)) is not None
     }
     note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} received"

@@ -97,7 +97,7 @@ def step_of(progress: "SendProgress") -> "Step":
 
     fields = {
         name: value
-        for name in ("entries", "files", "bytes_kept", "bytes_wire", "total_entries")
+        for name in ("entries", "files", "fragments_kept", "bytes_wire", "total_entries")
         if (value := getattr(progress, name)) is not None
     }
     note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} sent"

@@ -36,7 +36,7 @@ class ReceiveProgress:
     files: int = 0
     bytes_written: int = 0
     bytes_received: int = 0
-    bytes_kept: int = 0
+    fragments_kept: int = 0
     bytes_wire: int = 0
     total_entries: int | None = None
     total_bytes: int | None = None

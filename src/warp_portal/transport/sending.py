@@ -38,7 +38,7 @@ class SendProgress:
     entries: int = 0
     files: int = 0
     bytes_read: int = 0
-    bytes_kept: int = 0
+    fragments_kept: int = 0
     bytes_wire: int = 0
     total_entries: int | None = None
     total_bytes: int | None = None
@@ -131,7 +131,7 @@ class TreeSending(Hands):
         self._options, self._is_back = options, is_back
         self._engine: TreeSource | None = None
         self._walker = walker_over(cargo.source)
-        self._kept = 0
+        self._kept = self._rate = 0
         self.problems = ProblemList()
         self.totals = dict[str, int]()
 
@@ -215,8 +215,11 @@ class TreeSending(Hands):
 
     def _limit(self) -> None:
         if self._options.limit is not None:
-            now = datetime.now().astimezone()
-            self._running.limit(self._options.limit.limit_at(now) or 0)
+            rate = self._options.limit.limit_at(datetime.now().astimezone()) or 0
+            # Set anew, even to the same, it forgets what it has granted already.
+            if rate != self._rate:
+                self._running.limit(rate)
+                self._rate = rate
 
     def _progress(self) -> SendProgress:
         entries, size_bytes = self._cargo.survey.totals()

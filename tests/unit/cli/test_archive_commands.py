@@ -94,6 +94,14 @@ def test_a_mistyped_variable_is_noted(plain: str, monkeypatch: pytest.MonkeyPatc
     assert capsys.readouterr().err == "note: WARP_RECIPIENTS is not read: did you mean WARP_RECIPIENT?\n"
 
 
+def test_a_code_in_the_environment_is_no_mistyped_variable(
+    plain: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("WARP_CODE", "7-apple-river-stone")
+    assert main(["list", plain]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_what_was_restored_before_is_matched_still(plain: str, tmp_path: Path) -> None:
     for _ in range(2):
         assert main(["extract", plain, "a.txt", "-C", str(tmp_path)]) == 0

@@ -36,7 +36,7 @@ NAMES = leaves()
 @pytest.mark.parametrize("name", NAMES)
 def test_every_example_is_read_without_an_error(name: str) -> None:
     for line, _ in examples(name):
-        found = re.search(r"\bwarp ([^|>)]*)", line)
+        found = re.search(r"\bwarp ([^|<>)]*)", line)
         assert found, line
         words = shlex.split(found[1])
         parts = name.split()

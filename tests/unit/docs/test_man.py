@@ -58,7 +58,7 @@ def test_every_exit_code_that_a_command_has_is_told() -> None:
     kinds = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.WarpPortalError)
     ]
-    later = {14, 15, 18, 19}  # of transfer and portals, which are to come
+    later = {18}  # of portals, which are to come
     codes = {kind.exit_code for kind in kinds} | {0, errors.EXIT_DIFFERENT, errors.EXIT_BROKEN_PIPE}
     assert {int(code) for code, _ in EXIT_CODES} == codes - later
 

@@ -8,7 +8,8 @@ use warp_core::codec::{Codec, Encoder, PAYLOAD_HEADER_LEN, Policy, PolicyRow};
 use warp_core::pack::Page;
 use warp_net::frame::{Frame, Kind, RUNS_MAX};
 
-use super::{Compression, Core, is_sent};
+use super::Compression;
+use super::core::Core;
 use crate::Result;
 
 /// Raw bytes of a frame, unless one fragment is larger.
@@ -129,4 +130,9 @@ pub(super) fn cut(listing: &Listing, spans: &Spans) -> Vec<Spans> {
         frames.push(runs);
     }
     frames
+}
+
+/// The codecs that frames may have.
+fn is_sent(codec: Codec) -> bool {
+    matches!(codec, Codec::Store | Codec::Zstd | Codec::Lz4)
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use rustix::io::{Errno, pread};
 use warp_core::catalogue::{Spans, StoredPage};
 
+use super::core::{Core, lock};
 use super::frames::{Packer, cut};
-use super::{Core, lock};
 use crate::Result;
 
 impl Core {
