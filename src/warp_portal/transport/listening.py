@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from warp_portal._native import Endpoint, Link
-from warp_portal.errors import BusyError, CancelledError, WarpPortalError
+from warp_portal.errors import EXIT_OK, BusyError, CancelledError, ClosedError, WarpPortalError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
 from warp_portal.protocol.addresses import Address
@@ -107,7 +107,9 @@ class Listening:
                 self._visitors.append(Visitor(proved, link, conversation))
                 self._came.notify_all()
         except (WarpPortalError, OSError) as error:
-            self._note(f"{link.address} was not let in: {error}")
+            # Who reaches us at two addresses says nothing at the one, and closes it without a reason.
+            if not (isinstance(error, ClosedError) and error.code == EXIT_OK):
+                self._note(f"{link.address} was not let in: {error}")
         finally:
             self._room.release()
 
