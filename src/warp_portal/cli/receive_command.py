@@ -67,6 +67,8 @@ def command(
             devices=devices,
             setuid=setuid,
             threads=settings.threads,
+            checkpoint_bytes=settings.checkpoint_bytes,
+            checkpoint_s=settings.checkpoint_seconds,
             progress=reporter.following(step_of),
         )
         output.resume_hint = ": run the same command again to go on"
