@@ -98,10 +98,11 @@ def _route(text: str) -> "Route":
     from warp_portal.protocol.code import ShortCode
     from warp_portal.protocol.ticket import LABEL
     from warp_portal.transport import receiver
-    from warp_portal.transport.discovery import LocalNetwork
 
     if text.strip().lower().startswith(LABEL + ":"):
         return receiver.by_ticket(text)
+    from warp_portal.transport.discovery import LocalNetwork
+
     return receiver.by_code(ShortCode.parse(text), LocalNetwork())
 
 
