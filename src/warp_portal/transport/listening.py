@@ -70,6 +70,14 @@ class Listening:
         with self._came:
             return any(visitor.link.peer == peer for visitor in self._visitors)
 
+    def others(self, peer: bytes) -> list[Visitor]:
+        """Who was let in and waits, but for the machine with this key: they wait here no more."""
+        with self._came:
+            found = [visitor for visitor in self._visitors if visitor.link.peer != peer]
+            for visitor in found:
+                self._visitors.remove(visitor)
+            return found
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
