@@ -23,10 +23,11 @@ impl Default for Throttle {
 }
 
 impl Throttle {
-    /// Sets the rate in bytes a second; 0: no bound.
+    /// Sets the rate in bytes a second; 0: no bound. What was granted at another rate is forgotten.
     pub fn set(&self, rate: u64) {
-        self.rate.store(rate, Ordering::Relaxed);
-        *self.lock() = Instant::now();
+        if self.rate.swap(rate, Ordering::Relaxed) != rate {
+            *self.lock() = Instant::now();
+        }
     }
 
     /// The rate in bytes a second; 0: no bound.
@@ -64,6 +65,8 @@ mod tests {
         let mut now = Instant::now();
         let start = now;
         for _ in 0..1000 {
+            // To say the same again changes nothing.
+            throttle.set(1_000_000);
             now += throttle.book(10_000, now);
         }
         let taken = now.duration_since(start);

@@ -65,6 +65,8 @@ def command(
             devices=devices,
             setuid=setuid,
             threads=settings.threads,
+            checkpoint_bytes=settings.checkpoint_bytes,
+            checkpoint_s=settings.checkpoint_seconds,
             progress=reporter.following(step_of),
         )
         same = "run the same command again" if route.way.ticket else "run it with the ticket, for the code is used up,"
@@ -95,10 +97,11 @@ def _route(text: str) -> "Route":
     from warp_portal.protocol.code import ShortCode
     from warp_portal.protocol.ticket import LABEL
     from warp_portal.transport import receiver
-    from warp_portal.transport.discovery import LocalNetwork
 
     if text.strip().lower().startswith(LABEL + ":"):
         return receiver.by_ticket(text)
+    from warp_portal.transport.discovery import LocalNetwork
+
     return receiver.by_code(ShortCode.parse(text), LocalNetwork())
 
 

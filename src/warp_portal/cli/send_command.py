@@ -15,6 +15,7 @@ from warp_portal.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
     from warp_portal.cli.progress import Step
+    from warp_portal.transport.rendezvous import Rendezvous
     from warp_portal.transport.sender import Sender
     from warp_portal.transport.sending import SendProgress, SendReport
 
@@ -68,7 +69,6 @@ def command(
     """
     settings = begin(output, "send", **flags)
     from warp_portal.cli.progress import Reporter
-    from warp_portal.transport.discovery import LocalNetwork
     from warp_portal.transport.ratelimit import RateLimit
     from warp_portal.transport.sender import Sender, SendPlan, shared
     from warp_portal.transport.sending import SendOptions
@@ -83,12 +83,19 @@ def command(
             limit=None if limit is None else RateLimit.parse(limit),
             progress=reporter.following(step_of),
         )
-        plan = SendPlan(source, work, LocalNetwork() if code else None, port)
+        plan = SendPlan(source, work, _network() if code else None, port)
         output.resume_hint = ": run the same command again to go on"
         with Sender(Path(settings.state_path()), plan, output.note) as sender:
             _announce(output, sender, qr)
             report = sender.run()
             return _conclude(output, report, sender.seconds)
+
+
+def _network() -> "Rendezvous":
+    """Imported for codes only: it takes longer to load than all else."""
+    from warp_portal.transport.discovery import LocalNetwork
+
+    return LocalNetwork()
 
 
 def step_of(progress: "SendProgress") -> "Step":

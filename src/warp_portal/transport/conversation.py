@@ -71,6 +71,7 @@ class Conversation:
         self._link = link
         self._clock = clock
         self._limits: Limits = STRANGER
+        self._heard = deque[bytes]()
 
     def handshake(self, handshake: Handshake) -> Proved:
         """Find out with whom we talk. Raises what failed, of which the other side was told."""
@@ -122,22 +123,24 @@ class Conversation:
             while found is None:
                 if watched is None and (watched := hands.fileno()) is not None:
                     selector.register(watched, selectors.EVENT_READ)
-                selector.select(BEAT_S)
+                selector.select(0 if self._heard else BEAT_S)
                 hands.beat()
                 # What the engine did comes first: messages may be answers to it.
                 found = self._carry_out(hands.news(), hands, last) or self._hear(session, hands, last)
         return found
 
     def _hear(self, session: Session, hands: Hands, last: type[Last]) -> Last | None:
-        messages = self._link.messages()
-        for raw in messages:
+        if not self._heard:
+            self._heard.extend(self._link.messages())
+        if not self._heard and self._link.ended:
+            raise UnreachableError("the other side left without a word")
+        # What comes right behind a handshake's last message is the next session's.
+        while self._heard:
             # Each message may be the answer to news that came since.
             found = self._carry_out(hands.news(), hands, last)
-            found = found or self._carry_out(session.receive(parse(raw, self._limits)), hands, last)
+            found = found or self._carry_out(session.receive(parse(self._heard.popleft(), self._limits)), hands, last)
             if found is not None:
                 return found
-        if not messages and self._link.ended:
-            raise UnreachableError("the other side left without a word")
         return None
 
     def _carry_out(self, outputs: Outputs, hands: Hands, last: type[Last]) -> Last | None:

@@ -100,6 +100,7 @@ class _Race:
         self._attempts, self._expected = attempts, expected
         self._results = queue.SimpleQueue[tuple[Attempt, Link | WarpPortalError | OSError]]()
         self._over = threading.Event()
+        self._entering = threading.Lock()
         self._endpoints = {wide: self._endpoint(key, wide) for wide in {":" in each.host for each in attempts}}
 
     def _endpoint(self, key: MachineKey, wide: bool) -> Endpoint:
@@ -126,21 +127,20 @@ class _Race:
 
     def _try(self, attempt: Attempt) -> None:
         if self._over.wait(attempt.after_s):
-            return
+            return None
         endpoint = self._endpoints[":" in attempt.host]
         try:
             link = endpoint.dial(
                 attempt.host, attempt.port, carrier=attempt.carrier, expected=self._expected, timeout=TIMEOUT_S
             )
         except (WarpPortalError, OSError) as error:
-            self._results.put((attempt, error))
-            return
-        if self._over.is_set():
-            link.abort(0, "")
-        self._results.put((attempt, link))
+            return self._results.put((attempt, error))
+        with self._entering:
+            if not self._over.is_set():
+                return self._results.put((attempt, link))
+        return link.abort(0, "")
 
     def _won(self, attempt: Attempt, link: Link, note: Note) -> Connected:
-        self._over.set()
         endpoint = self._endpoints.pop(":" in attempt.host)
         self._lose()
         if attempt.carrier == "tcp" and attempt.after_s > 0:
@@ -150,9 +150,15 @@ class _Race:
         return Connected(link, endpoint)
 
     def _lose(self) -> None:
-        self._over.set()
+        """End what did not win. Nobody waits for that: an endpoint may take a second to say farewell."""
+        with self._entering:
+            self._over.set()
+        while not self._results.empty():
+            _, late = self._results.get()
+            if isinstance(late, Link):
+                late.abort(0, "")
         for endpoint in self._endpoints.values():
-            endpoint.close()
+            threading.Thread(target=endpoint.close, name="warp-close", daemon=True).start()
 
 
 def _worst(failures: Sequence[tuple[Attempt, WarpPortalError | OSError]]) -> WarpPortalError:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from warp_portal._native import Endpoint, Link
-from warp_portal.errors import BusyError, CancelledError, ClosedError, UnreachableError, WarpPortalError
+from warp_portal.errors import EXIT_OK, BusyError, CancelledError, ClosedError, WarpPortalError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
 from warp_portal.protocol.addresses import Address
@@ -70,6 +70,14 @@ class Listening:
         with self._came:
             return any(visitor.link.peer == peer for visitor in self._visitors)
 
+    def others(self, peer: bytes) -> list[Visitor]:
+        """Who was let in and waits, but for the machine with this key: they wait here no more."""
+        with self._came:
+            found = [visitor for visitor in self._visitors if visitor.link.peer != peer]
+            for visitor in found:
+                self._visitors.remove(visitor)
+            return found
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -106,11 +114,10 @@ class Listening:
             with self._came:
                 self._visitors.append(Visitor(proved, link, conversation))
                 self._came.notify_all()
-        except (ClosedError, UnreachableError):
-            # It has left: most likely it reached us at another address sooner.
-            pass
         except (WarpPortalError, OSError) as error:
-            self._note(f"{link.address} was not let in: {error}")
+            # Who reaches us at two addresses says nothing at the one, and closes it without a reason.
+            if not (isinstance(error, ClosedError) and error.code == EXIT_OK):
+                self._note(f"{link.address} was not let in: {error}")
         finally:
             self._room.release()
 

@@ -124,6 +124,9 @@ class Receiver:
         failures = 0
         with ExitStack() as resources:
             resources.callback(self._close)
+            if route.session is not None:
+                # What is wrong here is no reason to trouble the other side.
+                self._session = self._known(route.session)
             target = self._open_target(resources)
             while True:
                 try:
@@ -133,7 +136,8 @@ class Receiver:
                     if self._session is None or failures > TRIES:
                         raise
                     self._wait(error, failures)
-                    route = by_way(Way.load(self._session.directory), self._session.record.session)
+                    if route.way.ticket is None:
+                        route = by_way(Way.load(self._session.directory), self._session.record.session)
 
     def _close(self) -> None:
         if self._session is not None:
@@ -177,7 +181,7 @@ class Receiver:
         if not isinstance(tree, TreeOffer):
             raise UsageError("an archive is offered, and a tree is expected here")
         if self._session is None:
-            self._session = self._known(offer) or self._begun(offer, tree, peer)
+            self._session = self._known(offer.session) or self._begun(offer, tree, peer)
         record = self._session.record
         if (record.session, record.peer, record.scope_secret) != (offer.session, peer, tree.scope_secret):
             raise ProtocolError("OFFER: not that of the session before")
@@ -185,9 +189,9 @@ class Receiver:
         way.save(self._session.directory)
         return self._session
 
-    def _known(self, offer: Offer) -> Session | None:
+    def _known(self, number: bytes) -> Session | None:
         try:
-            session = self._store.open(offer.session)
+            session = self._store.open(number)
         except NotFoundError:
             return None
         if session.record.paths != (os.fsencode(self._target.resolve()),) or session.record.kind is not Kind.RECEIVE:

@@ -22,9 +22,6 @@ from warp_portal.transport.state import Session
 
 PAGES: Final = "pages"
 JOURNAL: Final = "journal"
-# What a kill may cost to be sent again.
-EPOCH_BYTES: Final = 256 * MIB
-EPOCH_S: Final = 2.0
 WINDOW: Final = 64 * MIB
 
 
@@ -44,13 +41,15 @@ class ReceiveProgress:
 
 @dataclass(frozen=True, slots=True)
 class ReceiveOptions:
-    """How to restore. `owners` and `devices`: None = as root."""
+    """How to restore. `owners` and `devices`: None = as root. `checkpoint_bytes`, `checkpoint_s`: what a kill may cost to be sent again."""
 
     overwrite: Overwrite = Overwrite.NEVER
     owners: bool | None = None
     devices: bool | None = None
     setuid: bool = False
     threads: int = 0
+    checkpoint_bytes: int = 256 * MIB
+    checkpoint_s: float = 5.0
     progress: Callable[[ReceiveProgress], None] | None = None
 
 
@@ -125,8 +124,8 @@ class TreeReceiving(Hands):
             cutter=(tree.algorithm, *tree.sizes),
             tag=offer.session[:8],
             threads=thread_count(options.threads),
-            epoch_bytes=EPOCH_BYTES,
-            epoch_s=EPOCH_S,
+            epoch_bytes=options.checkpoint_bytes,
+            epoch_s=options.checkpoint_s,
         )
 
     def fileno(self) -> int | None:

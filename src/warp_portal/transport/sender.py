@@ -2,10 +2,10 @@
 
 import os
 import secrets
+import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -13,13 +13,13 @@ from typing import Final, Self
 from warp_portal.archive.filetable import order_key
 from warp_portal.archive.options import Source, checked_patterns
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import BusyError, CancelledError, NotFoundError, UnreachableError, UsageError
+from warp_portal.errors import BusyError, CancelledError, NotFoundError, StorageFullError, UnreachableError, UsageError
 from warp_portal.protocol import source as sessions
 from warp_portal.protocol.code import ShortCode
 from warp_portal.protocol.door import Door
 from warp_portal.protocol.fields import SESSION_BYTES
 from warp_portal.protocol.hello import Role
-from warp_portal.protocol.offers import MAX_TITLE_BYTES, SCOPE_SECRET_BYTES
+from warp_portal.protocol.offers import MAX_TITLE_BYTES, SCOPE_SECRET_BYTES, Offer
 from warp_portal.protocol.proofs import SECRET_BYTES
 from warp_portal.protocol.ticket import Ticket
 from warp_portal.transport.dialing import Note
@@ -171,27 +171,39 @@ class Sender:
         peer = visitor.link.peer
         # A code is used up: who had it comes back by its key.
         self._door.save(peer)
-        record = self._session.record
-        assert record.scope_secret is not None
-        offer = offer_of(self._plan.source, record.session, record.scope_secret, record.title, self._survey)
+        record, offer = self._session.record, self._offer()
         session = sessions.Source(offer, self._key.sign)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         records = os.open(self._session.directory / "pages", flags, 0o600)
         cargo = Cargo(self._plan.source, offer, self._survey, records)
-        is_back = partial(self._listening.is_back, peer)
-        hands = TreeSending(visitor.link, session, cargo, self._plan.options, is_back)
+        hands = TreeSending(visitor.link, session, cargo, self._plan.options, lambda: self._is_back(peer))
         try:
             self._note(f"{visitor.link.address} takes it over {visitor.link.carrier.upper()}")
             began = self._clock.monotonic_s()
             finished = visitor.conversation.run(session, session.start(), hands)
             self.seconds = self._clock.monotonic_s() - began
             return hands.report(finished)
-        except (UnreachableError, CancelledError, BusyError) as error:
+        except (UnreachableError, CancelledError, BusyError, StorageFullError) as error:
             self._session.save(replace(record, peer=peer, bytes_done=hands.totals.get("bytes_packed", 0)))
             self._note(f"{error}: waiting for it to come back (Ctrl-C ends this, and the ticket stays good)")
             return None
         finally:
             os.close(records)
+
+    def _offer(self) -> Offer:
+        record = self._session.record
+        assert record.scope_secret is not None
+        return offer_of(self._plan.source, record.session, record.scope_secret, record.title, self._survey)
+
+    def _is_back(self, peer: bytes) -> bool:
+        """Whether the machine that takes the tree has come again; another one that comes meanwhile is told to go."""
+        for visitor in self._listening.others(peer):
+            threading.Thread(target=self._turn_away, args=(visitor,), name="warp-busy", daemon=True).start()
+        return self._listening.is_back(peer)
+
+    def _turn_away(self, visitor: Visitor) -> None:
+        self._note(f"{visitor.link.address} has the ticket too, and was told that another machine takes it")
+        visitor.conversation.refuse(sessions.Source(self._offer(), self._key.sign), BusyError("one at a time"))
 
 
 def _title(source: Source) -> str:
