@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{EndpointConfig, Incoming};
+use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig, Incoming};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio_rustls::TlsAcceptor;
@@ -210,7 +211,8 @@ fn serve(
     tcp: Option<StdTcpListener>,
     accepted: Arc<Queue<Arc<Link>>>,
 ) -> Result<Arc<Shared>> {
-    let mut config = EndpointConfig::default();
+    let port = udp.local_addr().map_err(|error| Error::io("socket", &error))?.port();
+    let mut config = endpoint_config(&identity, port);
     config
         .max_udp_payload_size(tuning.mtu_most.max(1472))
         .map_err(|error| Error::Parameter(format!("datagram size: {error}")))?;
@@ -225,6 +227,38 @@ fn serve(
         tokio::spawn(accept_tcp(Arc::clone(&shared), listener, acceptor));
     }
     Ok(shared)
+}
+
+/// After a restart an endpoint knows the packets of connections that it had, and resets them (RFC 9000 §10.3): the other side
+/// would wait for its idle time else. The port is part of the key, so that no other endpoint of this machine does it (§21.11).
+fn endpoint_config(identity: &Identity, port: u16) -> EndpointConfig {
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, &identity.endpoint_secret(port));
+    let mut config = EndpointConfig::new(Arc::new(secret));
+    config.cid_generator(|| Box::new(RandomIds));
+    config
+}
+
+/// Connection IDs that those of an endpoint that was restarted are not told from.
+struct RandomIds;
+
+/// Bytes of a connection ID.
+const ID_BYTES: usize = 8;
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; ID_BYTES];
+        // It fails on no system; equal ones would only be refused by the endpoint.
+        let _ = aws_lc_rs::rand::fill(&mut id);
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 fn quic_server(identity: &Identity, tuning: &Tuning) -> Result<quinn::ServerConfig> {

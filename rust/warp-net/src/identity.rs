@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
@@ -30,6 +31,8 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 pub struct Identity {
     certified: Arc<CertifiedKey>,
     public: PublicKey,
+    /// Made of the seed, for secrets of endpoints.
+    deriving: hmac::Key,
 }
 
 impl std::fmt::Debug for Identity {
@@ -52,12 +55,21 @@ impl Identity {
         })
         .map_err(|_| refused())?;
         let certificate = CertificateDer::from(spki(&public));
-        Ok(Self { certified: Arc::new(CertifiedKey::new(vec![certificate], signing)), public })
+        let deriving = hmac::Key::new(hmac::HMAC_SHA256, seed);
+        Ok(Self { certified: Arc::new(CertifiedKey::new(vec![certificate], signing)), public, deriving })
     }
 
     /// Its public key.
     pub fn public(&self) -> &PublicKey {
         &self.public
+    }
+
+    /// A secret for the endpoint on `port`: the same after a restart, and another on each port.
+    pub(crate) fn endpoint_secret(&self, port: u16) -> [u8; 32] {
+        let context = [b"warp-portal 2026-11 quic endpoint v1".as_slice(), &port.to_le_bytes()].concat();
+        let mut secret = [0; 32];
+        secret.copy_from_slice(hmac::sign(&self.deriving, &context).as_ref());
+        secret
     }
 
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {

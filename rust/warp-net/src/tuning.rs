@@ -48,6 +48,9 @@ pub struct Tuning {
     pub idle: Duration,
 }
 
+/// So often it is asked within the idle time whether the other side is there: one that was restarted says that it knows nothing.
+const KEEP_ALIVES: u32 = 15;
+
 impl Default for Tuning {
     fn default() -> Self {
         Self {
@@ -92,7 +95,7 @@ impl Tuning {
             .mtu_discovery_config(Some(discovery))
             .ack_frequency_config(Some(acknowledging))
             .max_idle_timeout(Some(idle))
-            .keep_alive_interval(Some(self.idle / 3));
+            .keep_alive_interval(Some(self.idle / KEEP_ALIVES));
         match self.congestion {
             Congestion::Cubic => {
                 let mut cubic = CubicConfig::default();

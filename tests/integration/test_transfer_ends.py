@@ -1,0 +1,209 @@
+"""How `warp send` and `warp receive` end when something is in the way: exit codes, what is said, and going on."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.transfers import Pair, Side, leftovers, noise, written
+from tests.trees import IS_ROOT, differences
+from warp_portal.clock import SYSTEM_CLOCK
+from warp_portal.protocol.ticket import Ticket
+
+MIB = 1 << 20
+# Slow enough that something can happen meanwhile.
+SLOW = ("--limit", "4MiB/s")
+_NS = 10**9
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    return Pair.at(tmp_path)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """More than what is on the way at once."""
+    for number in range(8):
+        noise(tmp_path / "tree" / f"f{number}", MIB, seed=number)
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def small_room(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for half of the tree."""
+    if not IS_ROOT:
+        pytest.skip("only root can mount")
+    room = tmp_path / "room"
+    room.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(room)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    yield room
+    subprocess.run(["umount", "-l", str(room)], check=True)
+
+
+def test_a_wrong_or_expired_ticket_opens_nothing(pair: Pair, tree: Path, tmp_path: Path) -> None:
+    with pair.source.send(tree) as sender:
+        text = sender.offer()["ticket"]
+        ticket = Ticket.parse(text, SYSTEM_CLOCK.now_ns())
+        forged = Ticket(ticket.addresses, ticket.listener, ticket.session, bytes(32), ticket.expires_s)
+        unknown = Ticket(ticket.addresses, ticket.listener, bytes(16), ticket.secret, ticket.expires_s)
+        old = Ticket(ticket.addresses, ticket.listener, ticket.session, ticket.secret, 1)
+        for wrong, code, message in (
+            (forged.text(), 12, "no proof, or a wrong one"),
+            (unknown.text(), 12, "no proof, or a wrong one"),
+            (old.text(), 14, "expired"),
+            (text[:-1], 2, "ticket"),
+        ):
+            with pair.sink.receive(wrong, tmp_path / "out") as receiver:
+                found, said = receiver.failed()
+            assert (found, message in said) == (code, True), said
+        assert "was not let in" in sender.said("was not let in")["message"]
+        assert sender.alive
+        assert ticket.secret.hex() not in str(sender.records)
+        sender.interrupt()
+        assert sender.ended() == 130
+    assert not any((tmp_path / "out").iterdir())
+    assert pair.sink.sessions() == []
+
+
+@pytest.mark.soak  # it waits ten seconds for an answer
+def test_nobody_answers_after_the_sender_has_left(pair: Pair, tree: Path, tmp_path: Path) -> None:
+    with pair.source.send(tree) as sender:
+        ticket = sender.offer()["ticket"]
+        sender.interrupt()
+        assert sender.ended() == 130
+    with pair.sink.receive(ticket, tmp_path / "out") as receiver:
+        code, said = receiver.failed()
+    assert code == 15
+    assert "is the other side running" in said
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can give up what root may write")
+def test_a_target_that_cannot_be_written(tree: Path, tmp_path: Path) -> None:
+    pair = Pair.at(tmp_path, within=["setpriv", "--bounding-set=-dac_override,-dac_read_search"])
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    with pair.source.send(tree) as sender:
+        ticket = sender.offer()["ticket"]
+        with pair.sink.receive(ticket, closed / "out") as receiver:
+            code, said = receiver.failed()
+        assert (code, "Permission denied" in said) == (1, True), said
+        with pair.sink.receive(ticket, closed) as receiver:
+            code, said = receiver.failed()
+        assert (code, "could not be restored" in said) == (3, True), said
+        assert sender.failed()[0] == 3
+    pair.assert_clean(closed)
+
+
+def test_a_full_disk_ends_it_and_a_later_run_goes_on(pair: Pair, tree: Path, small_room: Path) -> None:
+    with pair.source.send(tree) as sender:
+        ticket = sender.offer()["ticket"]
+        with pair.sink.receive(ticket, small_room, "--threads", "1") as receiver:
+            code, said = receiver.failed()
+        assert code == 17, said
+        assert sender.alive, sender.records
+        before = written(small_room)
+        assert before > 3 * MIB
+        subprocess.run(["mount", "-o", "remount,size=40m", str(small_room)], check=True)
+        with pair.sink.receive(ticket, small_room) as receiver:
+            received = receiver.succeeded()
+        sender.succeeded()
+    assert differences(tree, small_room / "tree") == ""
+    pair.assert_clean(small_room)
+    assert received["restored"] == 9
+
+
+def test_an_interrupted_receiver_comes_back(pair: Pair, tree: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with pair.source.send(tree, *SLOW) as sender:
+        ticket = sender.offer()["ticket"]
+        with pair.sink.receive(ticket, target) as receiver:
+            receiver.of_type("progress")
+            receiver.interrupt()
+            assert receiver.ended() == 130
+        sender.said("waiting for it to come back")
+        with pair.sink.receive(ticket, target) as receiver:
+            receiver.succeeded()
+        sender.succeeded()
+    assert differences(tree, target / "tree") == ""
+    pair.assert_clean(target)
+
+
+def test_an_interrupted_sender_tells_the_receiver(pair: Pair, tree: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with pair.both(target, tree, *SLOW) as (sender, receiver):
+        receiver.of_type("progress")
+        sender.interrupt()
+        assert sender.ended() == 130
+        code, said = receiver.failed()
+        assert (code, said) == (130, "the other side ended it: stopped by a person")
+    pair.transfer(target, tree)
+    assert differences(tree, target / "tree") == ""
+    pair.assert_clean(target)
+
+
+def test_a_second_receiver_hears_that_it_is_taken(pair: Pair, tree: Path, tmp_path: Path) -> None:
+    other = Pair.at(tmp_path / "other").sink
+    with pair.both(tmp_path / "out", tree, "--limit", "500kB/s") as (sender, receiver):
+        receiver.of_type("progress")
+        with other.receive(sender.offer()["ticket"], tmp_path / "second") as second:
+            code, said = second.failed()
+        assert (code, said) == (11, "the other side ended it: too many sessions")
+        sender.said("another machine takes it")
+        assert receiver.alive
+        assert sender.alive
+    assert other.sessions() == []
+    assert leftovers(tmp_path / "second") == []
+
+
+def test_a_session_is_received_into_one_directory(pair: Pair, tree: Path, tmp_path: Path) -> None:
+    with pair.both(tmp_path / "out", tree, *SLOW) as (sender, receiver):
+        receiver.of_type("progress")
+        receiver.kill()
+        ticket = sender.offer()["ticket"]
+        with pair.sink.receive(ticket, tmp_path / "elsewhere") as elsewhere:
+            code, said = elsewhere.failed()
+        assert code == 2
+        assert re.search("being received into .*/out: go on there", said), said
+        assert sender.alive
+        with pair.sink.receive(ticket, tmp_path / "out") as again:
+            again.succeeded()
+        sender.succeeded()
+    pair.assert_clean(tmp_path / "out")
+
+
+def test_a_person_may_decline(pair: Pair, tree: Path, tmp_path: Path) -> None:
+    with pair.source.send(tree) as sender:
+        said = answered(pair.sink, sender.offer()["ticket"], tmp_path / "out", b"n\n")
+        assert b"Receive tree" in said
+        assert b"from warp-machine:" in said
+        assert sender.failed() == (14, "the other side ended it: not taken, or the ticket has expired")
+    assert pair.sink.sessions() == []
+    assert not any((tmp_path / "out").iterdir())
+
+
+def answered(side: Side, ticket: str, target: Path, answer: bytes) -> bytes:
+    """What `warp receive` shows on a terminal on which a person answers so; it must end with 14."""
+    terminal, theirs = pty.openpty()
+    command = [sys.executable, "-m", "warp_portal", "receive", "-C", str(target), ticket]
+    with subprocess.Popen(command, env=side.environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(terminal, 4096):
+                shown += piece
+                if b"[Y/n]" in shown and answer:
+                    os.write(terminal, answer)
+                    answer = b""
+        except OSError:
+            pass  # so Linux says that the other end of a terminal is closed
+    os.close(terminal)
+    assert process.returncode == 14, shown
+    return shown

@@ -1,0 +1,234 @@
+"""`warp send` and `warp receive` as processes: each side with a home of its own, and what they say as it comes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, NamedTuple, Self
+
+import warp_portal
+
+# A machine that does other things too may take so long to do what takes a second.
+PATIENCE_S: Final = 30.0
+PREFIX: Final = ".warp-"
+PACKAGES: Final = Path(warp_portal.__file__).parents[1]
+
+Record = dict[str, Any]
+
+
+class Warp:
+    """One process, and its JSON records. A context manager: at its end the process is gone."""
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str], given: str, directory: Path | None) -> None:
+        self.process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+            errors="replace",
+        )
+        self.records: list[Record] = []
+        self.stderr = ""
+        self._came = threading.Condition()
+        self._open = True
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.process.stdin.write(given)
+        self.process.stdin.close()
+        self._threads = [
+            threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True),
+            threading.Thread(target=self._keep, args=(self.process.stderr,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _listen(self, stdout: IO[str]) -> None:
+        with stdout:
+            for line in stdout:
+                with self._came:
+                    # A kill may leave half a line.
+                    if line.endswith("\n"):
+                        self.records.append(json.loads(line))
+                    self._came.notify_all()
+        with self._came:
+            self._open = False
+            self._came.notify_all()
+
+    def _keep(self, stderr: IO[str]) -> None:
+        with stderr:
+            self.stderr = stderr.read()
+
+    def wait_for(self, found: Callable[[Record], bool]) -> Record:
+        """The first record of which this is true, once it is there."""
+        with self._came:
+            self._came.wait_for(lambda: not self._open or any(map(found, self.records)), PATIENCE_S)
+            matching = [record for record in self.records if found(record)]
+            assert matching, f"it was not said: {self.records}\n{self.stderr}"
+            return matching[0]
+
+    def said(self, text: str) -> Record:
+        """The first note that holds this text, once it is there."""
+        return self.wait_for(lambda record: text in str(record.get("message")))
+
+    def offer(self) -> Record:
+        """What is offered, or what was taken."""
+        return self.of_type("offer")
+
+    def of_type(self, name: str) -> Record:
+        """The first record of a type, once it is there."""
+        return self.wait_for(lambda record: record["type"] == name)
+
+    def ended(self) -> int:
+        """The exit code, once it has ended by itself."""
+        try:
+            self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            # Its threads tell where they stand.
+            self.process.send_signal(signal.SIGABRT)
+        code = self.process.wait()
+        for thread in self._threads:
+            thread.join()
+        assert code != -signal.SIGABRT, f"it did not end: {self.records}\n{self.stderr}"
+        return code
+
+    def succeeded(self) -> Record:
+        """Its summary; it must end with 0."""
+        code = self.ended()
+        assert code == 0, f"{code}: {self.records}\n{self.stderr}"
+        assert self.stderr == ""
+        return self.of_type("summary")
+
+    def failed(self) -> tuple[int, str]:
+        """Its exit code and the message of its error."""
+        code = self.ended()
+        return code, str(self.wait_for(lambda record: record["type"] == "error" and record["fatal"])["message"])
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """kill -9; nothing if it has ended."""
+        self.process.kill()
+        self.ended()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+
+class Side:
+    """One of the two machines: its home below `place`. `within`: what a command is run by."""
+
+    def __init__(self, place: Path, name: str, within: Sequence[str] = (), **variables: str) -> None:
+        self.home = place / name
+        self.home.mkdir(parents=True)
+        self._within = within
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("WARP_", "XDG_"))}
+        own = {
+            "HOME": str(self.home),
+            "PYTHONFAULTHANDLER": "1",
+            "PYTHONPATH": str(PACKAGES),
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "XDG_CACHE_HOME": str(self.home / "cache"),
+            "WARP_STATE_DIR": str(self.home / "warp"),
+            "WARP_CONFIG": str(self.home / "config.toml"),
+        }
+        self.environment = {**kept, **own, **variables}
+
+    def run(self, *arguments: str | Path, given: str = "", directory: Path | None = None, **variables: str) -> Warp:
+        """Begin `warp` with these arguments, and with `given` on stdin."""
+        command = [*self._within, sys.executable, "-m", "warp_portal", *map(str, arguments), "--json"]
+        return Warp(command, {**self.environment, **variables}, given, directory)
+
+    def send(self, *arguments: str | Path, directory: Path | None = None) -> Warp:
+        """`warp send`, without a short code."""
+        return self.run("send", "--no-code", *arguments, directory=directory)
+
+    def receive(self, ticket: str, target: Path, *arguments: str | Path) -> Warp:
+        """`warp receive`, with the ticket on stdin."""
+        return self.run("receive", "-C", target, *arguments, given=f"{ticket}\n")
+
+    def sessions(self) -> list[str]:
+        """Names of the sessions that it keeps."""
+        place = self.home / "warp" / "sessions"
+        return sorted(os.listdir(place)) if place.is_dir() else []
+
+
+class Pair(NamedTuple):
+    """Two machines."""
+
+    source: Side
+    sink: Side
+
+    @classmethod
+    def at(cls, place: Path, within: Sequence[str] = (), **variables: str) -> "Pair":
+        """Both below `place`."""
+        return cls(Side(place, "source", within, **variables), Side(place, "sink", within, **variables))
+
+    @contextmanager
+    def both(self, target: Path, *paths: str | Path, taking: Sequence[str | Path] = ()) -> Iterator[tuple[Warp, Warp]]:
+        """A sender of these paths (and options), and a receiver (with the options `taking`) that has its ticket."""
+        with (
+            self.source.send(*paths) as sender,
+            self.sink.receive(sender.offer()["ticket"], target, *taking) as receiver,
+        ):
+            yield sender, receiver
+
+    def transfer(self, target: Path, *paths: str | Path, taking: Sequence[str | Path] = ()) -> tuple[Record, Record]:
+        """Send these paths to the end; both summaries."""
+        with self.both(target, *paths, taking=taking) as (sender, receiver):
+            taken = receiver.succeeded()
+            return sender.succeeded(), taken
+
+    def assert_clean(self, target: Path) -> None:
+        """Nothing is left of the sessions, and no temporary file at the target."""
+        assert (self.source.sessions(), self.sink.sessions()) == ([], [])
+        assert leftovers(target) == []
+
+
+def leftovers(target: Path) -> list[bytes]:
+    """Temporary files below a directory."""
+    found = os.walk(os.fsencode(target))
+    return [name for _, _, names in found for name in names if name.startswith(os.fsencode(PREFIX))]
+
+
+def written(target: Path) -> int:
+    """Bytes that files below a directory hold on the disk, holes left out; some may go or be renamed meanwhile."""
+    total = 0
+    for directory, _, names in os.walk(target):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(directory, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def noise(path: Path, size: int, seed: int = 1) -> Path:
+    """A file that does not compress."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(random.Random(seed).randbytes(size))
+    return path
