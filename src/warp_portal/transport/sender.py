@@ -91,6 +91,8 @@ class Sender:
             self._listening = self._listen(way.port)
             self.ticket = self._ticket(way)
             self._door.admit(self.ticket)
+            if self._session.record.peer is not None:
+                self._door.save(self._session.record.peer)
             resources.enter_context(self._listening)
             if self._plan.rendezvous is not None:
                 self._show_code(self._plan.rendezvous, resources)
@@ -171,6 +173,7 @@ class Sender:
         peer = visitor.link.peer
         # A code is used up: who had it comes back by its key.
         self._door.save(peer)
+        self._session.save(replace(self._session.record, peer=peer))
         record, offer = self._session.record, self._offer()
         session = sessions.Source(offer, self._key.sign)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
