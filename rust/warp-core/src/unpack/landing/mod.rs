@@ -15,6 +15,7 @@ mod local;
 mod page;
 mod plan;
 mod sync;
+mod take;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
