@@ -1,4 +1,4 @@
-"""The main job on a real tree: pack, kill, resume, append, break, verify, restore, compare; then a table of what it did.
+"""The main job on a real tree: pack, kill, resume, append, break, verify, restore, compare; send, kill, resume, compare; then a table.
 
     ./dev demo [--tree DIR] [--keep DIR]
 
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benches import limit
 
+from demo.transfer import transfer
 from warp_portal.archive import Unlock, open_archive
 
 WARP = str(Path(sys.executable).parent / "warp")
@@ -85,6 +86,7 @@ def tell(demo: Demo) -> None:
     append(demo, archive)
     damage(demo, archive)
     restore(demo, archive)
+    send(demo)
     width = max(len(name) for name, _ in demo.rows)
     print("\n" + "\n".join(f"  {name:{width}}  {value}" for name, value in demo.rows))
     print(f"\n  all of it in {time.perf_counter() - start:.0f} s")
@@ -186,6 +188,24 @@ def restore(demo: Demo, archive: Path) -> None:
     total = _tree_bytes(demo.tree)
     demo.rows.append(("extract", f"{total / wall / 1e6:6.0f} MB/s   {wall:5.1f} s"))
     demo.rows.append(("restored tree", _compare(demo.tree, target / demo.tree.name)))
+
+
+def send(demo: Demo) -> None:
+    """Send the tree from process to process over QUIC; kill -9 the receiver on the way, and go on."""
+    demo.say("send the tree to another process, kill that half way, and go on")
+    target = demo.home / "received"
+    target.mkdir()
+    done = transfer(demo.tree, target, demo.home, _tree_bytes(demo.tree))
+    received = done.summary["bytes_received"]
+    wire = done.summary["bytes_wire"]
+    assert isinstance(received, int)
+    assert isinstance(wire, int)
+    rates = f"{received / done.seconds / 1e6:6.0f} MB/s   {done.seconds:5.1f} s, over the wire {wire / 1e6:.0f} MB"
+    demo.rows.append(("send and receive", rates))
+    demo.rows.append(
+        ("after kill -9", f"{(done.total - received) / 1e6:.0f} of {done.total / 1e6:.0f} MB not sent again")
+    )
+    demo.rows.append(("received tree", _compare(demo.tree, target / demo.tree.name)))
 
 
 def _compare(expected: Path, restored: Path) -> str:
