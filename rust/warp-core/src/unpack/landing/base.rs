@@ -11,6 +11,7 @@ use crate::keys::ScopeKeys;
 
 /// Bytes read at once.
 const SEGMENT: usize = 4 << 20;
+const LEAST: usize = 4 << 10;
 /// A larger file's index would take more than some hundred megabytes; it is sent whole.
 pub(super) const LARGEST: u64 = 256 << 30;
 
@@ -22,8 +23,8 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Reads, cuts and names all of a file.
-    pub fn of(file: OwnedFd, cutter: &Cutter, keys: &ScopeKeys) -> Result<Self> {
+    /// Reads, cuts and names all of a file, which has `size` bytes most likely.
+    pub fn of(file: OwnedFd, size: u64, cutter: &Cutter, keys: &ScopeKeys) -> Result<Self> {
         let mut base = Self { file, places: HashMap::new() };
         let mut resolver = cutter.resolver();
         let (mut candidates, mut ends) = (Vec::new(), Vec::new());
@@ -31,7 +32,10 @@ impl Base {
         let (mut held, mut start, mut read) = (Vec::new(), 0_u64, 0_u64);
         loop {
             let before = held.len();
-            let more = read_segment(&base.file, read, &mut held)?;
+            // Not more than there is: the memory is zeroed first, and most files are small.
+            let segment =
+                usize::try_from(size.saturating_sub(read)).map_or(SEGMENT, |left| left.clamp(LEAST, SEGMENT));
+            let more = read_segment(&base.file, read, segment, &mut held)?;
             candidates.clear();
             ends.clear();
             let (context, new) = held.split_at(before);
@@ -76,11 +80,11 @@ impl Base {
 }
 
 /// Appends the next bytes of a file; how many.
-fn read_segment(file: &OwnedFd, offset: u64, held: &mut Vec<u8>) -> Result<usize> {
+fn read_segment(file: &OwnedFd, offset: u64, segment: usize, held: &mut Vec<u8>) -> Result<usize> {
     let start = held.len();
-    held.resize(start + SEGMENT, 0);
+    held.resize(start + segment, 0);
     let mut filled = 0;
-    while filled < SEGMENT {
+    while filled < segment {
         match pread(file, held.get_mut(start + filled..).unwrap_or_default(), offset + filled as u64) {
             Ok(0) => break,
             Ok(read) => filled += read,
@@ -113,7 +117,8 @@ mod tests {
             let mut data = vec![0; length];
             digest::keyed_xof(&[3; 32], &[&(length as u64).to_le_bytes()], &mut data);
             std::fs::write(&path, &data).unwrap();
-            let base = Base::of(File::open(&path).unwrap().into(), &cutter, &keys).unwrap();
+            let size = length as u64 / 2;
+            let base = Base::of(File::open(&path).unwrap().into(), size, &cutter, &keys).unwrap();
             let mut ends = Vec::new();
             cutter.cut(&data, &mut ends);
             let mut start = 0;
@@ -135,7 +140,7 @@ mod tests {
         let sizes = Sizes { min: 4 << 10, mean: 16 << 10, max: 64 << 10 };
         let cutter = Cutter::new(Algorithm::Buzhash64, sizes, keys.cutter_key()).unwrap();
         std::fs::write(&path, "what it was").unwrap();
-        let base = Base::of(File::open(&path).unwrap().into(), &cutter, &keys).unwrap();
+        let base = Base::of(File::open(&path).unwrap().into(), 11, &cutter, &keys).unwrap();
         std::fs::write(&path, "what it is!").unwrap();
         assert!(!base.read(&keys.fragment_id(b"what it was"), &keys, &mut Vec::new()));
     }

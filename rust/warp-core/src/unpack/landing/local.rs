@@ -218,10 +218,11 @@ impl Worker<'_> {
     fn read_base(&mut self, file: &Arc<SharedFile>) -> Option<Arc<Base>> {
         self.open(file.entry(), Name::Own).ok()?;
         let (.., fd) = self.source.take()?;
-        if fstat(&fd).ok()?.st_size as u64 > LARGEST {
+        let size = fstat(&fd).ok()?.st_size as u64;
+        if size > LARGEST {
             return None;
         }
-        Base::of(fd, &self.core.cutter, &self.core.keys).ok().map(Arc::new)
+        Base::of(fd, size, &self.core.cutter, &self.core.keys).ok().map(Arc::new)
     }
 
     /// What an earlier try wrote of a file: if it is sound it counts, else it is asked for again.
