@@ -93,15 +93,20 @@ class Warp:
     def ended(self) -> int:
         """The exit code, once it has ended by itself."""
         try:
-            self.process.wait(PATIENCE_S)
+            code = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
-            # Its threads tell where they stand.
-            self.process.send_signal(signal.SIGABRT)
-        code = self.process.wait()
+            raise AssertionError(f"it did not end: {self.stands()}") from None
         for thread in self._threads:
             thread.join()
-        assert code != -signal.SIGABRT, f"it did not end: {self.records}\n{self.stderr}"
         return code
+
+    def stands(self) -> str:
+        """What it said and where its threads are; that ends it."""
+        self.process.send_signal(signal.SIGABRT)
+        self.process.wait()
+        for thread in self._threads:
+            thread.join()
+        return f"{self.records[-5:]}\n{self.stderr}"
 
     def succeeded(self) -> Record:
         """Its summary; it must end with 0."""

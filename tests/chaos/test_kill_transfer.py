@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos.kill import size_of
 from tests.networks import namespace, reason_to_skip
-from tests.transfers import Pair, Warp, noise, written
+from tests.transfers import PATIENCE_S, Pair, Warp, noise, written
 from tests.trees import differences
 
 MIB = 1 << 20
@@ -97,7 +97,9 @@ class Story:
 
 def _reached(target: Path, moment: int, *processes: Warp) -> bool:
     """Wait until so much is at the target; False if they ended before."""
+    deadline = time.monotonic() + PATIENCE_S
     while written(target) < moment:
+        assert time.monotonic() < deadline, "\n".join(process.stands() for process in processes)
         if not all(process.alive for process in processes):
             return False
         time.sleep(0.005)
