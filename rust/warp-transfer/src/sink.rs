@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const MOST_RAW: u64 = 8 << 20;
 /// Frames that came before what they belong to.
 const MOST_EARLY: usize = 512;
+/// Their bytes: an honest sender's are those of a few lanes that are not in step.
+const MOST_EARLY_BYTES: usize = 64 << 20;
 
 /// Restores a tree that comes over a link. All methods may be called from any thread.
 pub struct TreeSink {
@@ -42,6 +44,12 @@ struct Core {
 struct Early {
     pages: BTreeMap<u32, Frame>,
     fragments: Vec<Frame>,
+}
+
+impl Early {
+    fn bytes(&self) -> usize {
+        self.pages.values().chain(&self.fragments).map(Frame::size).sum()
+    }
 }
 
 impl TreeSink {
@@ -160,7 +168,7 @@ impl Core {
     fn keep(&self, keep: impl FnOnce(&mut Early)) -> Result<()> {
         let mut early = lock(&self.early);
         keep(&mut early);
-        if early.pages.len() + early.fragments.len() > MOST_EARLY {
+        if early.pages.len() + early.fragments.len() > MOST_EARLY || early.bytes() > MOST_EARLY_BYTES {
             return Err(protocol("frames whose pages do not come".into()));
         }
         Ok(())

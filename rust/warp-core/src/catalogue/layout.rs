@@ -5,6 +5,9 @@ use super::Listing;
 use crate::entry::{Entry, FLAG_SPARSE, Kind};
 use crate::{Error, Result};
 
+/// Runs of fragments that were met before, in one page: more would be made to keep a reader busy.
+const MOST_AGAIN: usize = 4 << 20;
+
 /// A run of a page's new fragments in one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -122,6 +125,9 @@ impl Layout {
                     }
                     (taken, self.bytes(at, taken))
                 };
+                if self.again.len() > MOST_AGAIN {
+                    return Err(Error::format("catalogue page: too many pieces"));
+                }
                 position = position
                     .checked_add(bytes)
                     .ok_or_else(|| Error::format("catalogue page: a file that is too large"))?;

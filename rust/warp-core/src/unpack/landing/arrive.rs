@@ -175,6 +175,7 @@ impl Core {
         self.dirty.fetch_add(data.len() as u64, Ordering::Relaxed);
         let mut state = page.state();
         let late = state.take_late(run.start, run.end - run.start);
+        self.late.fetch_sub(late.len() as u64, Ordering::Relaxed);
         for index in run.clone() {
             state.arriving.take(index);
             state.written.set(index);
@@ -216,6 +217,7 @@ impl Core {
         }
         let mut state = page.state();
         let late = state.take_late(run.start, run.end - run.start);
+        self.late.fetch_sub(late.len() as u64, Ordering::Relaxed);
         for index in run {
             state.arriving.take(index);
         }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
@@ -58,6 +59,9 @@ pub(super) fn run(core: &Core, jobs: &Receiver<LocalJob>) {
             }
         }
         worker.restorer.tell();
+        if core.jobs.fetch_sub(1, Ordering::AcqRel) == 1 {
+            core.changed.notify_all();
+        }
     }
 }
 
@@ -192,6 +196,7 @@ impl Worker<'_> {
                 state.expected.take(index);
                 state.local.set(index);
                 let late = state.take_late(index, 1);
+                self.core.late.fetch_sub(late.len() as u64, Ordering::Relaxed);
                 drop(state);
                 let position = need.position + page.bytes(need.first, index - need.first);
                 let data = std::mem::take(&mut self.data);
@@ -288,6 +293,7 @@ impl Worker<'_> {
         drop(active);
         let mut state = page.state();
         state.late.push(late);
+        self.core.late.fetch_add(1, Ordering::Relaxed);
         let is_coming = state.expected.has(fragment) || state.arriving.has(fragment);
         state.expected.set(fragment);
         drop(state);

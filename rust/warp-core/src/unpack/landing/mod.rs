@@ -143,6 +143,10 @@ struct Core {
     changed: Condvar,
     error: Mutex<Option<Error>>,
     stopped: AtomicBool,
+    /// Local jobs that are not done.
+    jobs: AtomicU64,
+    /// Fragments that wait to be written to one file more.
+    late: AtomicU64,
     /// Bytes written since the last epoch.
     dirty: AtomicU64,
     received: AtomicU64,
@@ -181,6 +185,8 @@ impl Landing {
             changed: Condvar::new(),
             error: Mutex::new(None),
             stopped: AtomicBool::new(false),
+            jobs: AtomicU64::new(0),
+            late: AtomicU64::new(0),
             dirty: AtomicU64::new(0),
             received: AtomicU64::new(0),
         });
@@ -337,6 +343,7 @@ impl Core {
     }
 
     fn submit(&self, job: LocalJob) {
+        self.jobs.fetch_add(1, Ordering::AcqRel);
         if let Some(sender) = lock(&self.local).as_ref() {
             // It fails after the end only, when nobody waits for it.
             let _ = sender.send(job);

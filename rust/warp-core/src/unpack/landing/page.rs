@@ -129,6 +129,7 @@ pub(super) struct ActivePage {
     pub links: Vec<EntryRef>,
     /// Directories that get no more entries, inner ones first.
     pub closing: Vec<EntryRef>,
+    weight: u64,
     state: Mutex<State>,
     /// Files of before that are still looked through for it, and one while it is planned.
     looking: AtomicU64,
@@ -145,7 +146,9 @@ impl ActivePage {
     ) -> Arc<Self> {
         let state = Mutex::default();
         let (looking, open) = (AtomicU64::new(1), AtomicU64::new(open + 1));
-        Arc::new(Self { stored, needs, links, closing, state, looking, open })
+        let data = stored.offsets.last().copied().unwrap_or_default();
+        let weight = stored.listing.table.weight() as u64 + data;
+        Arc::new(Self { stored, needs, links, closing, weight, state, looking, open })
     }
 
     /// One file more is looked through.
@@ -170,6 +173,11 @@ impl ActivePage {
     /// So many bytes are dealt with; true if these were the last.
     pub fn settle(&self, bytes: u64) -> bool {
         self.open.fetch_sub(bytes, Ordering::AcqRel) == bytes
+    }
+
+    /// Bytes that it takes in memory and that its fragments have, roughly.
+    pub fn weight(&self) -> u64 {
+        self.weight
     }
 
     /// Whether its files are complete.

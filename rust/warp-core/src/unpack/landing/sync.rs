@@ -31,6 +31,7 @@ pub(super) fn run(core: &Core) {
             since = Instant::now();
             core.end_epoch()
         } else {
+            core.let_go();
             core.wait();
             Ok(())
         };
@@ -87,15 +88,21 @@ impl Core {
         new.filter(|(_, bits)| !bits.is_empty()).collect()
     }
 
-    /// The journal has it now; pages of which nothing more is awaited are let go.
+    /// The journal has it now.
     fn note(&self, written: &[(u32, Bits)]) {
-        let mut active = lock(&self.active);
+        let active = lock(&self.active);
         for (number, bits) in written {
             if let Some(page) = active.get(number) {
                 page.state().noted.add(bits);
             }
         }
-        active.retain(|_, page| {
+        drop(active);
+        self.let_go();
+    }
+
+    /// Pages of which nothing is awaited, and nothing is left to be noted, are done with.
+    fn let_go(&self) {
+        lock(&self.active).retain(|_, page| {
             let state = page.state();
             let waits = !state.expected.is_empty() || !state.arriving.is_empty() || !state.late.is_empty();
             waits || !page.is_settled() || !state.written.without(&state.noted).is_empty()

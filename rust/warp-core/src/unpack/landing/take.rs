@@ -1,6 +1,8 @@
 //! What a page comes to: which of its fragments may come, what is here already, and what ends with it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::super::files::{Extents, SharedFile};
 use super::super::lock;
@@ -15,6 +17,14 @@ use crate::codec::Codec;
 use crate::digest;
 use crate::table::EntryTable;
 use crate::{Error, Result};
+
+/// Bytes of pages under way, with their fragments: four times the largest window that is given, for an honest sender weighs its pages
+/// otherwise.
+const MOST_HELD: u64 = 1 << 30;
+/// Fragments that wait to be written to one file more.
+const MOST_LATE: u64 = 8 << 20;
+/// How soon a thread that waits looks again.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Landing {
     /// Takes the page `number`: `payload` is what travelled, encoded with `codec`, and `raw` what it decodes to.
@@ -34,6 +44,7 @@ impl Landing {
         if number < planner.next {
             return Err(Error::format(format!("catalogue page {number}, twice")));
         }
+        core.make_room()?;
         core.take_page(&mut planner, codec, payload, raw)?;
         core.changed.notify_all();
         Ok(true)
@@ -41,6 +52,28 @@ impl Landing {
 }
 
 impl Core {
+    /// Waits until what is here already has been looked at, if too many pages are under way. What waits for the other side is bounded
+    /// by the window that it was given.
+    fn make_room(&self) -> Result<()> {
+        loop {
+            let held: u64 = {
+                let active = lock(&self.active);
+                active.values().filter(|page| !page.is_settled()).map(|page| page.weight()).sum()
+            };
+            if held <= MOST_HELD && self.late.load(Ordering::Relaxed) <= MOST_LATE {
+                return Ok(());
+            }
+            if self.jobs.load(Ordering::Acquire) == 0 {
+                return Err(Error::format("catalogue: more pages at once than the window holds"));
+            }
+            if !self.running() {
+                self.check()?;
+            }
+            let shared = lock(&self.shared);
+            drop(self.changed.wait_timeout(shared, PATIENCE));
+        }
+    }
+
     fn take_page(&self, planner: &mut Planner, codec: Codec, payload: &[u8], raw: &[u8]) -> Result<()> {
         let listing = Listing::decode(raw, self.cutter.sizes().max)?;
         let digest = digest::hash(raw);
@@ -219,6 +252,7 @@ impl Core {
             if state.expected.has(fragment) || state.arriving.has(fragment) {
                 let (file, owner) = (Arc::clone(file), Arc::clone(owner));
                 state.late.push(Late { fragment, position, file, owner });
+                self.late.fetch_add(1, Ordering::Relaxed);
                 if let Some((from, at)) = here.take() {
                     copy(from, fragment - from, at);
                 }
