@@ -13,6 +13,8 @@ use warp_core::unpack::{self, Arrival, Landed, Landing, LandingOptions, Overwrit
 
 use super::*;
 
+mod hostile;
+
 const SESSION: [u8; 16] = [5; 16];
 const LONG: Duration = Duration::from_secs(20);
 
@@ -440,64 +442,4 @@ fn only_what_changed_is_wanted_over_an_older_tree() {
     assert_eq!(landing.problems(), []);
     place.assert_like(&scratch.0);
     assert!((3..12).contains(&asked), "{asked} of {}", total(&sent));
-}
-
-/// A page of one file whose fragments are nowhere: each of 64 KiB.
-fn promise(number: u64, fragments: u64) -> Listing {
-    let size = fragments * u64::from(FRAGMENT.max);
-    let entry = warp_core::entry::Entry {
-        path: format!("file-{number:03}").into_bytes(),
-        kind: warp_core::entry::Kind::File,
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        size,
-        mtime: warp_core::entry::Timestamp::default(),
-        ctime: warp_core::entry::Timestamp::default(),
-        inode: 1,
-        link: Vec::new(),
-        rdev: 0,
-        flags: 0,
-        xattrs: Vec::new().into(),
-        extents: Vec::new(),
-        runs: vec![warp_core::entry::Run { first: number * fragments, count: fragments }].into(),
-    };
-    let id = |index: u64| {
-        let digest = digest::hash(&(number << 32 | index).to_le_bytes());
-        std::array::from_fn(|at| digest[at])
-    };
-    let fragments = (0..fragments).map(|index| (FRAGMENT.max, id(index))).collect();
-    let table = warp_core::table::EntryTable { entries: vec![entry] };
-    Listing { table, fragments, ..Listing::default() }
-}
-
-#[test]
-fn a_sender_of_pages_alone_is_stopped() {
-    let place = Place::new("landing-flood");
-    let landing = place.land(false);
-    let sent = (0..64).find_map(|number| {
-        let raw = promise(number, 1024).encode();
-        landing.page(number as u32, Codec::Store, &raw, &raw).err()
-    });
-    assert!(matches!(sent, Some(Error::Format(_))), "{sent:?}");
-}
-
-#[test]
-fn recipes_without_end_are_refused() {
-    let place = Place::new("landing-recipe");
-    let landing = place.land(false);
-    let first = promise(0, 16);
-    let raw = first.encode();
-    assert!(landing.page(0, Codec::Store, &raw, &raw).unwrap());
-    let mut second = promise(1, 1);
-    let entry = &mut second.table.entries[0];
-    let runs = 5 << 20;
-    entry.size = u64::from(FRAGMENT.max) * (runs + 1);
-    let again = (0..runs).map(|at| warp_core::entry::Run { first: at % 2, count: 1 });
-    entry.runs = again.chain([warp_core::entry::Run { first: 16, count: 1 }]).collect();
-    let raw = second.encode();
-    match landing.page(1, Codec::Store, &raw, &raw) {
-        Err(Error::Format(why)) => assert!(why.contains("page"), "{why}"),
-        other => panic!("{other:?}"),
-    }
 }
