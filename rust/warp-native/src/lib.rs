@@ -33,6 +33,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<chunk_index::ChunkVerifier>()?;
     module.add_class::<transfer::TreeSource>()?;
     module.add_class::<transfer::TreeSink>()?;
+    module.add_class::<transfer::ArchiveSource>()?;
+    module.add_class::<transfer::ArchiveSink>()?;
     module.add_class::<survey::Census>()?;
     module.add_class::<survey::Survey>()?;
     module.add_class::<unpack::UnpackPipeline>()?;

@@ -1,4 +1,4 @@
-//! `TreeSource`, `TreeSink` and what both have in common.
+//! `TreeSource`, `TreeSink`, `ArchiveSource`, `ArchiveSink` and what they have in common.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -6,20 +6,24 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use warp_core::Error;
-use warp_core::catalogue::{MOST_FRAGMENTS, Spans};
+use warp_core::catalogue::Spans;
 use warp_core::cutter::{Algorithm, Cutter, Sizes};
 use warp_core::keys::ScopeKeys;
 use warp_net::Bell;
 
 use crate::error::{raise, raise_net, raise_socket, usage};
 
+mod archive_sink;
+mod archive_source;
 mod sink;
 mod source;
 
+pub use archive_sink::ArchiveSink;
+pub use archive_source::ArchiveSource;
 pub use sink::TreeSink;
 pub use source::TreeSource;
 
-/// Spans of a page's fragments as Python has them: first, and the one behind the last.
+/// Spans of a page's fragments, or chunks, as Python has them: first, and the one behind the last.
 type PySpans = Vec<(u32, u32)>;
 
 /// The exception for an error at an end of a transfer.
@@ -30,9 +34,10 @@ fn raise_transfer(error: warp_transfer::Error) -> PyErr {
     }
 }
 
-fn to_core(spans: &[(u32, u32)]) -> PyResult<Spans> {
+/// Spans of a page that has at most so many records.
+fn to_core(spans: &[(u32, u32)], most: usize) -> PyResult<Spans> {
     let span = |(first, end): &(u32, u32)| {
-        let is_sound = first < end && *end <= MOST_FRAGMENTS as u32;
+        let is_sound = first < end && *end <= most as u32;
         is_sound.then_some((*first as u16, (end - first) as u16))
     };
     spans.iter().map(span).collect::<Option<_>>().ok_or_else(|| usage("spans: out of a page's bounds"))

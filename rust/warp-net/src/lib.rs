@@ -29,6 +29,7 @@ pub use error::{Error, Result};
 pub use identity::{Identity, KEY_BYTES, PublicKey};
 pub use link::{Carrier, EXPORTER_BYTES, Ends, Link, Path, Traffic};
 pub use pipe::pipe;
+pub use pool::Lent;
 pub use tuning::{Congestion, Tuning};
 
 /// Codes of docs/transfer-protocol.md §8 that carriers give by themselves.

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::frame::{Frame, HEADER_BYTES, Header, Kind};
 use crate::identity::PublicKey;
-use crate::pool::Pool;
+use crate::pool::{Lent, Pool};
 use crate::queue::Queue;
 use crate::tuning::UNPROVEN_WINDOW;
 use crate::{Bell, Error, Result};
@@ -175,6 +175,11 @@ impl Link {
     /// The next frame of data; None if there was none within `timeout`.
     pub fn receive_data(&self, timeout: Duration) -> Result<Option<Frame>> {
         self.data_in.pop(timeout)
+    }
+
+    /// A buffer for a payload, to be overwritten; it is used again once the frame that holds it has gone.
+    pub fn lend(&self, length: usize) -> Lent {
+        self.pool.take(length)
     }
 
     /// Bytes of data that wait to be sent.

@@ -35,7 +35,8 @@ impl Pool {
 }
 
 /// A buffer that returns to its pool with its last reader.
-pub(crate) struct Lent {
+pub struct Lent {
+    /// What it holds.
     pub bytes: Vec<u8>,
     pool: Arc<Pool>,
 }

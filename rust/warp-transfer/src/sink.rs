@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use warp_core::unpack::{Arrival, Landing, News, Span};
 use warp_net::Link;
 use warp_net::frame::{Frame, Kind, RUN_BYTES};
 
-use crate::{Error, Result};
+use crate::{Error, Result, lock};
 
 /// How soon a thread that waits notices that everything stopped.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -260,8 +260,4 @@ fn span(bytes: &[u8; RUN_BYTES]) -> Span {
 
 fn protocol(what: String) -> Error {
     Error::Net(warp_net::Error::protocol(what))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

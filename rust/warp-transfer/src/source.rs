@@ -27,10 +27,10 @@ use warp_core::pack::{CataloguePipeline, Counters, PackOptions, Problem};
 use warp_core::walk::{Finder, Walker};
 use warp_net::Link;
 
-use self::core::{Core, Guard, Shared, lock};
+use self::core::{Core, Guard, Shared};
 use self::frames::FrameJob;
 use self::gauge::Gauge;
-use crate::Result;
+use crate::{Result, lock};
 use crate::throttle::Throttle;
 
 /// How fragments are compressed on their way.

@@ -1,26 +1,24 @@
 //! A tree over every carrier, and peers that do not keep to the page.
 
+mod common;
+
 use std::fs::{self, File, OpenOptions};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use common::{LONG, WINDOW, frame, pair, random};
 use warp_core::codec::{Codec, Policy, PolicyRow};
 use warp_core::cutter::{Algorithm, Cutter, Sizes};
-use warp_core::digest;
 use warp_core::keys::{ScopeKeys, Suite};
 use warp_core::pack::PackOptions;
 use warp_core::unpack::{self, Landed, Landing, LandingOptions, Overwrite, Records};
 use warp_core::walk::{Finder, Root, WalkOptions, Walker};
 use warp_net::frame::{Frame, Kind};
-use warp_net::{Carrier, Endpoint, Identity, Link, Listening, Tuning, pipe};
+use warp_net::{Carrier, Link};
 use warp_transfer::{Compression, Error, SourceOptions, Throttle, TreeSink, TreeSource};
 
-const LONG: Duration = Duration::from_secs(20);
-const WINDOW: usize = 4 << 20;
 const FRAGMENT: Sizes = Sizes { min: 4 << 10, mean: 16 << 10, max: 64 << 10 };
 const CHUNK: Sizes = Sizes { min: 64 << 10, mean: 128 << 10, max: 256 << 10 };
 
@@ -80,37 +78,12 @@ fn contents(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-fn random(seed: u64, length: usize) -> Vec<u8> {
-    let mut out = vec![0; length];
-    digest::keyed_xof(&[3; 32], &[&seed.to_le_bytes()], &mut out);
-    out
-}
-
 fn keys() -> Arc<ScopeKeys> {
     Arc::new(ScopeKeys::new(Some(&[7; 32]), Suite::ChaCha20Poly1305).unwrap())
 }
 
 fn policy() -> Policy {
     Policy { rows: vec![PolicyRow { entropy_below: 7.9, codec: Codec::Zstd, level: 1 }] }
-}
-
-/// Two ends of a connection, and what keeps them alive.
-fn pair(carrier: Carrier) -> ([Arc<Link>; 2], Vec<Endpoint>) {
-    let identity = |seed: u8| Identity::from_seed(&[seed; 32]).unwrap();
-    let tuning = Tuning { window: WINDOW, ..Tuning::default() };
-    let (links, ends) = if carrier == Carrier::Pipe {
-        (pipe([*identity(1).public(), *identity(2).public()], [7; 32], WINDOW).unwrap(), Vec::new())
-    } else {
-        let local = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-        let client = Endpoint::new(identity(1), tuning.clone(), local, Listening::No).unwrap();
-        let server = Endpoint::new(identity(2), tuning, local, Listening::Yes).unwrap();
-        let dialer = client.dial(server.address(), None, carrier, LONG).unwrap();
-        dialer.send_message(Bytes::from_static(b"hello"), LONG).unwrap();
-        let listener = server.accept(LONG).unwrap().unwrap();
-        ([dialer, listener], vec![client, server])
-    };
-    links.iter().for_each(|link| link.authorize());
-    (links, ends)
 }
 
 fn sink(scratch: &Scratch, link: Arc<Link>, everything: bool) -> TreeSink {
@@ -265,11 +238,6 @@ fn lie(name: &str, frames: Vec<Frame>) -> Error {
             return error;
         }
     }
-}
-
-fn frame(kind: Kind, codec: u8, ids: (u64, u64), extension: &[u8], payload: &[u8]) -> Frame {
-    let copy = Bytes::copy_from_slice;
-    Frame::new(kind, codec, ids, copy(extension), copy(payload)).unwrap()
 }
 
 #[test]

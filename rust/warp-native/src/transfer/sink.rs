@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use warp_core::catalogue::MOST_FRAGMENTS;
 use warp_core::unpack::{self, Landed, Landing, LandingOptions, Options, Records};
 use warp_net::Bell;
 
@@ -119,7 +120,7 @@ impl TreeSink {
     }
 
     fn lost(&self, py: Python<'_>, page: u32, spans: PySpans) -> PyResult<()> {
-        let spans = to_core(&spans)?;
+        let spans = to_core(&spans, MOST_FRAGMENTS)?;
         self.with(|sink| py.detach(|| sink.lost(page, &spans)).map_err(raise_transfer))
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use warp_core::catalogue::MOST_FRAGMENTS;
 use warp_core::codec::{Codec, Policy, PolicyRow};
 use warp_core::pack::PackOptions;
 use warp_core::walk::{Finder, Root};
@@ -122,7 +123,7 @@ impl TreeSource {
     }
 
     fn answer(&self, py: Python<'_>, page: u32, spans: PySpans) -> PyResult<()> {
-        let spans = to_core(&spans)?;
+        let spans = to_core(&spans, MOST_FRAGMENTS)?;
         self.with(|source| py.detach(|| source.answer(page, &spans)).map_err(raise_transfer))
     }
 

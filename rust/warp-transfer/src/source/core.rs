@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -18,7 +18,7 @@ use super::frames::{self, FrameJob, Packer};
 use super::gauge::Gauge;
 use super::{Catalogued, SourceNews, SourceOptions};
 use crate::throttle::Throttle;
-use crate::{Error, Result};
+use crate::{Error, Result, lock};
 
 /// How soon a thread that waits notices that everything stopped.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -253,8 +253,4 @@ impl Drop for Guard {
             self.0.stop(Some(warp_core::Error::integrity("state: a thread failed").into()));
         }
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use rustix::io::{Errno, pread};
 use warp_core::catalogue::{Spans, StoredPage};
 
-use super::core::{Core, lock};
+use super::core::Core;
 use super::frames::{Packer, cut};
-use crate::Result;
+use crate::{Result, lock};
 
 impl Core {
     /// Sends fragments of a page that is gone; those that are not in the tree any more are lost.
