@@ -12,7 +12,7 @@ from warp_portal.archive.commit import COMMIT_BYTES, MAGIC, Commit
 from warp_portal.archive.header import HEADER_BYTES, Header
 from warp_portal.archive.limits import ALIGNMENT, ZERO_DIGEST
 from warp_portal.archive.slots import SlotCopy
-from warp_portal.archive.storage import ArchiveFile
+from warp_portal.archive.storage import ArchiveFile, Readable
 from warp_portal.archive.toc import TOC
 from warp_portal.errors import BeginningError, BusyError, DamagedTailError, FormatError, IntegrityError
 
@@ -41,7 +41,7 @@ def read_header(file: ArchiveFile) -> Header:
         ) from None
 
 
-def commit_at(file: ArchiveFile, offset: int) -> Commit:
+def commit_at(file: Readable, offset: int) -> Commit:
     """The commit that lies at `offset` and says so; raises FormatError, IntegrityError."""
     commit = Commit.parse(file.read(offset, COMMIT_BYTES, "a commit"))
     if commit.offset != offset:
@@ -78,7 +78,7 @@ def _parsed(raw: bytes, offset: int) -> Commit | None:
     return commit if commit.offset == offset else None
 
 
-def open_commit(file: ArchiveFile, header: Header, commit: Commit, *, recover: bool = False) -> Opened:
+def open_commit(file: Readable, header: Header, commit: Commit, *, recover: bool = False) -> Opened:
     """Read and check the TOC of a commit, and the header and slots by it; raises FormatError, IntegrityError.
 
     With `recover`, what is left of the slots will do: the header's commitment tells the right key.
@@ -104,7 +104,7 @@ def open_earlier(file: ArchiveFile, opened: Opened, commit: Commit) -> Opened:
     return opened if commit == opened.commit else Opened(opened.header, commit, read_toc(file, commit), opened.slots)
 
 
-def read_toc(file: ArchiveFile, commit: Commit) -> TOC:
+def read_toc(file: Readable, commit: Commit) -> TOC:
     """The TOC of a commit, checked by its digest."""
     raw = file.read(commit.toc_offset, commit.toc_bytes, "a TOC")
     if blake3(raw) != commit.toc_digest:
@@ -115,7 +115,7 @@ def read_toc(file: ArchiveFile, commit: Commit) -> TOC:
     return TOC.parse(raw, commit.toc_offset)
 
 
-def _slots(file: ArchiveFile, header: Header, toc: TOC) -> SlotCopy | None:
+def _slots(file: Readable, header: Header, toc: TOC) -> SlotCopy | None:
     """The slot copy that the TOC names."""
     if not header.encrypted:
         if toc.clear.slots_digest != ZERO_DIGEST or toc.clear.active_copy:
@@ -129,7 +129,7 @@ def _slots(file: ArchiveFile, header: Header, toc: TOC) -> SlotCopy | None:
     return SlotCopy.parse(raw)
 
 
-def _salvaged(file: ArchiveFile, header: Header, named: int) -> SlotCopy:
+def _salvaged(file: Readable, header: Header, named: int) -> SlotCopy:
     """What is left of both copies: the one named was wiped if a later, lost commit changed the keys, or it is damaged."""
     return SlotCopy.salvage(_read_slots(file, header, copy) for copy in (named, 1 - named))
 
@@ -139,7 +139,7 @@ def _beginning(header: Header) -> str:
     return f"fetch the archive again, or put its first {header.first_segment} bytes back from a copy"
 
 
-def _read_slots(file: ArchiveFile, header: Header, copy: int) -> bytes:
+def _read_slots(file: Readable, header: Header, copy: int) -> bytes:
     return file.read(slot_copy_offset(header, copy), header.slot_copy_bytes, "the key slots")
 
 
@@ -207,7 +207,7 @@ def _tail_message(file: ArchiveFile, commit: Commit | None) -> str:
     )
 
 
-def history(file: ArchiveFile, commit: Commit) -> Iterator[Commit]:
+def history(file: Readable, commit: Commit) -> Iterator[Commit]:
     """`commit` and those before it, newest first, by the offsets they name; raises IntegrityError."""
     while True:
         yield commit

@@ -36,6 +36,19 @@ class Output(Protocol):
         ...
 
 
+class Readable(Protocol):
+    """What can be read as an archive's file is: that file, or the part of it that has come so far."""
+
+    @property
+    def name(self) -> str:
+        """The path for messages."""
+        ...
+
+    def read(self, offset: int, length: int, what: str) -> bytes:
+        """Exactly `length` bytes; IntegrityError naming `what` if they are not there."""
+        ...
+
+
 class ArchiveFile:
     """An open archive. Reads need no lock; `lock` makes this the one writer."""
 

@@ -12,7 +12,7 @@ from warp_portal._native import ScopeKeys
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.opening import Opened, history, read_toc
 from warp_portal.archive.state import Remembered
-from warp_portal.archive.storage import ArchiveFile
+from warp_portal.archive.storage import Readable
 from warp_portal.errors import RollbackError, SignatureError, SignerError, UnsignedError
 from warp_portal.keys.signers import Signer
 
@@ -38,7 +38,7 @@ class Expectation:
 NOTHING_EXPECTED: Final = Expectation()
 
 
-def check_state(file: ArchiveFile, opened: Opened, keys: ScopeKeys | None, seen: Remembered | None) -> None:
+def check_state(file: Readable, opened: Opened, keys: ScopeKeys | None, seen: Remembered | None) -> None:
     """Check the commit's MAC (with keys) and that it descends from the state remembered.
 
     `seen` has to be read before the commit is, or under the writer's lock: a writer may end its work, and remember it, in
@@ -50,7 +50,7 @@ def check_state(file: ArchiveFile, opened: Opened, keys: ScopeKeys | None, seen:
         _check_descent(file, opened.commit, seen)
 
 
-def _check_descent(file: ArchiveFile, commit: Commit, seen: Remembered) -> None:
+def _check_descent(file: Readable, commit: Commit, seen: Remembered) -> None:
     """Raises RollbackError unless `commit` is, or follows by digests, the one remembered."""
     if commit.sequence < seen.sequence:
         raise RollbackError(
@@ -66,7 +66,7 @@ def _check_descent(file: ArchiveFile, commit: Commit, seen: Remembered) -> None:
         )
 
 
-def named_commit(file: ArchiveFile, newest: Commit, sequence: int) -> Commit:
+def named_commit(file: Readable, newest: Commit, sequence: int) -> Commit:
     """The commit `sequence` of those up to `newest`, with each step checked by the digest that its successor names.
 
     Raises:
@@ -82,14 +82,14 @@ def named_commit(file: ArchiveFile, newest: Commit, sequence: int) -> Commit:
     return newest
 
 
-def check_expected_commit(file: ArchiveFile, commit: Commit, expected: bytes | None) -> None:
+def check_expected_commit(file: Readable, commit: Commit, expected: bytes | None) -> None:
     """Raises RollbackError unless the commit is the expected one."""
     if expected is not None and not commit.digest().startswith(expected):
         raise RollbackError(f"{file.name}: its newest snapshot is not the expected commit {expected.hex()}")
 
 
 def check_signature(
-    file: ArchiveFile, opened: Opened, public: bytes | None, seen: Remembered | None, expected: Signer | None
+    file: Readable, opened: Opened, public: bytes | None, seen: Remembered | None, expected: Signer | None
 ) -> SignatureState:
     """What a snapshot's signature is worth. `public` is the sealed TOC's signer, None without keys.
 
@@ -122,7 +122,7 @@ def check_signature(
     return SignatureState.REMEMBERED if seen and seen.signer == signer.raw else SignatureState.UNKNOWN_SIGNER
 
 
-def _check_may_be_unsigned(file: ArchiveFile, commit: Commit, seen: Remembered | None, expected: Signer | None) -> None:
+def _check_may_be_unsigned(file: Readable, commit: Commit, seen: Remembered | None, expected: Signer | None) -> None:
     if expected is not None:
         raise UnsignedError(f"{file.name}: commit {commit.sequence} is not signed: ask its author for a signed one")
     if seen is not None and seen.signer:
@@ -133,7 +133,7 @@ def _check_may_be_unsigned(file: ArchiveFile, commit: Commit, seen: Remembered |
 
 
 def check_earlier_signature(
-    file: ArchiveFile, opened: Opened, public: bytes | None, seen: Remembered | None, expected: Signer | None
+    file: Readable, opened: Opened, public: bytes | None, seen: Remembered | None, expected: Signer | None
 ) -> SignatureState:
     """As `check_signature`, for a snapshot that a newer, checked one follows: another signer than now may have signed it."""
     same = seen is not None and seen.signer and Signer(seen.signer).tag == opened.commit.signer_tag
@@ -141,7 +141,7 @@ def check_earlier_signature(
 
 
 def check_continued(
-    file: ArchiveFile, snapshot: Opened, public: bytes, seen: Remembered | None, own: Signer | None
+    file: Readable, snapshot: Opened, public: bytes, seen: Remembered | None, own: Signer | None
 ) -> None:
     """Whether a writer may build on a snapshot, for its signature will vouch for all before it. `public` as in the sealed TOC.
 

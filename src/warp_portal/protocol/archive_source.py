@@ -36,7 +36,8 @@ class ArchiveSource(SourceSide):
             raise UsageError("this source is one of archives")
         self._chunks = chunks
         self._digest = digest
-        self._pages = 0  # locator pages that were sent,
+        self._first = 0  # locator page that is sent,
+        self._pages = 0  # the one behind those that were,
         self._listed = 0  # and metadata pages that TOCs list which were sent
 
     def listed(self, pages: int) -> None:
@@ -46,6 +47,13 @@ class ArchiveSource(SourceSide):
             raise UsageError("more metadata pages than have numbers")
         self._listed += pages
         self._records += pages
+
+    def skip(self, pages: int) -> None:
+        """The sink has all chunks of so many locator pages, the first ones, which are not sent."""
+        self._expect(Turn.SENDING)
+        if self._pages or self._chunks_of(pages) <= -MAX_PAGE_RECORDS:
+            raise UsageError("pages are skipped before any is sent, and no more than there are")
+        self._first = self._pages = pages
 
     def page(self) -> None:
         """The next locator page is about to leave."""
@@ -108,7 +116,7 @@ class ArchiveSource(SourceSide):
             if page >= METADATA_PAGES:
                 is_there = page - METADATA_PAGES < self._listed
             else:
-                is_there = page < self._pages and ranges.end <= self._chunks_of(page)
+                is_there = self._first <= page < self._pages and ranges.end <= self._chunks_of(page)
             if not is_there:
                 raise ProtocolError(f"{what}: page {page}, which was not sent or has no such chunks")
         return sum(ranges.count for ranges in pages.values())

@@ -79,12 +79,6 @@ impl ArchiveSink {
         Ok(pages(&opened))
     }
 
-    fn note(&self, py: Python<'_>, pages: Pages) -> PyResult<()> {
-        let core = |(page, spans): (u32, PySpans)| Ok((page, to_core(&spans, PAGE_CHUNKS)?));
-        let noted = pages.into_iter().map(core).collect::<PyResult<BTreeMap<_, _>>>()?;
-        self.with(|sink| py.detach(|| sink.note(&noted)).map_err(raise_transfer))
-    }
-
     fn expect(&self, number: u32, stored: Bytes, end: u64, spans: PySpans) -> PyResult<()> {
         let spans = to_core(&spans, PAGE_CHUNKS)?;
         self.with(|sink| sink.expect(number, stored.as_slice(), end, &spans).map_err(raise_transfer))

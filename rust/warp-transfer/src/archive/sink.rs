@@ -159,14 +159,6 @@ impl ArchiveSink {
         Ok(kept)
     }
 
-    /// Notes chunks that are durable in the file already, as those of a copy.
-    ///
-    /// # Errors
-    /// [`Error::Core`]: no journal is open, or it can't be written.
-    pub fn note(&self, pages: &BTreeMap<u32, Spans>) -> Result<()> {
-        self.core.append(pages).map(drop)
-    }
-
     /// These chunks of locator page `number` may come from now on, and lie before `end`; `stored` is the page as it is stored,
     /// checked. To be told before they are asked for.
     ///
@@ -399,15 +391,11 @@ impl Core {
         if kept.is_empty() {
             return Ok(());
         }
-        let epoch = self.append(&kept)?;
+        let closed = || warp_core::Error::Parameter("journal: it is not open".into());
+        let epoch = lock(&self.journal).as_mut().ok_or_else(closed)?.append(&kept)?;
         self.forget();
         self.tell(|news| news.kept.push((epoch, kept)));
         Ok(())
-    }
-
-    fn append(&self, pages: &BTreeMap<u32, Spans>) -> Result<u64> {
-        let closed = || warp_core::Error::Parameter("journal: it is not open".into());
-        Ok(lock(&self.journal).as_mut().ok_or_else(closed)?.append(pages)?)
     }
 
     /// Lets go of pages of which nothing more is awaited.
