@@ -463,3 +463,62 @@ class TreeSink:
     def problems(self) -> list[tuple[bytes, str, int]]: ...
     def skips(self) -> dict[str, int]: ...
     def stop(self) -> None: ...
+
+@final
+class ArchiveSource:
+    """Puts an archive on a link as it is stored: what is pushed in its order, chunks as they are wanted (docs/transfer-protocol.md §7).
+
+    Pages lie at (offset, length, BLAKE3). It has threads of its own until `stop`. ≤ 1,000 calls a second."""
+
+    def __new__(
+        cls, link: Link, fd: int, end: int, locators: Sequence[tuple[int, int, Buffer]], *, threads: int
+    ) -> ArchiveSource:
+        """Chunks are read from the file `fd`, where the pages `locators` say and before `end`."""
+    def fileno(self) -> int:
+        """A descriptor (eventfd) that is readable when there is news."""
+    def push(self, offset: int, data: Buffer) -> bool:
+        """Send bytes that are no chunk. False if 8 MiB wait: then nothing was taken, and news will tell of room."""
+    def push_page(self, number: int, stored: Buffer) -> bool:
+        """Send a locator page; likewise."""
+    def answer(self, request: int, page: int, spans: Sequence[tuple[int, int]]) -> None:
+        """The sink wants these chunks of a locator page: (first, behind the last). FormatError if there is no such page."""
+    def answer_metadata(self, request: int, number: int, place: tuple[int, int, Buffer]) -> None:
+        """The sink wants a metadata page; numbers are from 2^32 on."""
+    def revoke(self, request: int) -> None: ...
+    def news(self) -> tuple[dict[int, list[tuple[int, int]]], bool]:
+        """What was wanted and is damaged here, by page, and whether there is room again."""
+    def limit(self, rate: int) -> None:
+        """Send at most so many bytes a second; 0: as many as go."""
+    @property
+    def sent(self) -> int:
+        """Stored bytes of chunks that left."""
+    def stop(self) -> None: ...
+
+@final
+class ArchiveSink:
+    """Takes an archive from a link: checks chunks by their cids, writes them, and keeps a journal (docs/transfer-protocol.md §7)."""
+
+    def __new__(cls, link: Link, fd: int, *, threads: int, epoch_bytes: int, epoch_s: float) -> ArchiveSink:
+        """Chunks are written to the file `fd`."""
+    def fileno(self) -> int: ...
+    def open_journal(self, fd: int, id: Buffer) -> dict[int, list[tuple[int, int]]]:
+        """The journal of what `id` (16 bytes) names, before the first chunk is expected: chunks that are durable, by page."""
+    def expect(self, number: int, stored: Buffer, end: int, spans: Sequence[tuple[int, int]]) -> None:
+        """These chunks of a locator page (as it is stored, and was checked) may come, and lie before `end`. Before they are asked for."""
+    def lost(self, page: int, spans: Sequence[tuple[int, int]]) -> None:
+        """They do not come. ProtocolError if they were not awaited."""
+    def flush(self) -> None:
+        """Make durable, and tell, what is written now."""
+    def news(
+        self,
+    ) -> tuple[
+        list[tuple[int, bytes]],
+        list[tuple[int, bytes]],
+        list[tuple[int, list[tuple[int, int]]]],
+        list[tuple[int, dict[int, list[tuple[int, int]]]]],
+    ]:
+        """Bytes by offset; locator pages by number; chunks that came damaged, to be asked for again; (epoch, chunks) that are durable."""
+    @property
+    def received(self) -> int:
+        """Stored bytes of chunks that came."""
+    def stop(self) -> None: ...

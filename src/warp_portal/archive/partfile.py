@@ -172,14 +172,19 @@ class PartFile:
         self.fresh = True
         with naming(os.fsdecode(self._file.path)):
             os.ftruncate(self._file.fd, 0)
-            copied = self.known.commit.end if self.known else 0
-            if copied and _clone(self.target, self._file.fd):
-                os.ftruncate(self._file.fd, copied)
-                self._check_room(self._commit.end - copied)
-            else:
-                self._check_room(self._commit.end)
-                _copy(self.target, self._file.fd, copied)
+            self._copy_known()
             self._mark()
+
+    def _copy_known(self) -> None:
+        assert self._file is not None
+        length = self.known.commit.end if self.known else 0
+        if length and _clone(self.target, self._file.fd):
+            os.ftruncate(self._file.fd, length)
+            self._check_room(self._commit.end - length)
+            return
+        self._check_room(self._commit.end)
+        if length:
+            _copy(self.target, self._file.fd, length)
 
     def _mark(self) -> None:
         assert self._file is not None
