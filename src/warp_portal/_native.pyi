@@ -501,8 +501,8 @@ class ArchiveSink:
     def __new__(cls, link: Link, fd: int, *, threads: int, epoch_bytes: int, epoch_s: float) -> ArchiveSink:
         """Chunks are written to the file `fd`."""
     def fileno(self) -> int: ...
-    def open_journal(self, fd: int, id: Buffer) -> dict[int, list[tuple[int, int]]]:
-        """The journal of what `id` (16 bytes) names, before the first chunk is expected: chunks that are durable, by page."""
+    def open_journal(self, fd: int, name: Buffer) -> dict[int, list[tuple[int, int]]]:
+        """The journal of what `name` (16 bytes) stands for, before the first chunk is expected: chunks that are durable, by page."""
     def expect(self, number: int, stored: Buffer, end: int, spans: Sequence[tuple[int, int]]) -> None:
         """These chunks of a locator page (as it is stored, and was checked) may come, and lie before `end`. Before they are asked for."""
     def lost(self, page: int, spans: Sequence[tuple[int, int]]) -> None:

@@ -34,6 +34,8 @@ Piece = tuple[int, bytes]
 
 # Pieces may come in another order than they left: lanes are not in step. Each is a frame, mostly of 1 MiB.
 MAX_EARLY: Final = 256 * 1024 * 1024
+# A writer that commits every five seconds makes so many in two months.
+MAX_COMMITS: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Chain:
         self._broken: int | None = None
         self.signature = SignatureState.UNSIGNED
         self.digests = {commit.digest()}
-        """Of the commits that were met. 32 bytes for each TOC that came."""
+        """Of the commits that were met."""
         if links.known and commit.sequence < links.known.commit.sequence:
             raise RollbackError(f"{name} is newer here than what is offered: commit {links.known.commit.sequence}")
 
@@ -240,6 +242,8 @@ class Chain:
         _check_step(self._commit, before)
         self._check_unsigned(before)
         self.digests.add(before.digest())
+        if len(self.digests) > MAX_COMMITS:
+            raise FormatError("more commits than are taken: copy the file")
         self._commit = before
         self._expect_toc()
         return []

@@ -5,6 +5,7 @@
 What lies behind the newest snapshot is passed over, be it damage or a writer's work. No key is needed.
 """
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Final, Self
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.content import read_stored
 from warp_portal.archive.limits import KIND_LOCATOR, PAGE_RECORDS
-from warp_portal.archive.opening import Opened, history, newest, read_header, read_toc, slot_copy_offset
+from warp_portal.archive.opening import Opened, commit_at, history, newest, read_header, read_toc, slot_copy_offset
 from warp_portal.archive.storage import AnyPath, ArchiveFile
 from warp_portal.archive.toc import TOC, PageRef
 from warp_portal.errors import BeginningError, IntegrityError, UsageError
@@ -49,8 +50,10 @@ class Offering:
         except BaseException:
             self.file.close()
             raise
-        self._firsts = list[int]()  # of each TOC that was sent, the number of its first page,
-        self._commits = list[Commit]()  # and its commit
+        self._firsts, self._commits = (
+            array("Q"),
+            array("Q"),
+        )  # of each TOC that was sent: number of its first page, its commit's offset
         self._last: tuple[int, TOC] | None = None
         self.whole_chain = True
         """Whether all older TOCs could be read; known when `steps` has ended."""
@@ -86,7 +89,7 @@ class Offering:
 
         It ends before a commit that is damaged; `whole_chain` tells.
         """
-        self._firsts, self._commits, first = [], [], 0
+        self._firsts, self._commits, first = array("Q"), array("Q"), 0
         expected = self.commit.digest()
         try:
             for commit in history(self.file, self.commit):
@@ -97,7 +100,7 @@ class Offering:
                 toc = self._toc(commit)
                 expected = toc.clear.previous_digest
                 self._firsts.append(first)
-                self._commits.append(commit)
+                self._commits.append(commit.offset)
                 first += len(toc.clear.pages)
                 yield Step(self._pieces(commit, toc), len(toc.clear.pages))
         except IntegrityError:
@@ -119,7 +122,7 @@ class Offering:
         if at < 0:
             raise UsageError(f"page {number} was not sent")
         if self._last is None or self._last[0] != at:
-            self._last = at, self._toc(self._commits[at])
+            self._last = at, self._toc(commit_at(self.file, self._commits[at]))
         pages = self._last[1].clear.pages
         if number - self._firsts[at] >= len(pages):
             raise UsageError(f"page {number} was not sent")

@@ -21,6 +21,7 @@ LOCATOR_WIDTHS: Final = (8, 4, DIGEST_BYTES)  # offset, stored length, cid
 CHUNK_WIDTHS: Final = (4, 4, 1, DIGEST_BYTES)  # raw length, fragments, codec, dp
 PLAIN_CHUNK_WIDTHS: Final = CHUNK_WIDTHS[:3]
 FRAGMENT_WIDTHS: Final = (4, ID_BYTES)  # length, id
+MAX_LOCATOR_BYTES: Final = _PAYLOAD.size + HEAD_BYTES + PAGE_RECORDS * sum(LOCATOR_WIDTHS)  # as it is stored
 
 
 def widths(kind: int, encrypted: bool) -> tuple[int, ...]:

@@ -36,6 +36,7 @@ _FICLONE: Final = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 # What is left free for others (docs/transfer-protocol.md §9).
 _SPARE_BYTES: Final = 64 * 1024 * 1024
 _PIECE_BYTES: Final = 1024 * 1024
+_BLOCK_BYTES: Final = 512  # stat(2)
 _NO_COMMIT: Final = bytes(COMMIT_BYTES)
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
@@ -83,6 +84,7 @@ class PartFile:
         self._records = records
         self._commit = commit
         self.known = _known(self.target)
+        """What is here of the archive: it is in the part too, unless the target has all that is offered."""
         self.fresh = False
         """Whether nothing came before."""
         self.earlier: Commit | None = None
@@ -136,9 +138,10 @@ class PartFile:
         earlier = Commit.parse(self._record.offered)
         if not os.path.exists(self._records / "journal") or not self._is_mine(earlier):
             self._begin()
-        elif earlier != self._commit:
-            self.earlier = earlier
-        self._read_base()
+        else:
+            self._check_room()
+            self.earlier = earlier if earlier != self._commit else None
+        self._check_base()
         self._journal = os.open(self._records / "journal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _read_record(self) -> PartRecord | None:
@@ -173,6 +176,7 @@ class PartFile:
         with naming(os.fsdecode(self._file.path)):
             os.ftruncate(self._file.fd, 0)
             self._copy_known()
+            self._check_room()
             self._mark()
 
     def _copy_known(self) -> None:
@@ -180,9 +184,8 @@ class PartFile:
         length = self.known.commit.end if self.known else 0
         if length and _clone(self.target, self._file.fd):
             os.ftruncate(self._file.fd, length)
-            self._check_room(self._commit.end - length)
             return
-        self._check_room(self._commit.end)
+        self._check_room()
         if length:
             _copy(self.target, self._file.fd, length)
 
@@ -191,25 +194,22 @@ class PartFile:
         os.pwrite(self._file.fd, _MARK + self._record.part_id, self._commit.offset)
         os.fsync(self._file.fd)
 
-    def _read_base(self) -> None:
-        """What was copied counts, whatever became of the target since; that is looked at in the end."""
-        if self._record.base == _NO_COMMIT:
-            self._base: Known | None = None
-            return
+    def _check_base(self) -> None:
+        """What was copied is what the target still has, or nobody could put the part in its place."""
+        if self._record.base != (self.known.commit.serialize() if self.known else _NO_COMMIT):
+            raise ExistsError(
+                f"{self.name} was changed since it began to be received: discard the session, and begin anew"
+            )
+
+    def _check_room(self) -> None:
+        """What the part does not take already must be free."""
         assert self._file is not None
-        self._base = Known(read_header(self._file).uuid, Commit.parse(self._record.base))
-
-    @property
-    def base(self) -> Known | None:
-        """What of the archive was here already, and is in the part (or in the target, if that has all)."""
-        return self._base if self._file else self.known
-
-    def _check_room(self, needed: int) -> None:
+        needed = self._commit.end - os.fstat(self._file.fd).st_blocks * _BLOCK_BYTES
         status = os.statvfs(os.path.dirname(self.target))
         free = status.f_bavail * status.f_frsize - _SPARE_BYTES
         if needed > free:
             raise StorageFullError(
-                f"{self.name} takes {format_bytes(needed)}, and {format_bytes(max(0, free))} are free: make room, and try again"
+                f"{self.name} takes {format_bytes(needed)} more, and {format_bytes(max(0, free))} are free: make room, and try again"
             )
 
     def grown(self) -> None:
@@ -264,7 +264,7 @@ class PartFile:
 
     def _take_name(self) -> None:
         assert self._file is not None
-        base = self._base
+        base = self.known
         if base is None:
             os.fchmod(self._file.fd, 0o666 & ~_umask())
             _rename_new(self._file.path, self.target)
@@ -304,7 +304,7 @@ def _known(target: bytes) -> Known | None:
             header = read_header(file)
         except FormatError as error:
             raise ExistsError(f"{file.name} is there, and is no archive: name another target") from error
-        return Known(header.uuid, newest(file, header, recover=True).commit)
+        return Known(header.uuid, newest(file, header).commit)
 
 
 def _clone(source: bytes, fd: int) -> bool:

@@ -18,6 +18,7 @@ from warp_portal.archive.commit import Commit
 from warp_portal.archive.content import read_stored
 from warp_portal.archive.limits import KIND_LOCATOR
 from warp_portal.archive.opening import Opened
+from warp_portal.archive.pages import MAX_LOCATOR_BYTES
 from warp_portal.archive.partfile import PartFile
 from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import AnyPath, ArchiveFile
@@ -26,8 +27,8 @@ from warp_portal.archive.trust import NOTHING_EXPECTED, Expectation, SignatureSt
 from warp_portal.archive.wanted import Bounds, MetadataPlaces, Spans, WantedChunks, WantedMetadata, WantedPage
 from warp_portal.errors import FormatError, ProtocolError, RollbackError
 
-# As many may overtake the TOCs on their way, of less than 256 KiB each.
-MAX_EARLY_PAGES: Final = 1024
+# As many locator pages may overtake the TOCs on their way.
+MAX_EARLY_PAGES: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,12 @@ class Receiving:
         self._target = target
         self._part = PartFile(target.path, target.records, self.commit)
         try:
-            links = Links(self._part.base, target.expectation, self._remembered)
+            links = Links(self._part.known, target.expectation, self._remembered)
             self._chain = Chain(self._part.name, self.commit, links, self._list_pages)
         except BaseException:
             self._part.close()
             raise
-        base = self._part.base
+        base = self._part.known
         self._bounds = Bounds(base.commit.end if base else 0, self.commit.offset, base.commit.chunks if base else 0)
         self._places = MetadataPlaces(self._bounds)
         self._chunks: WantedChunks | None = None
@@ -91,7 +92,7 @@ class Receiving:
     @property
     def known(self) -> Known | None:
         """What is here of it, to be told when it is accepted."""
-        return self._part.base
+        return self._part.known
 
     @property
     def needs_chunks(self) -> bool:
@@ -127,7 +128,7 @@ class Receiving:
         if self._chunks is not None:
             self._write(self._chunks.locators(number, stored))
             return
-        if number in self._early or len(self._early) >= MAX_EARLY_PAGES:
+        if number in self._early or len(self._early) >= MAX_EARLY_PAGES or len(stored) > MAX_LOCATOR_BYTES:
             raise ProtocolError("locator pages of which the TOC does not come")
         self._early[number] = stored
 
@@ -140,7 +141,7 @@ class Receiving:
 
     def lost_chunks(self, page: int, spans: Spans) -> None:
         """Chunks that were asked for can't be had; the native core has seen that they were."""
-        self._asked().lose(page, spans, self._stored_locator(self._locator_refs[page]))
+        self._asked().lose(page, spans, self._stored_locator)
 
     def broken(self, number: int) -> None:
         """Older TOCs can't be had, of which the first would list pages from this number on. Raises ProtocolError."""
@@ -182,8 +183,8 @@ class Receiving:
         for ref in self._places.here:
             read_stored(self._file, ref)
         self._metadata = WantedMetadata(self._places, self._is_here)
-        self._locator_refs = self._chain.opened.toc.clear.of_kind(KIND_LOCATOR)
-        self._chunks = WantedChunks(self._bounds, self._locator_refs, self._places)
+        locators = self._chain.opened.toc.clear.of_kind(KIND_LOCATOR)
+        self._chunks = WantedChunks(self._bounds, locators, self._places)
         self._chunks.resume(self._kept)
         for number in sorted(self._early):
             self._write(self._chunks.locators(number, self._early.pop(number)))

@@ -207,6 +207,7 @@ class WantedChunks:
         self._edges = dict[int, tuple[int, int]]()  # of each page, where its first chunk begins and its last one ends
         self._rest: dict[int, Spans] = {}
         self._again = dict[int, Spans]()
+        self._at_hand: tuple[int, bytes, memoryview[int]] | None = None
         self._asked_bytes = self._lost_bytes = 0
         self._kept = dict[int, Spans]()
         self._open = sum(ref.records for ref in locators) - bounds.chunks
@@ -275,19 +276,26 @@ class WantedChunks:
         while self._again:
             number, spans = self._again.popitem()
             yield number, spans, read(self._locators[number])
-        while self._ready:
-            outstanding = self._asked_bytes - self._lost_bytes - received
-            if outstanding >= room:
-                return
+        # In batches, of half of what may be on the way.
+        if self._asked_bytes - self._lost_bytes - received > room // 2:
+            return
+        while self._ready and (left := room - (self._asked_bytes - self._lost_bytes - received)) > 0:
             number = self._ready[-1]
-            stored = read(self._locators[number])
-            lengths = memoryview(_parsed(stored, self._locators[number], number).columns[1]).cast("I")
-            spans, self._rest[number] = _cut(self._rest[number], lengths, room - outstanding)
-            self._asked_bytes += sum(sum(lengths[start:end]) for start, end in spans)
+            stored, lengths = self._lengths(number, read)
+            spans, self._rest[number] = _cut(self._rest[number], lengths, left)
+            self._asked_bytes += _sum(lengths, spans)
             if not self._rest[number]:
                 del self._rest[number]
                 self._ready.pop()
             yield number, spans, stored
+
+    def _lengths(self, number: int, read: Callable[[PageRef], bytes]) -> tuple[bytes, "memoryview[int]"]:
+        """A locator page as it is stored, and its chunks' lengths."""
+        if self._at_hand is None or self._at_hand[0] != number:
+            stored = read(self._locators[number])
+            page = _parsed(stored, self._locators[number], number)
+            self._at_hand = number, stored, memoryview(page.columns[1]).cast("I")
+        return self._at_hand[1:]
 
     def again(self, number: int, spans: Spans) -> None:
         """Chunks that came damaged are asked for once more."""
@@ -297,10 +305,9 @@ class WantedChunks:
         """Chunks are durable."""
         self._open -= sum(map(_count, kept.values()))
 
-    def lose(self, number: int, spans: Spans, stored: bytes) -> None:
-        """Chunks can't be had; `stored` is their locator page."""
-        lengths = memoryview(_parsed(stored, self._locators[number], number).columns[1]).cast("I")
-        self._lost_bytes += sum(sum(lengths[start:end]) for start, end in spans)
+    def lose(self, number: int, spans: Spans, read: Callable[[PageRef], bytes]) -> None:
+        """Chunks can't be had."""
+        self._lost_bytes += _sum(self._lengths(number, read)[1], spans)
         self._open -= _count(spans)
         self.lost += _count(spans)
 
@@ -316,6 +323,10 @@ def _parsed(stored: bytes, ref: PageRef, number: int) -> pages.IndexPage:
 
 def _count(spans: Spans) -> int:
     return sum(end - start for start, end in spans)
+
+
+def _sum(lengths: "memoryview[int]", spans: Spans) -> int:
+    return sum(sum(lengths[start:end]) for start, end in spans)
 
 
 def _joined(spans: Spans) -> Spans:

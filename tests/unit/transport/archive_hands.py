@@ -20,11 +20,13 @@ from warp_portal.protocol.offers import ArchiveOffer, Offer
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Output, Outputs
 from warp_portal.protocol.sink_side import Missing, Offered
-from warp_portal.protocol.source_side import Answer, Revoke
+from warp_portal.protocol.source_side import Answer, KeptNow, Revoke
 from warp_portal.protocol.tree import Finished
 from warp_portal.transport.conversation import Conversation, Hands
 
 WINDOW = 4 << 20
+# What is asked for at once by one that is to be killed.
+LITTLE = 256 << 10
 
 
 class ArchiveSending(Hands):
@@ -39,7 +41,7 @@ class ArchiveSending(Hands):
         self._pushes: Iterator[Callable[[SourceCore], bool]] | None = None
         self._waiting: Callable[[SourceCore], bool] | None = None
         self._said: list[Outputs] = []
-        self.sent = 0
+        self.sent = self.durable = 0
 
     def carry_out(self, output: Output) -> Outputs:
         engine = self._engine
@@ -57,6 +59,8 @@ class ArchiveSending(Hands):
                     engine.answer_metadata(request, page, (ref.offset, ref.stored_bytes, ref.digest))
             case Revoke(request) if engine:
                 engine.revoke(request)
+            case KeptNow():
+                self.durable = output.total
         return ()
 
     def _all_pushes(self, digest: bytes | None) -> Iterator[Callable[[SourceCore], bool]]:
@@ -107,7 +111,7 @@ class ArchiveSending(Hands):
 
 
 class ArchiveReceiving(Hands):
-    """One archive that comes. `stop_after`: fail, as if killed, once so many chunks are durable."""
+    """One archive that comes. `stop_after`: ask for no more than about so many chunks, and end as if killed when they are durable."""
 
     def __init__(self, link: Link, target: Target, stop_after: int | None = None) -> None:
         self._link, self._target = link, target
@@ -116,7 +120,7 @@ class ArchiveReceiving(Hands):
         self._engine: SinkCore | None = None
         self._pushed = False
         self._listed = 0
-        self._stop_after, self.durable = stop_after, 0
+        self._stop_after, self._asked, self.durable = stop_after, 0, 0
         self.report: Received | None = None
 
     def carry_out(self, output: Output) -> Outputs:
@@ -176,8 +180,8 @@ class ArchiveReceiving(Hands):
             ranges = {page: Ranges.of_spans(spans) for page, spans in durable.items()}
             self.durable += sum(each.count for each in ranges.values())
             outputs += self.session.durable(epoch, ranges)
-        if self._stop_after is not None and self.durable >= self._stop_after:
-            raise Killed
+        if self._stop_after is not None and self.durable >= max(1, self._stop_after):
+            self.kill()
         return outputs + self._ask() + self._end()
 
     def _ask(self) -> Outputs:
@@ -185,12 +189,23 @@ class ArchiveReceiving(Hands):
         outputs = tuple[Output, ...]()
         for number in self._running.ask_metadata(WINDOW):
             outputs += self.session.want(METADATA_PAGES + number, Ranges.whole(1))
-        for request in self._running.ask_chunks(WINDOW, self._engine.received):
+        room = WINDOW if self._stop_after is None else LITTLE
+        requests = [] if self._is_enough else self._running.ask_chunks(room, self._engine.received)
+        for request in requests:
+            self._asked += sum(end - start for start, end in request.spans)
             self._engine.expect(request.page, request.stored, self._running.commit.offset, request.spans)
             outputs += self.session.want(request.page, Ranges.of_spans(request.spans))
-        if self._running.waits_for_sync:
+        if self._running.waits_for_sync or self._is_enough:
             self._engine.flush()
         return outputs
+
+    @property
+    def _is_enough(self) -> bool:
+        return self._stop_after is not None and self._asked >= self._stop_after
+
+    def kill(self) -> None:
+        """Nobody is told, nothing is tidied up."""
+        raise Killed
 
     def _end(self) -> Outputs:
         if not self._pushed or not self._running.complete:
@@ -209,7 +224,7 @@ class ArchiveReceiving(Hands):
 
 
 class Killed(Exception):
-    """Stands for the end of a process: nobody is told, nothing is tidied up."""
+    """Stands for the end of a process."""
 
 
 def transfer(archive: Path, target: Target, stop_after: int | None = None) -> tuple[ArchiveSending, ArchiveReceiving]:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, grow, grow_large
-from tests.unit.transport.archive_hands import transfer
+from tests.unit.archive.common import KEY, LOCK, OFTEN, UNLOCK, grow, grow_large, in_child
+from tests.unit.transport.archive_hands import ArchiveReceiving, ArchiveSending, transfer
 
 from warp_portal.archive.limits import KIND_LOCATOR, KIND_TABLE, PAGE_RECORDS
 from warp_portal.archive.offering import Offering
@@ -151,6 +151,25 @@ def test_what_is_durable_does_not_travel_again(place: Place, known: bool) -> Non
     place.check()
     # What was noted in the journal may not have been told any more.
     assert receiving.durable <= chunks - before - durable
+
+
+@pytest.mark.parametrize("side", [ArchiveSending, ArchiveReceiving])
+def test_it_goes_on_after_a_kill(
+    place: Place, side: type[ArchiveSending | ArchiveReceiving], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        if side is ArchiveReceiving:
+            patch.setattr(ArchiveReceiving, "kill", lambda _: os._exit(9))
+        else:
+            patch.setattr(ArchiveReceiving, "kill", lambda _: None)
+            patch.setattr(ArchiveSending, "beat", lambda hands: os._exit(9) if hands.durable > 1000 else None)
+        assert in_child(lambda: transfer(place.archive, place.target(), stop_after=1500)) == 9
+    with Offering(place.archive) as offering:
+        chunks = offering.commit.chunks
+    sending, receiving = transfer(place.archive, place.target())
+    place.check()
+    assert receiving.durable < chunks - 1000
+    assert sending.sent < place.archive.stat().st_size * 5 / 6
 
 
 def test_it_goes_on_though_the_archive_has_grown(place: Place) -> None:

@@ -73,9 +73,10 @@ impl ArchiveSink {
         descriptor(&self.bell)
     }
 
-    fn open_journal(&self, py: Python<'_>, fd: i32, id: Bytes) -> PyResult<Pages> {
-        let (file, id) = (File::from(duplicate(fd)?), *id.as_array("id")?);
-        let opened = self.with(|sink| py.detach(|| sink.open_journal(file, &id)).map_err(raise_transfer))?;
+    fn open_journal(&self, py: Python<'_>, fd: i32, name: Bytes) -> PyResult<Pages> {
+        let (file, name) = (File::from(duplicate(fd)?), *name.as_array("name")?);
+        let opened =
+            self.with(|sink| py.detach(|| sink.open_journal(file, &name)).map_err(raise_transfer))?;
         Ok(pages(&opened))
     }
 
