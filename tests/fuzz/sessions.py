@@ -9,8 +9,11 @@ from typing import Final
 from tests.fuzz import sections
 from tests.unit.protocol.common import DIGEST
 from tests.unit.protocol.dialogue import OFFER, Side, claims, dialer, door, listener, public_key, sign
+from tests.unit.protocol.test_archive_sessions import OFFER as ARCHIVE_OFFER
 from tests.unit.protocol.trees import WINDOW
 from warp_portal.errors import ProtocolError, UsageError
+from warp_portal.protocol.archive_sink import ArchiveSink, Expected
+from warp_portal.protocol.archive_source import ArchiveSource
 from warp_portal.protocol.code import ShortCode
 from warp_portal.protocol.ending import Close
 from warp_portal.protocol.handshake import Handshake
@@ -20,6 +23,7 @@ from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Session
 from warp_portal.protocol.sink import Sink
 from warp_portal.protocol.source import Source
+from warp_portal.protocol.source_side import SourceSide
 from warp_portal.protocol.tree import CatalogueEnd
 
 STEP: Final = b"\xff"
@@ -30,6 +34,8 @@ ROLES: Final[tuple[Callable[[], Session], ...]] = (
     lambda: listener(door()),
     lambda: Source(OFFER, sign),
     lambda: Sink(public_key()),
+    lambda: ArchiveSource(ARCHIVE_OFFER, 5000, DIGEST),
+    ArchiveSink,
 )
 
 
@@ -37,7 +43,7 @@ def session(data: bytes) -> None:
     """A session ends in a typed error or goes on; it says CLOSE once, and nothing after it."""
     chosen, *parts = sections.split(data) or [b""]
     side = Side(ROLES[(chosen or b"\0")[0] % len(ROLES)]())
-    if isinstance(side.session, Handshake | Source):
+    if isinstance(side.session, Handshake | SourceSide):
         side.carry_out(side.session.start())
     limits = STRANGER if isinstance(side.session, Handshake) else PROVED
     for part in parts:
@@ -71,6 +77,10 @@ def _step(side: Side, what: int, number: int) -> None:
             _source_step(side, session, what, number)
         elif isinstance(session, Sink):
             _sink_step(side, session, what, number)
+        elif isinstance(session, ArchiveSource):
+            _archive_source_step(side, session, what, number)
+        elif isinstance(session, ArchiveSink):
+            _archive_sink_step(side, session, what, number)
     except UsageError:
         return
 
@@ -93,3 +103,29 @@ def _sink_step(side: Side, sink: Sink, what: int, number: int) -> None:
         side.carry_out(sink.durable(number, {number: Ranges.whole(1)}))
     else:
         side.carry_out(sink.restored(DIGEST, 1, 0))
+
+
+def _archive_source_step(side: Side, source: ArchiveSource, what: int, number: int) -> None:
+    if what % 5 == 0:
+        source.listed(number)
+    elif what % 5 == 1:
+        source.page()
+    elif what % 5 == 2:
+        side.carry_out(source.lost(number, Ranges.whole(1)))
+    elif what % 5 == 3:
+        side.carry_out(source.broken())
+    else:
+        side.carry_out(source.pushed())
+
+
+def _archive_sink_step(side: Side, sink: ArchiveSink, what: int, number: int) -> None:
+    if what % 5 == 0:
+        side.carry_out(sink.accept(WINDOW, Expected(5000, DIGEST)))
+    elif what % 5 == 1:
+        sink.listed(number)
+    elif what % 5 == 2:
+        side.carry_out(sink.want(number, Ranges.whole(1 + what // 5)))
+    elif what % 5 == 3:
+        side.carry_out(sink.durable(number, {number: Ranges.whole(1)}))
+    else:
+        side.carry_out(sink.complete(DIGEST, 1, 0))
