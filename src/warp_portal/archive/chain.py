@@ -63,7 +63,7 @@ class Chain:
     """The commits of one archive, from the offered one back. `take` its bytes until it is `complete`."""
 
     def __init__(self, name: str, commit: Commit, links: Links, list_pages: ListPages) -> None:
-        """`name` is the file's in messages. Raises RollbackError if what is here is newer."""
+        """`name` is the file's in messages."""
         self._held = _Held(name)
         self._newest = self._commit = commit
         self._links = links
@@ -83,8 +83,6 @@ class Chain:
         self.signature = SignatureState.UNSIGNED
         self.digests = {commit.digest()}
         """Of the commits that were met."""
-        if links.known and commit.sequence < links.known.commit.sequence:
-            raise RollbackError(f"{name} is newer here than what is offered: commit {links.known.commit.sequence}")
 
     @property
     def complete(self) -> bool:

@@ -25,10 +25,19 @@ from warp_portal.archive.chain import Known, Piece
 from warp_portal.archive.commit import COMMIT_BYTES, Commit
 from warp_portal.archive.opening import newest, read_header
 from warp_portal.archive.storage import AnyPath, ArchiveFile, sync_directory
-from warp_portal.errors import BusyError, ExistsError, FormatError, NotFoundError, StorageFullError, naming
+from warp_portal.errors import (
+    BusyError,
+    ExistsError,
+    FormatError,
+    NotFoundError,
+    RollbackError,
+    StorageFullError,
+    naming,
+)
 from warp_portal.units import format_bytes
 
 SUFFIX: Final = b".warp-part"
+_RECORDS: Final = ("journal", "archive")  # the record goes last: without it a part is nobody's
 _MARK: Final = b"WPARTIAL"
 _ID_BYTES: Final = 16
 _CHECK_BYTES: Final = 16
@@ -61,6 +70,11 @@ class PartRecord:
                 Commit.parse(commit)
         return record
 
+    def names(self, file: ArchiveFile) -> bool:
+        """Whether this is the part: where the offered commit belongs there is the mark, or that commit by now."""
+        found = os.pread(file.fd, COMMIT_BYTES, Commit.parse(self.offered).offset)
+        return found == self.offered or found.startswith(_MARK + self.part_id)
+
     def serialize(self) -> bytes:
         """Its bytes."""
         body = self.offered + self.base + self.part_id
@@ -75,6 +89,7 @@ class PartFile:
 
         Raises:
             ExistsError: the target is no archive, or another session's part is there.
+            RollbackError: the target is newer than what is offered.
             BusyError: another process has the part.
             StorageFullError: there is no room for it.
             IntegrityError, VersionError, UsageError, OSError: what is here cannot be read.
@@ -93,6 +108,8 @@ class PartFile:
         self._journal = -1
         if self.known and self.known.commit == commit:
             return  # it is all here
+        if self.known and commit.sequence < self.known.commit.sequence:
+            raise RollbackError(f"{self.name} is newer here than what is offered: commit {self.known.commit.sequence}")
         try:
             self._open()
         except BaseException:
@@ -122,7 +139,7 @@ class PartFile:
     # Beginning, and going on
 
     def _open(self) -> None:
-        record = self._read_record()
+        record = _read_record(self._records)
         self._record = record or PartRecord(
             self._commit.serialize(), self.known.commit.serialize() if self.known else _NO_COMMIT, os.urandom(_ID_BYTES)
         )
@@ -136,19 +153,13 @@ class PartFile:
         self._file = ArchiveFile(path, os.O_RDWR | os.O_CREAT, 0o600)
         self._file.lock()
         earlier = Commit.parse(self._record.offered)
-        if not os.path.exists(self._records / "journal") or not self._is_mine(earlier):
+        if not os.path.exists(self._records / "journal") or not self._record.names(self._file):
             self._begin()
         else:
             self._check_room()
             self.earlier = earlier if earlier != self._commit else None
         self._check_base()
         self._journal = os.open(self._records / "journal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def _read_record(self) -> PartRecord | None:
-        try:
-            return PartRecord.parse((self._records / "archive").read_bytes())
-        except FileNotFoundError:
-            return None
 
     def _write_record(self) -> None:
         draft = self._records / "archive.new"
@@ -158,11 +169,6 @@ class PartFile:
             os.fsync(file.fileno())
         os.replace(draft, self._records / "archive")
         sync_directory(os.fsencode(self._records / "archive"))
-
-    def _is_mine(self, commit: Commit) -> bool:
-        assert self._file is not None
-        mark = os.pread(self._file.fd, COMMIT_BYTES, commit.offset)
-        return mark == commit.serialize() or mark.startswith(_MARK + self._record.part_id)
 
     def _begin(self) -> None:
         """All from the start: what is here is copied, and the journal is empty."""
@@ -259,7 +265,7 @@ class PartFile:
         with contextlib.suppress(FileNotFoundError):
             if os.path.samefile(self.target + SUFFIX, self.target):
                 os.unlink(self.target + SUFFIX)
-        for name in ("journal", "archive"):
+        for name in _RECORDS:
             (self._records / name).unlink(missing_ok=True)
 
     def _take_name(self) -> None:
@@ -291,6 +297,25 @@ class PartFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def discard(target: AnyPath, records: Path) -> None:
+    """Give up what was being received: remove the part, if it is this session's. Raises BusyError while it is received, OSError."""
+    record = _read_record(records)
+    part = os.path.realpath(os.fsencode(target)) + SUFFIX
+    with contextlib.suppress(NotFoundError), ArchiveFile(part, os.O_RDWR) as file:
+        file.lock()
+        if record and record.names(file):
+            os.unlink(part)
+    for name in _RECORDS:
+        (records / name).unlink(missing_ok=True)
+
+
+def _read_record(records: Path) -> PartRecord | None:
+    try:
+        return PartRecord.parse((records / "archive").read_bytes())
+    except FileNotFoundError:
+        return None
 
 
 def _known(target: bytes) -> Known | None:

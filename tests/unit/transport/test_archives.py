@@ -13,6 +13,7 @@ from warp_portal.archive.limits import KIND_LOCATOR, KIND_TABLE, PAGE_RECORDS
 from warp_portal.archive.offering import Offering
 from warp_portal.archive.opening import history
 from warp_portal.archive.options import Source
+from warp_portal.archive.partfile import discard
 from warp_portal.archive.receiving import Target
 from warp_portal.archive.state import Remembered, StateStore
 from warp_portal.archive.storage import ArchiveFile
@@ -24,6 +25,7 @@ from warp_portal.errors import (
     BeginningError,
     BusyError,
     ExistsError,
+    FormatError,
     IntegrityError,
     RollbackError,
     SignatureError,
@@ -204,6 +206,28 @@ def test_a_part_that_was_exchanged_is_begun_anew(place: Place) -> None:
     place.check()
 
 
+def test_what_is_given_up_leaves_nothing(place: Place) -> None:
+    part = place.copy.parent / "b.warp.warp-part"
+    transfer(place.archive, place.target(), stop_after=100)
+    discard(place.copy, place.records)
+    assert not part.exists()
+    assert os.listdir(place.records) == []
+    transfer(place.archive, place.target(), stop_after=100)
+    part.write_bytes(b"another's")
+    discard(place.copy, place.records)
+    assert part.read_bytes() == b"another's"
+
+
+def test_a_record_that_is_damaged_is_told(place: Place) -> None:
+    transfer(place.archive, place.target(), stop_after=100)
+    record = place.records / "archive"
+    raw = record.read_bytes()
+    for damaged in (raw[:-1], raw[:5] + b"x" + raw[6:], b""):
+        record.write_bytes(damaged)
+        with pytest.raises(FormatError, match="discard the session"):
+            transfer(place.archive, place.target())
+
+
 def test_a_part_has_one_process(place: Place) -> None:
     transfer(place.archive, place.target(), stop_after=100)
     with ArchiveFile(place.copy.parent / "b.warp.warp-part", os.O_RDWR) as file:
@@ -235,6 +259,7 @@ def test_a_newer_state_is_not_replaced(place: Place) -> None:
     shutil.copy(place.archive, place.copy)
     with pytest.raises(RollbackError, match="newer here"):
         transfer(place.path / "old.warp", place.target())
+    assert os.listdir(place.copy.parent) == ["b.warp"]
 
 
 def test_a_forked_state_is_not_replaced(place: Place) -> None:
