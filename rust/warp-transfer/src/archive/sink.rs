@@ -5,13 +5,15 @@
 //! BYTES, PAGE ─▶ held until taken, 16 MiB at most: then nothing more is taken from the link
 //! ```
 
+mod sync;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use warp_core::catalogue::{Journal, Spans};
@@ -24,8 +26,6 @@ use crate::{Error, Result, lock};
 
 /// How soon a thread that waits notices that everything stopped.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How often it is looked whether an epoch is over.
-const LOOK: Duration = Duration::from_millis(50);
 /// What may wait to be taken by the caller.
 const MOST_HELD: usize = 16 << 20;
 
@@ -346,55 +346,6 @@ impl Core {
         state.expected.set(index);
         drop(state);
         self.tell(|news| news.wants.push((number, vec![(index, 1)])));
-        Ok(())
-    }
-
-    /// Ends epochs until the sink does.
-    fn sync(&self) -> Result<()> {
-        let mut since = Instant::now();
-        while !self.stopped.load(Ordering::Acquire) {
-            let dirty = self.dirty.load(Ordering::Acquire);
-            let is_due = dirty >= self.epochs.bytes || (dirty > 0 && since.elapsed() >= self.epochs.time);
-            let flushes = std::mem::take(&mut lock(&self.shared).flushes);
-            if is_due || (flushes && dirty > 0) {
-                self.end_epoch()?;
-                since = Instant::now();
-                continue;
-            }
-            if dirty == 0 {
-                since = Instant::now();
-            }
-            let shared = lock(&self.shared);
-            let is_idle = |shared: &mut Shared| !shared.flushes && !shared.over;
-            drop(
-                self.changed
-                    .wait_timeout_while(shared, LOOK, is_idle)
-                    .unwrap_or_else(PoisonError::into_inner),
-            );
-        }
-        Ok(())
-    }
-
-    /// What was written until now becomes durable, is noted and told.
-    fn end_epoch(&self) -> Result<()> {
-        self.dirty.store(0, Ordering::Release);
-        let mut kept = BTreeMap::new();
-        for (number, page) in &*lock(&self.active) {
-            let written = std::mem::take(&mut lock(&page.state).written);
-            if !written.is_empty() {
-                kept.insert(*number, written.spans());
-            }
-        }
-        self.file
-            .sync_data()
-            .map_err(|error| warp_core::Error::io("make what was received durable", error))?;
-        if kept.is_empty() {
-            return Ok(());
-        }
-        let closed = || warp_core::Error::Parameter("journal: it is not open".into());
-        let epoch = lock(&self.journal).as_mut().ok_or_else(closed)?.append(&kept)?;
-        self.forget();
-        self.tell(|news| news.kept.push((epoch, kept)));
         Ok(())
     }
 

@@ -8,9 +8,11 @@
 //! A chunk is read once, into the buffer that the link sends. One that is damaged here does not leave: the other side would ask
 //! for it again, and end the session.
 
+mod jobs;
+mod read;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -18,10 +20,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use warp_core::catalogue::Spans;
-use warp_core::digest::{self, Digest};
+use warp_core::digest::Digest;
 use warp_net::Link;
 use warp_net::frame::{Frame, Kind};
 
+use self::jobs::{Job, Queues, Work, next};
 use super::{Locators, Marks, PAGE_CHUNKS};
 use crate::throttle::Throttle;
 use crate::{Error, Result, lock};
@@ -32,8 +35,6 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const FRAME_BYTES: usize = 1 << 20;
 /// What may wait of what is pushed.
 const MOST_PUSHED: usize = 8 << 20;
-/// Locator pages that are kept at hand.
-const AT_HAND: usize = 8;
 /// Metadata pages from here on.
 const METADATA: u64 = 1 << 32;
 
@@ -64,35 +65,6 @@ struct Shared {
     lost: BTreeMap<u64, Marks>,
     over: bool,
     bell: Option<Bell>,
-}
-
-/// What is wanted.
-enum Job {
-    Chunks { request: u64, page: u32, spans: VecDeque<(u16, u16)> },
-    Metadata { request: u64, number: u64, place: Place },
-}
-
-impl Job {
-    fn request(&self) -> u64 {
-        match self {
-            Self::Chunks { request, .. } | Self::Metadata { request, .. } => *request,
-        }
-    }
-}
-
-/// One piece of a job.
-enum Work {
-    Chunk { request: u64, page: u32, index: u16 },
-    Metadata { number: u64, place: Place },
-}
-
-#[derive(Default)]
-struct Queues {
-    pushed: VecDeque<Frame>,
-    pushed_bytes: usize,
-    /// The caller was told that there is no room.
-    refused: bool,
-    jobs: VecDeque<Job>,
 }
 
 /// Sends an archive. All methods may be called from any thread.
@@ -332,82 +304,6 @@ impl Core {
         }
     }
 
-    fn chunk(&self, request: u64, page: u32, index: u16) -> Result<()> {
-        let Some(located) = self.locators(page).ok().and_then(|locators| locators.get(index)) else {
-            self.lose(page.into(), index);
-            return Ok(());
-        };
-        let mut buffer = self.link.lend(located.length as usize);
-        let is_read = self.file.read_exact_at(&mut buffer.bytes, located.offset).is_ok();
-        if !is_read || digest::hash(&buffer.bytes) != located.cid {
-            self.lose(page.into(), index);
-            return Ok(());
-        }
-        let number = u64::from(page) * PAGE_CHUNKS as u64 + u64::from(index);
-        self.send(Frame::new(Kind::Chunk, 0, (number, request), Bytes::new(), buffer.freeze())?)?;
-        self.sent.fetch_add(located.length.into(), Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn metadata(&self, number: u64, place: Place) -> Result<()> {
-        // Read twice: it may be long, and what is damaged does not leave.
-        let mut hasher = digest::Hasher::default();
-        let is_read = self.parts(place, |_, part| {
-            hasher.update(&part);
-            Ok(())
-        });
-        if !is_read? || hasher.digest() != place.digest {
-            self.lose(number, 0);
-            return Ok(());
-        }
-        let is_sent = self.parts(place, |offset, part| {
-            self.send(Frame::new(Kind::Bytes, 0, (offset, 0), Bytes::new(), part)?)
-        });
-        if !is_sent? {
-            self.lose(number, 0);
-        }
-        Ok(())
-    }
-
-    /// Hands over what lies at a place, a frame's bytes at a time; false if it can't be read.
-    fn parts(&self, place: Place, mut take: impl FnMut(u64, Bytes) -> Result<()>) -> Result<bool> {
-        let mut at = 0;
-        while at < place.length {
-            let length = (place.length - at).min(FRAME_BYTES as u64);
-            let mut buffer = self.link.lend(length as usize);
-            if self.file.read_exact_at(&mut buffer.bytes, place.offset + at).is_err() {
-                return Ok(false);
-            }
-            self.check()?;
-            take(place.offset + at, buffer.freeze())?;
-            at += length;
-        }
-        Ok(true)
-    }
-
-    fn locators(&self, number: u32) -> Result<Arc<Locators>> {
-        let mut at_hand = lock(&self.at_hand);
-        if let Some((_, locators)) = at_hand.iter().find(|(page, _)| *page == number) {
-            return Ok(Arc::clone(locators));
-        }
-        let damaged = || warp_core::Error::integrity(format!("locator page {number}"));
-        let place = self.locators.get(number as usize).ok_or_else(damaged)?;
-        let length = usize::try_from(place.length).ok().filter(|length| *length <= FRAME_BYTES);
-        let mut stored = vec![0; length.ok_or_else(damaged)?];
-        self.file
-            .read_exact_at(&mut stored, place.offset)
-            .map_err(|error| warp_core::Error::io("read a locator page", error))?;
-        if digest::hash(&stored) != place.digest {
-            return Err(damaged().into());
-        }
-        let locators = Arc::new(Locators::parse(&stored, number, self.end)?);
-        if at_hand.len() >= AT_HAND {
-            at_hand.pop_front();
-        }
-        at_hand.push_back((number, Arc::clone(&locators)));
-        Ok(locators)
-    }
-
     fn lose(&self, page: u64, index: u16) {
         self.tell(|lost| lost.entry(page).or_default().set(index));
     }
@@ -455,30 +351,6 @@ impl Core {
         lock(&self.shared).over = true;
         self.tell(|_| ());
         self.queued.notify_all();
-    }
-}
-
-/// The next piece of the first job.
-fn next(jobs: &mut VecDeque<Job>) -> Option<Work> {
-    loop {
-        match jobs.front_mut()? {
-            Job::Chunks { request, page, spans } => {
-                if let Some((first, count)) = spans.front_mut() {
-                    let work = Work::Chunk { request: *request, page: *page, index: *first };
-                    (*first, *count) = (*first + 1, *count - 1);
-                    if *count == 0 {
-                        spans.pop_front();
-                    }
-                    return Some(work);
-                }
-            }
-            Job::Metadata { number, place, .. } => {
-                let work = Work::Metadata { number: *number, place: *place };
-                jobs.pop_front();
-                return Some(work);
-            }
-        }
-        jobs.pop_front();
     }
 }
 
