@@ -5,12 +5,14 @@ from tests.fuzz.sessions import STEP
 from tests.unit.protocol.common import DIGEST, MESSAGES, SECRET, SESSION
 from tests.unit.protocol.dialogue import OFFER, claims, dialer, door, listener, shake
 from tests.unit.protocol.trees import FINISH, WINDOW
+from tests.vectors import HERE
+from warp_portal.archive.offering import Offering
 from warp_portal.keys import text as keytext
 from warp_portal.protocol import cbor
 from warp_portal.protocol.addresses import Address
 from warp_portal.protocol.code import ShortCode
-from warp_portal.protocol.ending import Close, Done
-from warp_portal.protocol.exchange import Cancel, Kept, Lost, Want
+from warp_portal.protocol.ending import Close, Done, Finish
+from warp_portal.protocol.exchange import METADATA_PAGES, Cancel, Kept, Lost, Want
 from warp_portal.protocol.offers import Accept, Mode
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.ticket import Carriers, Ticket
@@ -26,7 +28,8 @@ def seeds() -> dict[str, list[bytes]]:
         "cbor": [*said, *map(cbor.encode, values)],
         "message": said,
         "ranges": [(4096).to_bytes(2, "little") + ranges.serialize() for ranges in _ranges()],
-        "session": [*_handshakes(), *_trees()],
+        "arrival": _arrivals(),
+        "session": [*_handshakes(), *_trees(), *_archives()],
         "short-code": [code.encode() for code in codes],
         "ticket": [*(line.encode() for line in lines), *(keytext.decode(line)[1] for line in lines)],
     }
@@ -55,6 +58,30 @@ def _trees() -> list[bytes]:
         _session(4, [accept, *pages, *rest[:-1], end, rest[-1]]),
         _session(5, [source[0], STEP + b"\0\1", *steps, STEP + b"\2\1", *source[1:3], STEP + b"\3", source[3]]),
     ]
+
+
+def _archives() -> list[bytes]:
+    """Both sides of an archive of two locator pages and three metadata pages."""
+    page, metadata = Ranges.whole(9), METADATA_PAGES + 1
+    said = [Accept(Mode.WANTED, WINDOW, DIGEST), Want(0, page), Want(metadata, Ranges.whole(1)), Cancel(2)]
+    accept, *wants = (message.serialize() for message in said)
+    kept, done = Kept(1, {0: page}).serialize(), Done(DIGEST, 5000, 0).serialize()
+    heard = [Lost(0, Ranges.whole(1)), Lost(METADATA_PAGES + 3, Ranges.whole(1)), Finish(5000, DIGEST), Close(0)]
+    lost, broken, finish, close = (message.serialize() for message in heard)
+    listed, sent, end = STEP + b"\0\3", STEP + b"\1", STEP + b"\4"
+    offer = MESSAGES["offer an archive"].serialize()
+    return [
+        _session(6, [accept, listed, sent, sent, *wants, kept, end, done]),
+        _session(7, [offer, STEP + b"\0", STEP + b"\1\3", STEP + b"\2\0", lost, broken, finish, STEP + b"\4", close]),
+    ]
+
+
+def _arrivals() -> list[bytes]:
+    """The plain archive of the vectors, as it is sent."""
+    with Offering(HERE / "plain.warp") as offering:
+        (_, raw) = next(offering.steps(None)).pieces[0]
+        pages = [offering.locator(number) for number in range(len(offering.locators))]
+        return [sections.join([offering.beginning(), raw, *pages])]
 
 
 def _session(which: int, parts: list[bytes]) -> bytes:

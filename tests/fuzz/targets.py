@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.fuzz import proofs, protocol, sessions, structures, texts, transport, whole
+from tests.fuzz import chains, proofs, protocol, sessions, structures, texts, transport, whole
 
 RUST: Final = (
     "rust-baseline", "rust-chunk", "rust-columns", "rust-cutter", "rust-index", "rust-index-missing", "rust-index-pages", "rust-lz4",
@@ -29,6 +29,7 @@ PYTHON: Final = {
     target.name: target
     for target in (
         Target("archive", whole.archive, in_sections=True),
+        Target("arrival", chains.arrival, in_sections=True),
         Target("cbor", protocol.deterministic_cbor),
         Target("commit", structures.commit),
         Target("compression", texts.compression),
