@@ -273,7 +273,7 @@ class PartFile:
         base = self.known
         if base is None:
             os.fchmod(self._file.fd, 0o666 & ~_umask())
-            _rename_new(self._file.path, self.target)
+            rename_new(self._file.path, self.target)
             return
         with ArchiveFile(self.target, os.O_RDWR) as old:
             old.lock()
@@ -299,16 +299,18 @@ class PartFile:
         self.close()
 
 
-def discard(target: AnyPath, records: Path) -> None:
-    """Give up what was being received: remove the part, if it is this session's. Raises BusyError while it is received, OSError."""
-    record = _read_record(records)
+def discard(target: AnyPath, records: Path) -> bool:
+    """Give up what was being received: remove the part, if it is this session's; whether it was. Raises BusyError while it is received, OSError."""
+    record, removed = _read_record(records), False
     part = os.path.realpath(os.fsencode(target)) + SUFFIX
     with contextlib.suppress(NotFoundError), ArchiveFile(part, os.O_RDWR) as file:
         file.lock()
         if record and record.names(file):
             os.unlink(part)
+            removed = True
     for name in _RECORDS:
         (records / name).unlink(missing_ok=True)
+    return removed
 
 
 def _read_record(records: Path) -> PartRecord | None:
@@ -363,7 +365,7 @@ def _copy_piece(source: int, fd: int, at: int, length: int) -> int:
     return os.pwrite(fd, os.pread(source, min(length, _PIECE_BYTES), at), at)
 
 
-def _rename_new(part: bytes, target: bytes) -> None:
+def rename_new(part: bytes, target: bytes) -> None:
     """Give a file its name, unless that is taken. Raises ExistsError, OSError."""
     taken = ExistsError(f"{os.fsdecode(target)} is there now: the new one is left beside it")
     try:

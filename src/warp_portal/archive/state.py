@@ -107,6 +107,10 @@ class StateStore:
         """Forget the record (and with it the key) of an archive that has its first snapshot."""
         self._remove(self._unfinished(path))
 
+    def unfinished_name(self, path: bytes) -> str:
+        """What the record of an archive at `path` is called, for who keeps more of its creation."""
+        return self._unfinished(path).name
+
     def remember(self, uuid: bytes, seen: Remembered, *, go_back: bool = False) -> None:
         """Note the newest state of an archive, if that can be; one older than what is noted only with `go_back`.
 

@@ -170,9 +170,9 @@ class ArchiveWriter:
         if file.size() == 0:
             return None
         record = self._setting.state.unfinished(file.path) if self._setting.state else None
-        newest = _newest_of_any_kind(file)
+        newest = newest_of_any_kind(file)
         if newest is None:
-            if record is not None and _may_be(file, record.header):
+            if record is not None and may_be(file, record.header):
                 return None
             raise UsageError(f"{file.name} exists: choose another name, or remove it")
         header, commit = newest
@@ -349,7 +349,7 @@ def _new_or_existing(path: AnyPath) -> tuple[ArchiveFile, bool]:
         return ArchiveFile(path, os.O_RDWR | os.O_CREAT), False
 
 
-def _newest_of_any_kind(file: ArchiveFile) -> tuple[Header, Commit] | None:
+def newest_of_any_kind(file: ArchiveFile) -> tuple[Header, Commit] | None:
     """The header and newest commit of what may be an archive."""
     try:
         header = read_header(file)
@@ -359,7 +359,7 @@ def _newest_of_any_kind(file: ArchiveFile) -> tuple[Header, Commit] | None:
     return (header, opened.commit) if opened else None
 
 
-def _may_be(file: ArchiveFile, header: bytes) -> bool:
+def may_be(file: ArchiveFile, header: bytes) -> bool:
     """Whether a file without commits is what is left of the archive with this header: it, or the beginning of it."""
     size = min(file.size(), HEADER_BYTES)
     return len(header) == HEADER_BYTES and file.read(0, size, "the header") == header[:size]

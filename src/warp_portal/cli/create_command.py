@@ -1,7 +1,9 @@
 """`warp create`: pack paths, or standard input, into a new archive."""
 
+import contextlib
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -53,7 +55,7 @@ def command(
     """
     settings = begin(output, "create", verify_writes=False if no_verify else None, **flags)
     from warp_portal import archive as archives
-    from warp_portal.cli import packing, unlocking
+    from warp_portal.cli import creates, packing, unlocking
     from warp_portal.cli.progress import Reporter
 
     to_stdout = archive == "-"
@@ -70,13 +72,15 @@ def command(
     output.resume_hint = (
         ": what standard output got is not whole" if to_stdout else ": run the same command again to resume"
     )
-    with Reporter(output, "create") as reporter:
+    state = settings.state_path()
+    note = contextlib.nullcontext() if to_stdout else creates.noted(output, Path(state), archive)
+    with Reporter(output, "create") as reporter, note:
         report = archives.create(
             1 if to_stdout else archive,
             source,
             pack_options,
             lock=lock,
-            state=archives.StateStore(settings.state_path(), output.warning),
+            state=archives.StateStore(state, output.warning),
             progress=reporter.following(packing.step_of),
         )
     return packing.conclude(output, report)

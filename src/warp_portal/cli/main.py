@@ -41,7 +41,8 @@ SECTIONS: Final = (
         (
             ("send", "Send files and directories to another machine."),
             ("receive", "Receive what another machine sends."),
-            ("sessions", "List and discard unfinished transfers."),
+            ("serve", "Keep offering files or an archive to many machines."),
+            ("sessions", "List, resume and discard what was not finished."),
             ("peers", "Save, list and forget other machines."),
         ),
     ),
@@ -136,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return completing
     options = words[: words.index("--")] if "--" in words else words
     output = Output(json_lines="--json" in options)
+    output.words = tuple(words)
     try:
         return _finished(_guarded(words, output), output)
     except BrokenPipeError:  # the reader of stdout has left: say nothing

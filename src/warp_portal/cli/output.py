@@ -41,6 +41,8 @@ class Output:
         self.quiet = False
         self.log_level: str | None = None
         self.resume_hint = ""
+        self.words: tuple[str, ...] = ()
+        """The command line, without the program."""
         # Either is None where the caller has closed it (`>&-`).
         self._stdout: TextIO | None = stdout or sys.stdout
         self._stderr: TextIO | None = stderr or sys.stderr

@@ -85,15 +85,31 @@ class Reporter:
     """Takes steps from the work and shows them, not too often. Use it as a context manager."""
 
     def __init__(self, output: Output, title: str, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._output, self._title, self._clock = output, title, clock
-        self._start = self._shown = clock.monotonic_s()
-        self._meter = Meter(clock)
+        self._output, self._clock = output, clock
         self._display: Display | None = None
+        self._begin(title)
+
+    def _begin(self, title: str) -> None:
+        if self._display is not None:
+            self._display.close()
+        self._title = title
+        self._start = self._shown = self._clock.monotonic_s()
+        self._meter = Meter(self._clock)
+        self._display = None
         self._most = 0
 
-    def following(self, describe: Callable[[T], Step]) -> Callable[[T], None]:
-        """A callback for the work, whose own progress is turned into steps by `describe`."""
-        return lambda progress: self.step(describe(progress))
+    def following(self, describe: Callable[[T], Step], title: str | None = None) -> Callable[[T], None]:
+        """A callback for the work, whose own progress is turned into steps by `describe`.
+
+        With another `title` than that of the work before it begins from zero: what follows one after the other is counted apart.
+        """
+
+        def follow(progress: T) -> None:
+            if title not in (None, self._title):
+                self._begin(title)
+            self.step(describe(progress))
+
+        return follow
 
     def step(self, step: Step) -> None:
         """Take in a step; shows it if it is time."""

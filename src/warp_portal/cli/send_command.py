@@ -1,152 +1,132 @@
-"""`warp send`: send files and directories to another machine."""
+"""`warp send`: send files, directories, archives or standard input to another machine."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from warp_portal.cli import options
+from warp_portal.cli import offering, options
 from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
-from warp_portal.cli.starting import begin, read_patterns
+from warp_portal.cli.starting import begin
 from warp_portal.cli.text import count_of
-from warp_portal.errors import EXIT_OK, PartialError, UsageError
+from warp_portal.errors import EXIT_OK, PartialError
 from warp_portal.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
-    from warp_portal.cli.progress import Step
-    from warp_portal.transport.rendezvous import Rendezvous
-    from warp_portal.transport.sender import Sender
-    from warp_portal.transport.sending import SendProgress, SendReport
-
-_COMPRESSIONS = ("adaptive", "always", "none")
+    from warp_portal.config import Config
+    from warp_portal.transport.giving import SendPlan
+    from warp_portal.transport.routes import Route
+    from warp_portal.transport.sending import SendReport
 
 
 @click.command("send", epilog=epilog("send"))
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True)
-@click.option(
-    "-x", "--exclude", metavar="PATTERN", multiple=True, help="Leave out what matches, as in .gitignore; repeatable."
-)
-@click.option(
-    "--exclude-from", metavar="FILE", multiple=True, help="Leave out what matches a line of FILE; repeatable."
-)
-@click.option("--exclude-caches", is_flag=True, help="Leave out what CACHEDIR.TAG marks as a cache.")
-@click.option("--one-file-system", is_flag=True, help="Do not go into other file systems.")
+@offering.sending
+@offering.waiting
 @click.option("--code/--no-code", default=True, help="Make a short code for machines on this network (default: yes).")
-@click.option("--qr", is_flag=True, help="Show the ticket as a QR code too.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Listen on this UDP and TCP port.")
 @click.option(
-    "--compress",
-    type=click.Choice(_COMPRESSIONS),
-    default="adaptive",
-    help="Compress while the network is what all waits for (adaptive, default), always, or none.",
+    "--to",
+    metavar="WHERE",
+    help="Go to where `warp receive --listen` waits: its ticket or code, a saved machine's name, or HOST:PORT.",
 )
-@click.option(
-    "--limit", metavar="RATE", help="Send at most so fast, as 10MiB/s; or by the time of day (`man warp-send`)."
-)
-@options.work
+@click.option("--name", metavar="NAME", help="With - as PATH: the name that the file has there (default: stdin).")
+@click.option("--session", hidden=True)
 @options.common
 def command(
     output: Output,
     paths: tuple[str, ...],
+    name: str | None,
+    as_file: bool,
+    to: str | None,
+    session: str | None,
+    compress: str,
+    limit: str | None,
     exclude: tuple[str, ...],
     exclude_from: tuple[str, ...],
     exclude_caches: bool,
     one_file_system: bool,
-    code: bool,
-    qr: bool,
-    port: int,
-    compress: str,
-    limit: str | None,
-    **flags: object,
+    **flags: Any,
 ) -> int:
     """Wait for a machine to receive PATHs, and send them to it, each under its own name.
 
     The other side runs `warp receive` with the code (on this network) or the ticket (anywhere from where this machine can
-    be reached) that this command prints; whoever has one of them gets the files. Everything is encrypted between the two,
-    and checked as it arrives. After a cut it goes on where it stopped, whichever side was restarted: the same command
-    again takes up the unfinished session, and its ticket stays valid.
+    be reached) that this command prints; whoever has one of them gets the files. A single .warp archive is sent chunk by
+    chunk: of one that the other side has in an older state only what is new travels. `-` sends standard input. Everything is
+    encrypted between the two, and checked as it arrives. After a cut it goes on where it stopped, whichever side was
+    restarted: the same command again takes up the unfinished session, and its ticket stays valid.
     """
+    door = {key: flags.pop(key) for key in ("qr", "port", "guests", "code")}
     settings = begin(output, "send", **flags)
+    from warp_portal.cli import again
     from warp_portal.cli.progress import Reporter
-    from warp_portal.transport.ratelimit import RateLimit
-    from warp_portal.transport.sender import Sender, SendPlan, shared
-    from warp_portal.transport.sending import SendOptions
+    from warp_portal.transport.giving import SendPlan
 
-    excludes = (*exclude, *read_patterns(exclude_from))
-    source = shared(paths, excludes=excludes, exclude_caches=exclude_caches, one_file_system=one_file_system)
     with Reporter(output, "send") as reporter:
-        work = SendOptions(
-            compression=compress,
-            threads=settings.threads,
-            memory=settings.memory,
-            limit=None if limit is None else RateLimit.parse(limit),
-            progress=reporter.following(step_of),
+        cargo = offering.cargo_of(
+            output,
+            paths,
+            reporter,
+            name,
+            as_file,
+            exclude=exclude,
+            exclude_from=exclude_from,
+            exclude_caches=exclude_caches,
+            one_file_system=one_file_system,
         )
-        plan = SendPlan(source, work, _network() if code else None, port)
-        output.resume_hint = ": run the same command again to go on"
-        with Sender(Path(settings.state_path()), plan, output.note) as sender:
-            _announce(output, sender, qr)
-            report = sender.run()
-            return _conclude(output, report, sender.seconds)
+        work = offering.send_options(settings, reporter, compress, limit)
+        state = Path(settings.state_path())
+        wait = offering.wait_plan(state, door["code"] and to is None, door["port"], door["guests"])
+        number = None if session is None else bytes.fromhex(session)
+        plan = SendPlan(cargo, work, wait, number, again.noted(output, options=("--to", "--session")))
+        route = _route(settings, to, number)
+        return _go(output, state, plan, route) if route else _wait(output, state, plan, door["qr"])
 
 
-def _network() -> "Rendezvous":
-    """Imported for codes only: it takes longer to load than all else."""
-    from warp_portal.transport.discovery import LocalNetwork
+def _route(settings: "Config", to: str | None, session: bytes | None) -> "Route | None":
+    """Where to go; None: wait here."""
+    from warp_portal.cli.asking import route_of
+    from warp_portal.transport.routes import by_way
+    from warp_portal.transport.ways import Way
 
-    return LocalNetwork()
-
-
-def step_of(progress: "SendProgress") -> "Step":
-    """Progress for display."""
-    from warp_portal.cli.progress import Step
-
-    fields = {
-        name: value
-        for name in ("entries", "files", "fragments_kept", "bytes_wire", "total_entries")
-        if (value := getattr(progress, name)) is not None
-    }
-    note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} sent"
-    return Step(progress.bytes_read, progress.total_bytes, note, b"", fields)
+    if to is not None:
+        return route_of(to, Path(settings.state_path()))
+    if session is None:
+        return None
+    way = Way.load(Path(settings.state_path()) / "sessions" / session.hex())
+    return None if way.port else by_way(way, None)
 
 
-def _announce(output: Output, sender: "Sender", qr: bool) -> None:
-    ticket = sender.ticket.text()
-    code = None if sender.code is None else sender.code.text()
-    output.record("offer", session=sender.ticket.session.hex(), ticket=ticket, code=code, resumed=sender.resumed)
-    if sender.resumed:
-        output.note("going on with a session that was not finished: its ticket is the one of before")
-    lines = ["On the other machine, run:", ""]
-    if code is not None:
-        lines += [f"    warp receive {code}", "", "or, from another network:", ""]
-    lines += [f"    warp receive {ticket}", ""]
-    if qr:
-        lines += _qr(sender)
-    output.results(lines)
-    output.flush()
+def _wait(output: Output, state: Path, plan: "SendPlan", qr: bool) -> int:
+    from warp_portal.transport.sender import Sender
+
+    output.resume_hint = ": run the same command again to go on"
+    with Sender(state, plan, output.note) as sender:
+        offering.announce(output, sender.waiting, "warp receive {}", qr, sender.resumed)
+        report = sender.run()
+        return conclude(output, report, sender.seconds)
 
 
-def _qr(sender: "Sender") -> list[str]:
-    import shutil
+def _go(output: Output, state: Path, plan: "SendPlan", route: "Route") -> int:
+    from warp_portal.transport.sender import GoingSender
 
-    from warp_portal.transport.qr import ticket_code
-
-    columns = shutil.get_terminal_size().columns
-    picture = ticket_code(sender.ticket.text(), columns)
-    if picture is None:
-        raise UsageError(f"the QR code of the ticket is wider than this terminal ({columns} columns)")
-    return [*picture, ""]
+    output.resume_hint = ": run the same command again to go on"
+    sender = GoingSender(state, plan, output.note)
+    report = sender.run(route)
+    return conclude(output, report, sender.seconds)
 
 
-def _conclude(output: Output, report: "SendReport", seconds: float) -> int:
+def conclude(output: Output, report: "SendReport", seconds: float) -> int:
+    """Give the account of one machine's transfer; its exit code, or PartialError."""
     effective = report.bytes_read / max(seconds, 1e-3)
     wire = report.bytes_wire / max(seconds, 1e-3)
     output.problems(report.problems.kept, report.problems.count)
+    what = count_of(report.entries, "entry", "entries") if report.is_tree else count_of(report.entries, "chunk")
     output.summary(
-        f"sent {count_of(report.entries, 'entry', 'entries')}, {format_bytes(report.bytes_read)}, in "
+        f"sent {what}, {format_bytes(report.bytes_read)}, in "
         f"{format_duration(seconds)}: {format_rate(effective)}, over the network {format_bytes(report.bytes_wire)}, "
         f"{format_rate(wire)}",
+        kind="tree" if report.is_tree else "archive",
         entries=report.entries,
         bytes=report.bytes_read,
         bytes_packed=report.bytes_packed,
@@ -155,8 +135,14 @@ def _conclude(output: Output, report: "SendReport", seconds: float) -> int:
         restored=report.restored,
         failed=report.failed,
     )
+    pieces = "entry", "entries"
     if report.failed:
-        raise PartialError(f"{count_of(report.failed, 'entry', 'entries')} could not be restored on the other side")
-    if report.problems.count:
-        raise PartialError(f"{count_of(report.problems.count, 'path')} could not be read")
+        what = count_of(report.failed, *pieces) if report.is_tree else count_of(report.failed, "piece")
+        raise PartialError(f"{what} could not be {'restored' if report.is_tree else 'had'} on the other side")
+    if report.partial:
+        raise PartialError(
+            f"{count_of(report.problems.count, 'path')} could not be read"
+            if report.is_tree
+            else "the archive is damaged here"
+        )
     return EXIT_OK

@@ -1,5 +1,7 @@
-"""`warp sessions`: transfers that were not finished, and what is kept of them."""
+"""`warp sessions`: transfers and creates that were not finished, and what is kept of them."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,8 @@ from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.units import format_bytes
 
 if TYPE_CHECKING:
-    from warp_portal.transport.state import Listed
+    from warp_portal.cli.creates import Create
+    from warp_portal.transport.state import Listed, SessionStore
 
 _SHORT = 8  # characters of a session's number in the list: enough to name it by
 _PATH_WIDTH = 48
@@ -22,9 +25,9 @@ _PATH_WIDTH = 48
 
 @click.group("sessions")
 def command() -> None:
-    """List and discard transfers that were not finished.
+    """List, resume and discard what was not finished: sends, receives, what is served, and creates.
 
-    A transfer that was cut goes on with the command that began it: `warp send` with the same paths, `warp receive` with
+    Each also goes on with the command that began it: `warp send` and `warp create` with the same paths, `warp receive` with
     the same ticket. What is kept until then lies in the state directory; files that came in part lie where they are to be,
     as `.warp-….part`.
     """
@@ -33,43 +36,100 @@ def command() -> None:
 @command.command("list", epilog=epilog("sessions list"))
 @options.common
 def list_sessions(output: Output) -> int:
-    """List unfinished transfers: number, what is done, when it was last active, how much came, what and where."""
+    """List what was not finished: number, kind, when it was last active, how much is done, disk use, what and where."""
     settings = begin(output, "sessions list")
-    from warp_portal.transport.state import SessionStore
-
-    found = SessionStore(Path(settings.state_path())).list()
-    output.records("session", [_fields(listed) for listed in found])
-    rows = [_row(listed) for listed in found]
-    header = ("SESSION", "KIND", "LAST ACTIVE", "DONE", "STATE", "PATHS")
-    output.results(columns([header, *rows]) if rows else ["no transfer is unfinished"])
+    found = _all(Path(settings.state_path()))
+    output.records("session", [one.fields for one in found])
+    header = ("SESSION", "KIND", "LAST ACTIVE", "DONE", "ON DISK", "STATE", "PATHS")
+    output.results(columns([header, *(one.row for one in found)]) if found else ["nothing is unfinished"])
     return 0
+
+
+@command.command("resume", epilog=epilog("sessions resume"))
+@click.argument("session")
+@options.common
+def resume_session(output: Output, session: str) -> int:
+    """Go on with the one whose number begins with SESSION, with the options and in the directory of before."""
+    settings = begin(output, "sessions resume")
+    from warp_portal.cli import again
+
+    one = _one(Path(settings.state_path()), session)
+    return again.run(output, one.again, one.more)
 
 
 @command.command("discard", epilog=epilog("sessions discard"))
 @click.argument("session")
 @options.common
 def discard_session(output: Output, session: str) -> int:
-    """Forget the unfinished transfer whose number begins with SESSION; `all` forgets every one.
+    """Forget the one whose number begins with SESSION; `all` forgets every one.
 
-    Its ticket opens nothing any more. Of a receive, files that came in part are removed; those that came whole stay.
+    Its ticket opens nothing any more. Of a receive, files that came in part are removed; those that came whole stay. Of a
+    create, what there is of the archive is removed.
     """
     settings = begin(output, "sessions discard")
-    from warp_portal.transport.discarding import discard
+    state = Path(settings.state_path())
+    for one in _all(state) if session == "all" else [_one(state, session)]:
+        removed = one.discard()
+        output.record("discarded", session=one.number, parts_removed=removed)
+        output.status(f"discarded {one.number[:_SHORT]}, and {removed} files that came in part")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """One line of the list, and what can be done with it."""
+
+    number: str
+    fields: dict[str, object]
+    row: tuple[str, ...]
+    again: Path
+    more: tuple[str, ...]
+    discard: Callable[[], int]
+
+
+def _all(state: Path) -> list[_Unfinished]:
+    from warp_portal.cli import creates
     from warp_portal.transport.state import SessionStore
 
-    store = SessionStore(Path(settings.state_path()))
-    chosen = [listed for listed in store.list() if session == "all" or listed.session.hex().startswith(session.lower())]
+    store = SessionStore(state)
+    transfers = [_transfer(store, listed, state) for listed in store.list()]
+    return transfers + [_create(state, one) for one in creates.unfinished(state)]
+
+
+def _one(state: Path, number: str) -> _Unfinished:
+    """The one whose number begins so. Raises NotFoundError, UsageError."""
+    chosen = [one for one in _all(state) if one.number.startswith(number.lower())]
     if not chosen:
-        raise NotFoundError(
-            f"no unfinished transfer has the number {printable(session.encode())}: see `warp sessions list`"
-        )
-    if len(chosen) > 1 and session != "all":
-        raise UsageError(f"{len(chosen)} transfers begin with {printable(session.encode())}: write more of the number")
-    for listed in chosen:
-        removed = discard(store, listed)
-        output.record("discarded", session=listed.session.hex(), parts_removed=removed)
-        output.status(f"discarded {listed.session.hex()[:_SHORT]}, and {removed} files that came in part")
-    return 0
+        raise NotFoundError(f"nothing unfinished has the number {printable(number.encode())}: see `warp sessions list`")
+    if len(chosen) > 1:
+        raise UsageError(f"{len(chosen)} of them begin with {printable(number.encode())}: write more of the number")
+    return chosen[0]
+
+
+def _transfer(store: "SessionStore", listed: "Listed", state: Path) -> _Unfinished:
+    from warp_portal.transport.discarding import discard
+    from warp_portal.transport.state import AGAIN
+
+    number = listed.session.hex()
+    note = state / "sessions" / number / AGAIN
+    more = ("--session", number)
+    return _Unfinished(number, _fields(listed), _row(listed), note, more, lambda: discard(store, listed))
+
+
+def _create(state: Path, create: "Create") -> _Unfinished:
+    from warp_portal.cli import creates
+
+    size = create.size_bytes
+    fields: dict[str, object] = {
+        "session": create.number,
+        "kind": "create",
+        "paths": [create.archive],
+        "active_s": create.active_s,
+        "disk_bytes": size,
+    }
+    when, path = local_time(create.active_s, "%Y-%m-%d %H:%M"), shortened(create.archive, _PATH_WIDTH)
+    row = (create.number[:_SHORT], "create", when, "-", format_bytes(size), "-", path)
+    return _Unfinished(create.number, fields, row, create.note, (), lambda: creates.discard(state, create))
 
 
 def _fields(listed: "Listed") -> dict[str, object]:
@@ -83,13 +143,14 @@ def _row(listed: "Listed") -> tuple[str, ...]:
     number, record = listed.session.hex()[:_SHORT], listed.record
     state = "running" if listed.busy else "stopped"
     if record is None:
-        return number, "-", "-", "-", "damaged", shortened(listed.problem, _PATH_WIDTH)
+        return number, "-", "-", "-", "-", "damaged", shortened(listed.problem, _PATH_WIDTH)
     total = "" if record.bytes_total is None else f" of {format_bytes(record.bytes_total)}"
     return (
         number,
         record.kind.name.lower(),
         local_time(record.active_s, "%Y-%m-%d %H:%M"),
         format_bytes(record.bytes_done) + total,
+        format_bytes(record.disk_bytes),
         state,
         shortened(" ".join(map(printable, record.paths)), _PATH_WIDTH),
     )

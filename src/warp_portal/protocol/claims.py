@@ -6,6 +6,7 @@ answer(confirm)       →  what is said after it      code    nameplate and shar
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 
 from typing_extensions import override
 
@@ -40,7 +41,7 @@ class ByTicket(Claim):
     @override
     def prove(self, link: Link, randoms: bytes) -> Prove:
         """The ticket's session, and the tag."""
-        _come_only_to(self._ticket.listener, link)
+        _come_only_to((self._ticket.listener,), link)
         self._binding = link.binding(self._ticket.session)
         tag = ticket_tag(self._ticket.secret, Prover.DIALER, self._binding)
         return Prove(Method.TICKET, session=self._ticket.session, tag=tag)
@@ -82,13 +83,14 @@ class ByCode(Claim):
 class ByPeer(Claim):
     """A machine whose key was saved, and that has ours."""
 
-    def __init__(self, listener: bytes) -> None:
-        self._listener = listener
+    def __init__(self, *listeners: bytes) -> None:
+        """`listeners`: the keys of which one must answer."""
+        self._listeners = listeners
 
     @override
     def prove(self, link: Link, randoms: bytes) -> Prove:
         """That we come as a peer."""
-        _come_only_to(self._listener, link)
+        _come_only_to(self._listeners, link)
         return Prove(Method.PEER)
 
     @override
@@ -97,6 +99,6 @@ class ByPeer(Claim):
         return ()
 
 
-def _come_only_to(key: bytes, link: Link) -> None:
-    if link.listener != key:
+def _come_only_to(keys: Collection[bytes], link: Link) -> None:
+    if link.listener not in keys:
         raise WrongKeyError("another machine answers than the one expected: it has another key")

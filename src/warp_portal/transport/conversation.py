@@ -11,6 +11,7 @@ import errno
 import selectors
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -26,12 +27,13 @@ from warp_portal.errors import (
 )
 from warp_portal.protocol.handshake import Handshake, Proved
 from warp_portal.protocol.messages import PROVED, STRANGER, Limits, parse
-from warp_portal.protocol.session import Closed, Output, Outputs, Send, Session
+from warp_portal.protocol.session import Closed, Output, Outputs, Send, Session, close_of
 from warp_portal.protocol.tree import Finished
 
 PROOF_S: Final = 10.0  # docs/transfer-protocol.md §9
 # How often progress is looked at while nothing happens.
 BEAT_S: Final = 0.1
+NOTE_S: Final = 5.0
 # A message waits so long for a peer that takes none.
 SEND_S: Final = 30.0
 # So long the last words may take to leave.
@@ -64,6 +66,21 @@ class Hands(ABC):
         """End the engine's threads; what it has done is left for another try."""
 
 
+class Notes:
+    """Takes down every few seconds how far something is, for who looks at it from outside, or after a kill."""
+
+    def __init__(self, write: Callable[[int], None], clock: Clock = SYSTEM_CLOCK) -> None:
+        self._write, self._clock = write, clock
+        self._due = clock.monotonic_s() + NOTE_S
+
+    def take(self, done: int) -> None:
+        """So much is done now."""
+        now = self._clock.monotonic_s()
+        if now >= self._due:
+            self._write(done)
+            self._due = now + NOTE_S
+
+
 class Conversation:
     """All that is said on one connection, from HELLO to CLOSE."""
 
@@ -89,6 +106,13 @@ class Conversation:
             return finished
         finally:
             hands.stop()
+
+    def turn_away(self, error: WarpPortalError) -> None:
+        """End it before a session has begun: the other side is told why, if it listens."""
+        with suppress(WarpPortalError, OSError):
+            self._link.send(close_of(error).serialize(), 0.0)
+            self._part()
+        self._link.abort(error.exit_code, "")
 
     def refuse(self, session: Session, error: WarpPortalError) -> None:
         """End it for this reason: the other side is told, if it listens."""

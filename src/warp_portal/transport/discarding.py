@@ -1,25 +1,42 @@
 """Forgets a transfer that was not finished, with the files of it that came in part."""
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from warp_portal.archive import partfile
+from warp_portal.transport.destinations import STDOUT, staging
 from warp_portal.transport.record import Kind
-from warp_portal.transport.state import Listed, SessionStore
+from warp_portal.transport.state import Listed, Session, SessionStore
 
 
 def discard(store: SessionStore, listed: Listed) -> int:
     """Forget it; how many files that came in part were removed. Raises NotFoundError, BusyError, OSError."""
-    removed = 0
-    record = listed.record
-    if record is None:
+    if listed.record is None:
         store.discard(listed.session)
-        return removed
+        return 0
     with store.open(listed.session) as session:
-        if record.kind is Kind.RECEIVE:
-            removed = _remove_parts(Path(os.fsdecode(record.paths[0])), record.session)
+        removed = _removed(session) if session.record.kind is Kind.RECEIVE else 0
         session.discard()
     return removed
+
+
+def _removed(session: Session) -> int:
+    record, records = session.record, session.directory
+    target, is_tree = Path(os.fsdecode(record.paths[0])), record.scope_secret is not None
+    staged = staging(target, record.session, records, is_tree)
+    if not is_tree:
+        place = staged if target.is_dir() or target == STDOUT else target
+        was_there = partfile.discard(place, records)
+        if place == staged:
+            staged.unlink(missing_ok=True)
+        return int(was_there)
+    if staged.is_dir() and not staged.is_symlink():
+        removed = sum(len(names) for _, _, names in os.walk(staged))
+        shutil.rmtree(staged)
+        return removed
+    return _remove_parts(target, record.session)
 
 
 def _remove_parts(target: Path, session: bytes) -> int:

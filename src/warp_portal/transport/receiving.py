@@ -1,33 +1,30 @@
-"""Receives a tree: what a session of `protocol.sink` has to do with the file system (docs/transfer-protocol.md §5, §6)."""
+"""What comes, and how far it is: what the receiving of trees and of archives have in common (docs/transfer-protocol.md §5).
 
-import os
+OFFER ─▶ Arrival ── Decide: is it taken, and where to? ─▶ Receiving: the hands of a session of a sink, on one connection
+"""
+
+from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
-from warp_portal._native import Link, ScopeKeys, TreeSink
+from warp_portal._native import Link
 from warp_portal.archive.extraction import Overwrite
-from warp_portal.archive.options import MIB, thread_count
-from warp_portal.archive.problems import Problem, ProblemList
-from warp_portal.errors import UsageError
-from warp_portal.protocol import sink as sessions
-from warp_portal.protocol.offers import Mode, Offer, TreeOffer
-from warp_portal.protocol.ranges import Ranges
+from warp_portal.archive.options import MIB
+from warp_portal.archive.problems import ProblemList
+from warp_portal.errors import UnreachableError
+from warp_portal.protocol.offers import Offer
 from warp_portal.protocol.session import Output, Outputs
-from warp_portal.protocol.tree import CatalogueEnd
-from warp_portal.transport.conversation import Hands
-from warp_portal.transport.sending import SUITE
-from warp_portal.transport.state import Session
+from warp_portal.protocol.sink_side import Offered
+from warp_portal.protocol.tree import Finished
+from warp_portal.transport.conversation import Hands, Notes
 
-PAGES: Final = "pages"
-JOURNAL: Final = "journal"
 WINDOW: Final = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiveProgress:
-    """How far it is; totals are None until the source knows them."""
+    """How far it is; totals are None until they are known. Of an archive only bytes are told."""
 
     entries: int = 0
     files: int = 0
@@ -56,134 +53,113 @@ class ReceiveOptions:
 RECEIVE_DEFAULTS: Final = ReceiveOptions()
 
 
-class TreeReceiving(Hands):
-    """One tree that comes into one directory."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended: entries (of an archive, chunks) that are there, and that failed.
 
-    def __init__(
-        self, link: Link, session: sessions.Sink, target: int, decide: "Decide", options: ReceiveOptions
-    ) -> None:
-        """`target`: the directory, open. `decide` says where the session's records are, or raises what refuses the offer."""
-        self._link, self._session, self._target = link, session, target
-        self._decide, self._options = decide, options
-        self._engine: TreeSink | None = None
-        self._offer: Offer | None = None
-        self._end: CatalogueEnd | None = None
-        self._kept = 0
-        self._resources = ExitStack()
+    `partial`: the other side could not read something. `signature` says whose archive it is, as far as that is known.
+    """
+
+    partial: bool
+    restored: int
+    failed: int
+    files: int
+    bytes_written: int
+    bytes_received: int
+    bytes_wire: int
+    problems: ProblemList
+    skipped: dict[str, int] = field(default_factory=dict)
+    signature: str | None = None
+
+
+Arrived = Callable[[int, int], None]
+"""Called when all has come and is durable, before the source is told: entries (of an archive, chunks) that are there, and that failed."""
+
+
+class Work(NamedTuple):
+    """One connection on which something is received, and how; `noted` takes down how many bytes are done."""
+
+    link: Link
+    options: ReceiveOptions
+    arrived: Arrived
+    noted: Callable[[int], None]
+
+
+class Receiving(Hands):
+    """The hands of one session of a sink that was accepted."""
+
+    def __init__(self, work: Work) -> None:
+        self.link, self.options, self.arrived, noted = work
+        self._notes = Notes(noted)
         self.problems = ProblemList()
-        self.totals = dict[str, int]()
-        self.skipped = dict[str, int]()
+        self.kept = 0
 
-    def carry_out(self, output: Output) -> Outputs:
-        """What the source said."""
-        match output:
-            case sessions.Offered(offer):
-                return self._take(offer)
-            case sessions.Missing(page, ranges):
-                self._running.lost(page, list(ranges.spans))
-            case CatalogueEnd():
-                self._end = output
-                self._running.finish(output.pages)
-        return ()
+    @abstractmethod
+    def begin(self) -> Outputs:
+        """Accept the offer."""
 
     @property
-    def _running(self) -> TreeSink:
-        assert self._engine is not None
-        return self._engine
+    @abstractmethod
+    def bytes_done(self) -> int:
+        """Bytes that are here."""
 
-    def _take(self, offer: Offer) -> Outputs:
-        if not isinstance(offer.what, TreeOffer):
-            raise UsageError("an archive is offered, and a tree is expected here")
-        kept = self._decide(offer)
-        records = tuple(self._open(kept, name) for name in (PAGES, JOURNAL))
-        mode = Mode.WANTED if os.fstat(records[0]).st_size or os.listdir(self._target) else Mode.EVERYTHING
-        self._engine = self._started(offer, offer.what, records, mode)
-        self._offer = offer
-        return self._session.accept(mode, WINDOW)
+    @abstractmethod
+    def look(self) -> None:
+        """Take what the engine counts and could not do."""
 
-    def _open(self, session: Session, name: str) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(session.directory / name, flags, 0o600)
-        self._resources.callback(os.close, fd)
-        return fd
+    @abstractmethod
+    def progress(self) -> ReceiveProgress:
+        """How far it is."""
 
-    def _started(self, offer: Offer, tree: TreeOffer, records: tuple[int, ...], mode: Mode) -> TreeSink:
-        options = self._options
-        root = os.geteuid() == 0
-        return TreeSink(
-            self._link,
-            self._target,
-            (records[0], records[1]),
-            offer.session,
-            ScopeKeys(tree.scope_secret, SUITE),
-            overwrite=options.overwrite,
-            owners=root if options.owners is None else options.owners,
-            devices=root if options.devices is None else options.devices,
-            setuid=options.setuid,
-            everything=mode == Mode.EVERYTHING,
-            cutter=(tree.algorithm, *tree.sizes),
-            tag=offer.session[:8],
-            threads=thread_count(options.threads),
-            epoch_bytes=options.checkpoint_bytes,
-            epoch_s=options.checkpoint_s,
-        )
-
-    def fileno(self) -> int | None:
-        """The engine's."""
-        return None if self._engine is None else self._engine.fileno()
-
-    def news(self) -> Outputs:
-        """What is wanted, what is durable, and the end."""
-        if self._engine is None:
-            return ()
-        wants, kept, end = self._engine.news()
-        outputs: Outputs = ()
-        for page, spans in wants:
-            outputs += self._session.want(page, Ranges.of_spans(spans))
-        for epoch, pages in kept:
-            ranges = {page: Ranges.of_spans(spans) for page, spans in pages.items()}
-            self._kept += sum(each.count for each in ranges.values())
-            outputs += self._session.durable(epoch, ranges)
-        if end is not None:
-            self._take_problems()
-            outputs += self._session.restored(*end)
-        return outputs
+    @abstractmethod
+    def outcome(self, finished: Finished) -> Outcome:
+        """What became of it, after the end."""
 
     def beat(self) -> None:
         """Progress."""
-        if self._engine is None:
+        if self.fileno() is None:
             return
-        self._take_problems()
-        self.totals = self._engine.totals()
-        if self._options.progress is not None:
-            self._options.progress(self._progress())
+        self.look()
+        self._notes.take(self.bytes_done)
+        if self.options.progress is not None:
+            self.options.progress(self.progress())
+
+
+Decide = Callable[[Offer], Receiving]
+"""Where an offer goes; raises a WarpPortalError that refuses it."""
+
+
+class Arrival(Hands):
+    """The hands of a session of a sink from its beginning, when nobody knows yet what is offered."""
+
+    def __init__(self, decide: Decide, is_back: Callable[[], bool] = lambda: False) -> None:
+        self._decide, self._is_back = decide, is_back
+        self.receiving: Receiving | None = None
+
+    def carry_out(self, output: Output) -> Outputs:
+        """Take the offer, and then whatever is said."""
+        if isinstance(output, Offered):
+            self.receiving = self._decide(output.offer)
+            return self.receiving.begin()
+        assert self.receiving is not None
+        return self.receiving.carry_out(output)
+
+    def fileno(self) -> int | None:
+        """The engine's."""
+        return None if self.receiving is None else self.receiving.fileno()
+
+    def news(self) -> Outputs:
+        """What is wanted, what is durable, and the end."""
+        return () if self.receiving is None else self.receiving.news()
+
+    def beat(self) -> None:
+        """Progress. Raises UnreachableError when the other side has come again."""
+        if self._is_back():
+            raise UnreachableError("the other side came again on a new connection")
+        if self.receiving is not None:
+            self.receiving.beat()
 
     def stop(self) -> None:
-        """End the engine, and leave the records for another try."""
-        if self._engine is not None:
-            self._take_problems()
-            self.totals, self.skipped = self._engine.totals(), self._engine.skips()
-            self._engine.stop()
-        self._resources.close()
-
-    def _take_problems(self) -> None:
-        for problem in self._running.problems():
-            self.problems.add(Problem(*problem))
-
-    def _progress(self) -> ReceiveProgress:
-        known = self._end or self._offer
-        totals = self.totals
-        return ReceiveProgress(
-            totals["entries"],
-            totals["files"],
-            totals["bytes_written"],
-            totals["bytes_received"],
-            self._kept,
-            self._link.traffic()[1],
-            None if known is None else known.entries,
-            None if known is None else known.size_bytes,
-        )
-
-
-Decide = Callable[[Offer], Session]
-"""Whether an offer is taken, and where the records of its session are; raises a WarpPortalError that refuses it."""
+        """End the engine, and leave what is kept for another try."""
+        if self.receiving is not None:
+            self.receiving.stop()

@@ -2,8 +2,8 @@
 
 Deterministic CBOR as in messages (protocol/cbor.py): one map, whose keys are
 
-    0 version (1)   1 kind (1 send, 2 receive)   2 session (16 bytes)   3 peer's key (32)   4 title (≤ 255 bytes)
-    5 paths as bytes: of a send its sources, of a receive its one target   6 scope secret (32)   7 created   8 last active
+    0 version (1)   1 kind (1 send, 2 receive, 3 serve)   2 session (16 bytes)   3 peer's key (32)   4 title (≤ 255 bytes)
+    5 paths as bytes: of a send or serve its sources, of a receive its one target   6 scope secret (32)   7 created   8 last active
     9 bytes done   10 bytes in all   11 bytes that it takes on disk        (3, 6 and 10 only if known; times in seconds since 1970)
 
 It is this machine's own file, and still read as if a stranger had written it: there is no key that is not listed.
@@ -31,6 +31,7 @@ class Kind(IntEnum):
 
     SEND = 1
     RECEIVE = 2
+    SERVE = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -65,7 +66,7 @@ class SessionRecord:
     def _read(cls, content: Content) -> Self:
         if content.number(0) != VERSION or not _KEYS.issuperset(content.values):
             raise ProtocolError(f"{_WHAT}: a key that is none")
-        kind = Kind(content.number(1, Kind.RECEIVE, least=Kind.SEND))
+        kind = Kind(content.number(1, Kind.SERVE, least=Kind.SEND))
         return cls(
             kind=kind,
             session=content.binary(2, SESSION_BYTES),

@@ -22,6 +22,8 @@ from warp_portal.transport.files import make_directory, open_directory, replace_
 from warp_portal.transport.record import SessionRecord
 
 RECORD: Final = "record"
+# How a person can have it go on: of whoever began the session.
+AGAIN: Final = "again"
 # Whoever lists the sessions holds each lock for a moment, to see whether it is free.
 _LOCK_WAIT_S: Final = 0.5
 _NAME: Final = re.compile(r"[0-9a-f]{32}")

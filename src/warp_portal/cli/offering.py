@@ -1,0 +1,179 @@
+"""What `send`, `serve` and `receive --listen` have in common: what is sent, who may come, and what is said of it."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from warp_portal.cli import options
+from warp_portal.cli.output import Output
+from warp_portal.cli.progress import Reporter, Step
+from warp_portal.cli.starting import read_patterns
+from warp_portal.config import Config
+from warp_portal.errors import UsageError
+from warp_portal.units import format_bytes
+
+if TYPE_CHECKING:
+    from warp_portal.transport.sending import Cargo, SendOptions, SendProgress
+    from warp_portal.transport.waiting import Waiting, WaitPlan
+
+COMPRESSIONS = ("adaptive", "always", "none")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def sending(function: F) -> F:
+    """What of the paths is sent, and how."""
+    for decorator in reversed(
+        (
+            click.option(
+                "-x",
+                "--exclude",
+                metavar="PATTERN",
+                multiple=True,
+                help="Leave out what matches, as in .gitignore; repeatable.",
+            ),
+            click.option(
+                "--exclude-from",
+                metavar="FILE",
+                multiple=True,
+                help="Leave out what matches a line of FILE; repeatable.",
+            ),
+            click.option("--exclude-caches", is_flag=True, help="Leave out what CACHEDIR.TAG marks as a cache."),
+            click.option("--one-file-system", is_flag=True, help="Do not go into other file systems."),
+            click.option("--as-file", is_flag=True, help="Send a .warp archive as any other file, not chunk by chunk."),
+            click.option(
+                "--compress",
+                type=click.Choice(COMPRESSIONS),
+                default="adaptive",
+                help="Compress while the network is what all waits for (adaptive, default), always, or none.",
+            ),
+            click.option(
+                "--limit",
+                metavar="RATE",
+                help="Send at most so fast, as 10MiB/s; or by the time of day (`man warp-send`).",
+            ),
+            options.work,
+        )
+    ):
+        function = decorator(function)
+    return function
+
+
+def waiting(function: F) -> F:
+    """Who may come, and where."""
+    for decorator in reversed(
+        (
+            click.option("--qr", is_flag=True, help="Show the ticket as a QR code too."),
+            click.option(
+                "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Listen on this UDP and TCP port."
+            ),
+            click.option(
+                "--for",
+                "guests",
+                metavar="NAME",
+                multiple=True,
+                help="Let in the saved machine NAME without ticket or code; repeatable.",
+            ),
+        )
+    ):
+        function = decorator(function)
+    return function
+
+
+def cargo_of(
+    output: Output, paths: tuple[str, ...], reporter: Reporter, name: str | None, as_file: bool, **selection: Any
+) -> "Cargo":
+    """What these paths stand for: standard input, an archive, or a tree. Raises NotFoundError, UsageError, IntegrityError."""
+    from warp_portal.transport.archive_sending import ArchiveCargo, is_archive
+    from warp_portal.transport.stream_sending import StreamCargo
+    from warp_portal.transport.tree_sending import TreeCargo, shared
+
+    excludes = (*selection.pop("exclude"), *read_patterns(selection.pop("exclude_from")))
+    if paths == ("-",):
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("standard input is a terminal: redirect a file or pipe into it")
+        read = reporter.following(_read_step, "read")
+        return StreamCargo(0, name or "stdin", read)
+    if name is not None:
+        raise UsageError("--name is for standard input: give - as the only path")
+    if len(paths) == 1 and not as_file and is_archive(paths[0]):
+        if excludes:
+            raise UsageError("an archive is sent as it is, without excludes: --as-file sends it as any other file")
+        output.note(f"{paths[0]} is sent as an archive, chunk by chunk: what the other side has of it does not travel")
+        return ArchiveCargo(paths[0])
+    return TreeCargo(shared(paths, excludes=excludes, **selection))
+
+
+def _read_step(done: int) -> Step:
+    return Step(done, None, "of standard input read")
+
+
+def send_options(settings: Config, reporter: Reporter, compress: str, limit: str | None) -> "SendOptions":
+    """Settings as the transport layer takes them. Raises UsageError for a limit that is none."""
+    from warp_portal.transport.ratelimit import RateLimit
+    from warp_portal.transport.sending import SendOptions
+
+    return SendOptions(
+        compression=compress,
+        threads=settings.threads,
+        memory=settings.memory,
+        limit=None if limit is None else RateLimit.parse(limit),
+        progress=reporter.following(step_of, "send"),
+    )
+
+
+def wait_plan(state: Path, code: bool, port: int, guests: tuple[str, ...]) -> "WaitPlan":
+    """Who may come. Raises NotFoundError for a machine that is not saved."""
+    from warp_portal.transport.peers import PeerStore
+    from warp_portal.transport.waiting import WaitPlan
+
+    peers = PeerStore(state)
+    saved = tuple(peers.named(name).machine.raw for name in guests)
+    rendezvous = None
+    if code:
+        # Imported for codes only: it takes longer to load than all else.
+        from warp_portal.transport.discovery import LocalNetwork
+
+        rendezvous = LocalNetwork()
+    return WaitPlan(rendezvous, port, peers=saved)
+
+
+def announce(output: Output, waiting: "Waiting", command: str, qr: bool, resumed: bool) -> None:
+    """Say how the other side comes here; `command` is what is to be run there, with {} for the ticket or code."""
+    ticket = waiting.ticket.text()
+    code = None if waiting.code is None else waiting.code.text()
+    output.record("offer", session=waiting.ticket.session.hex(), ticket=ticket, code=code, resumed=resumed)
+    if resumed:
+        output.note("going on with a session that was not finished: its ticket is the one of before")
+    lines = ["On the other machine, run:", ""]
+    if code is not None:
+        lines += [f"    {command.format(code)}", "", "or, from another network:", ""]
+    lines += [f"    {command.format(ticket)}", ""]
+    if qr:
+        lines += _qr(ticket)
+    output.results(lines)
+    output.flush()
+
+
+def _qr(ticket: str) -> list[str]:
+    from warp_portal.transport.qr import ticket_code
+
+    columns = shutil.get_terminal_size().columns
+    picture = ticket_code(ticket, columns)
+    if picture is None:
+        raise UsageError(f"the QR code of the ticket is wider than this terminal ({columns} columns)")
+    return [*picture, ""]
+
+
+def step_of(progress: "SendProgress") -> Step:
+    """Progress for display."""
+    fields = {
+        name: value
+        for name in ("entries", "files", "fragments_kept", "bytes_wire", "total_entries")
+        if (value := getattr(progress, name)) is not None
+    }
+    note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} sent"
+    return Step(progress.bytes_read, progress.total_bytes, note, b"", fields)

@@ -1,0 +1,220 @@
+"""Where what comes goes: a directory, a file, standard output; and what is done with it when it is whole.
+
+    offered     -C DIR                       -o FILE                              -o -
+    tree        into DIR                     one file, or packed into FILE.warp   one file
+    archive     DIR/NAME.warp, or restored   FILE                                 the archive
+
+What is not written at its place as it comes is *staged* beside it, under a name that the session alone has, so that a
+transfer goes on where it stopped.
+"""
+
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from typing_extensions import override
+
+from warp_portal.archive.partfile import rename_new
+from warp_portal.errors import ExistsError, UsageError
+from warp_portal.protocol.offers import Offer, TreeOffer
+from warp_portal.transport.record import SessionRecord
+
+SUFFIX: Final = ".warp"
+STDOUT: Final = Path("/dev/stdout")
+_NAMELESS: Final = "received"
+_NAME_BYTES: Final = 200  # so that suffixes of parts fit into the 255 of a name
+
+Convert = Callable[[Path, Path], None]
+"""From what is staged to where it goes: packs a directory, restores an archive."""
+
+
+def staging(target: Path, session: bytes, records: Path, is_tree: bool) -> Path:
+    """Where a session that does not write into its target stages what comes: a directory of a tree, or an archive."""
+    name = f".warp-{session[:8].hex()}" + (".d" if is_tree else SUFFIX)
+    if target == STDOUT:
+        return records / name
+    return (target.parent if is_tree else target) / name
+
+
+def archive_name(title: str) -> str:
+    """A file name for an archive from the title of an offer, which a stranger may have chosen."""
+    name = os.path.basename(title)
+    is_sound = name.isprintable() and not name.startswith((".", "-")) and len(name.encode()) <= _NAME_BYTES
+    stem = name.removesuffix(SUFFIX) if is_sound else ""
+    return (stem or _NAMELESS) + SUFFIX
+
+
+class Arriving(NamedTuple):
+    """What a destination has to know of an offer. `entries`: at least so many."""
+
+    session: bytes
+    title: str
+    is_tree: bool
+    entries: int = 1
+
+    @classmethod
+    def of(cls, offer: Offer) -> "Arriving":
+        """Of what is offered now."""
+        roots = offer.what.roots if isinstance(offer.what, TreeOffer) else 1
+        return cls(offer.session, offer.title, isinstance(offer.what, TreeOffer), max(roots, offer.entries or 1))
+
+    @classmethod
+    def noted(cls, record: SessionRecord) -> "Arriving":
+        """Of what was offered before."""
+        return cls(record.session, record.title, record.scope_secret is not None)
+
+
+class Destination(ABC):
+    """Where one session goes."""
+
+    target: Path
+    """Absolute; what a person calls the place."""
+
+    @abstractmethod
+    def place(self, what: Arriving, records: Path) -> Path:
+        """The directory of a tree, made if it is not there, or the file of an archive. Raises UsageError, OSError."""
+
+    @abstractmethod
+    def noted(self, what: Arriving) -> Path:
+        """The target as the session's record has it."""
+
+    @abstractmethod
+    def is_staged(self, what: Arriving) -> bool:
+        """Whether `finish` has something to do."""
+
+    @abstractmethod
+    def finish(self, what: Arriving, place: Path) -> None:
+        """All has come: do with it what is to be done. Raises a WarpPortalError or OSError; then it may be called again."""
+
+
+class IntoDirectory(Destination):
+    """A tree into a directory, an archive as a file in it, or with `restore` what is in the archive."""
+
+    def __init__(self, directory: Path, restore: Convert | None = None) -> None:
+        self.target = directory.resolve()
+        self._restore = restore
+
+    @override
+    def noted(self, what: Arriving) -> Path:
+        """Of an archive that stays one, its file."""
+        if what.is_tree or self._restore is not None:
+            return self.target
+        return self.target / archive_name(what.title)
+
+    @override
+    def place(self, what: Arriving, records: Path) -> Path:
+        """The directory itself, or a file in it."""
+        self.target.mkdir(parents=True, exist_ok=True)
+        return staging(self.target, what.session, records, False) if self.is_staged(what) else self.noted(what)
+
+    @override
+    def is_staged(self, what: Arriving) -> bool:
+        """An archive that is to be restored is."""
+        return self._restore is not None and not what.is_tree
+
+    @override
+    def finish(self, what: Arriving, place: Path) -> None:
+        """Restore what is staged, and remove it."""
+        if self._restore is not None and self.is_staged(what):
+            self._restore(place, self.target)
+            place.unlink()
+
+
+class IntoFile(Destination):
+    """An archive into a file; a tree of one file likewise, or any tree packed into an archive by `pack`."""
+
+    def __init__(self, path: Path, pack: Convert | None, overwrite: bool) -> None:
+        self.target = path.parent.resolve() / path.name
+        self._pack, self._overwrite = pack, overwrite
+
+    @override
+    def noted(self, what: Arriving) -> Path:
+        """The file."""
+        return self.target
+
+    @override
+    def place(self, what: Arriving, records: Path) -> Path:
+        """The file, or beside it."""
+        if not self.is_staged(what):
+            return self.target
+        if not self._overwrite and os.path.lexists(self.target):
+            raise ExistsError(f"{self.target} exists already: name another file, or give --overwrite always")
+        if self._pack is None:
+            _check_single(what)
+        return _made(staging(self.target, what.session, records, True))
+
+    @override
+    def is_staged(self, what: Arriving) -> bool:
+        """A tree is."""
+        return what.is_tree
+
+    @override
+    def finish(self, what: Arriving, place: Path) -> None:
+        """Pack what is staged, or give it its name."""
+        if not self.is_staged(what):
+            return
+        if self._pack is not None:
+            self._pack(place, self.target)
+        elif self._overwrite:
+            os.replace(_single(place), self.target)
+        else:
+            rename_new(os.fsencode(_single(place)), os.fsencode(self.target))
+        shutil.rmtree(place)
+
+
+class IntoStdout(Destination):
+    """One file, or an archive, to standard output, when it is whole: a pipe can't go back."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self.target = STDOUT
+        self._write = write
+
+    @override
+    def noted(self, what: Arriving) -> Path:
+        """There is none but this."""
+        return self.target
+
+    @override
+    def place(self, what: Arriving, records: Path) -> Path:
+        """In the session's own directory, with which it goes."""
+        place = staging(self.target, what.session, records, what.is_tree)
+        if what.is_tree:
+            _check_single(what)
+            _made(place)
+        return place
+
+    @override
+    def is_staged(self, what: Arriving) -> bool:
+        """All is."""
+        return True
+
+    @override
+    def finish(self, what: Arriving, place: Path) -> None:
+        """Copy it out."""
+        source = _single(place) if what.is_tree else place
+        with source.open("rb") as file:
+            while piece := file.read(1 << 20):
+                self._write(piece)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def _check_single(what: Arriving) -> None:
+    if what.is_tree and what.entries != 1:
+        raise UsageError(
+            "more than one file is offered, which one file can't hold: receive into a directory (-C), or into a .warp"
+        )
+
+
+def _single(directory: Path) -> Path:
+    """The one file that came. Raises UsageError."""
+    found = list(directory.iterdir())
+    if len(found) != 1 or found[0].is_symlink() or not found[0].is_file():
+        raise UsageError(f"what came is not one file: it is in {directory}")
+    return found[0]

@@ -1,0 +1,148 @@
+"""Receives a tree: what a session of `protocol.sink` has to do with the file system (docs/transfer-protocol.md §5, §6)."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from warp_portal._native import ScopeKeys, TreeSink
+from warp_portal.archive.options import thread_count
+from warp_portal.archive.problems import Problem
+from warp_portal.protocol import sink as sessions
+from warp_portal.protocol.offers import Mode, Offer, TreeOffer
+from warp_portal.protocol.ranges import Ranges
+from warp_portal.protocol.session import Output, Outputs
+from warp_portal.protocol.tree import CatalogueEnd, Finished
+from warp_portal.transport.receiving import WINDOW, Outcome, ReceiveProgress, Receiving, Work
+from warp_portal.transport.tree_sending import SUITE
+
+PAGES: Final = "pages"
+JOURNAL: Final = "journal"
+
+
+class TreePlace(NamedTuple):
+    """Where a tree goes: its directory, open, and the directory of the session's records."""
+
+    target: int
+    records: Path
+
+
+class TreeReceiving(Receiving):
+    """One tree that comes into one directory."""
+
+    def __init__(self, work: Work, session: sessions.Sink, offer: Offer, place: TreePlace) -> None:
+        super().__init__(work)
+        self._session, self._offer = session, offer
+        self._target, self._records = place
+        self._engine: TreeSink | None = None
+        self._end: CatalogueEnd | None = None
+        self._resources = ExitStack()
+        self.totals = dict[str, int]()
+        self.skipped = dict[str, int]()
+
+    def carry_out(self, output: Output) -> Outputs:
+        """What the source said."""
+        match output:
+            case sessions.Missing(page, ranges):
+                self._running.lost(page, list(ranges.spans))
+            case CatalogueEnd():
+                self._end = output
+                self._running.finish(output.pages)
+        return ()
+
+    @property
+    def _running(self) -> TreeSink:
+        assert self._engine is not None
+        return self._engine
+
+    def begin(self) -> Outputs:
+        """Everything comes unasked where nothing is that could be missing."""
+        tree = self._offer.what
+        assert isinstance(tree, TreeOffer)
+        records = self._open(PAGES), self._open(JOURNAL)
+        mode = Mode.WANTED if os.fstat(records[0]).st_size or os.listdir(self._target) else Mode.EVERYTHING
+        self._engine = self._started(tree, records, mode)
+        return self._session.accept(mode, WINDOW)
+
+    def _open(self, name: str) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(self._records / name, flags, 0o600)
+        self._resources.callback(os.close, fd)
+        return fd
+
+    def _started(self, tree: TreeOffer, records: tuple[int, int], mode: Mode) -> TreeSink:
+        options, session = self.options, self._offer.session
+        root = os.geteuid() == 0
+        return TreeSink(
+            self.link,
+            self._target,
+            records,
+            session,
+            ScopeKeys(tree.scope_secret, SUITE),
+            overwrite=options.overwrite,
+            owners=root if options.owners is None else options.owners,
+            devices=root if options.devices is None else options.devices,
+            setuid=options.setuid,
+            everything=mode == Mode.EVERYTHING,
+            cutter=(tree.algorithm, *tree.sizes),
+            tag=session[:8],
+            threads=thread_count(options.threads),
+            epoch_bytes=options.checkpoint_bytes,
+            epoch_s=options.checkpoint_s,
+        )
+
+    def fileno(self) -> int | None:
+        """The engine's."""
+        return None if self._engine is None else self._engine.fileno()
+
+    def news(self) -> Outputs:
+        """What is wanted, what is durable, and the end."""
+        if self._engine is None:
+            return ()
+        wants, kept, end = self._engine.news()
+        outputs: Outputs = ()
+        for page, spans in wants:
+            outputs += self._session.want(page, Ranges.of_spans(spans))
+        for epoch, pages in kept:
+            ranges = {page: Ranges.of_spans(spans) for page, spans in pages.items()}
+            self.kept += sum(each.count for each in ranges.values())
+            outputs += self._session.durable(epoch, ranges)
+        if end is not None:
+            self.look()
+            outputs += self._session.restored(*end)
+            self.arrived(*end[1:])
+        return outputs
+
+    @property
+    def bytes_done(self) -> int:
+        """Bytes that were written."""
+        return self.totals.get("bytes_written", 0)
+
+    def look(self) -> None:
+        """Take its counters, and what could not be restored."""
+        for problem in self._running.problems():
+            self.problems.add(Problem(*problem))
+        self.totals = self._running.totals()
+
+    def stop(self) -> None:
+        """End the engine, and leave the records for another try."""
+        if self._engine is not None:
+            self.look()
+            self.skipped = self._engine.skips()
+            self._engine.stop()
+        self._resources.close()
+
+    def progress(self) -> ReceiveProgress:
+        """How far it is."""
+        known = self._end or self._offer
+        totals = self.totals
+        counted = (totals["entries"], totals["files"], totals["bytes_written"], totals["bytes_received"])
+        return ReceiveProgress(*counted, self.kept, self.link.traffic()[1], known.entries, known.size_bytes)
+
+    def outcome(self, finished: Finished) -> Outcome:
+        """What became of it, after the end."""
+        totals = self.totals
+        counted = (totals["files"], totals["bytes_written"], totals["bytes_received"], self.link.traffic()[1])
+        return Outcome(
+            finished.partial, finished.restored, finished.failed, *counted, self.problems, skipped=self.skipped
+        )
