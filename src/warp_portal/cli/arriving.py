@@ -104,6 +104,7 @@ def rules(
         devices=here["devices"],
         setuid=here["setuid"],
         threads=settings.threads,
+        memory=settings.memory,
         checkpoint_bytes=settings.checkpoint_bytes,
         checkpoint_s=settings.checkpoint_seconds,
         progress=reporter.following(step_of, "receive"),

@@ -15,7 +15,7 @@ from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Output, Outputs
 from warp_portal.protocol.sink_side import Missing
 from warp_portal.protocol.tree import Finished
-from warp_portal.transport.receiving import WINDOW, Outcome, ReceiveProgress, Receiving, Work
+from warp_portal.transport.receiving import Outcome, ReceiveProgress, Receiving, Work
 
 
 class ArchiveReceiving(Receiving):
@@ -50,7 +50,7 @@ class ArchiveReceiving(Receiving):
             arriving.resume(kept)
         known = arriving.known.commit.digest() if arriving.known else None
         expected = Expected(arriving.commit.chunks, arriving.commit.digest())
-        return self._session.accept(WINDOW, expected, known)
+        return self._session.accept(self.options.window, expected, known)
 
     @property
     def _running(self) -> Engine:
@@ -108,9 +108,9 @@ class ArchiveReceiving(Receiving):
 
     def _ask(self) -> Outputs:
         arriving, engine, outputs = self._arriving, self._running, tuple[Output, ...]()
-        for number in arriving.ask_metadata(WINDOW):
+        for number in arriving.ask_metadata(self.options.window):
             outputs += self._session.want(METADATA_PAGES + number, Ranges.whole(1))
-        for request in arriving.ask_chunks(WINDOW, engine.received):
+        for request in arriving.ask_chunks(self.options.window, engine.received):
             engine.expect(request.page, request.stored, arriving.commit.offset, request.spans)
             outputs += self._session.want(request.page, Ranges.of_spans(request.spans))
         if arriving.waits_for_sync:

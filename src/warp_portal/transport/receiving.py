@@ -19,7 +19,10 @@ from warp_portal.protocol.sink_side import Offered
 from warp_portal.protocol.tree import Finished
 from warp_portal.transport.conversation import Hands, Notes
 
-WINDOW: Final = 64 * MIB
+# What may be on the way, of the memory that there is (docs/transfer-protocol.md §5: 1 to 256 MiB).
+WINDOW_SHARE: Final = 4
+LEAST_WINDOW: Final = MIB
+MOST_WINDOW: Final = 256 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,15 @@ class ReceiveOptions:
     devices: bool | None = None
     setuid: bool = False
     threads: int = 0
+    memory: int = 256 * MIB
     checkpoint_bytes: int = 256 * MIB
     checkpoint_s: float = 5.0
     progress: Callable[[ReceiveProgress], None] | None = None
+
+    @property
+    def window(self) -> int:
+        """Bytes that may be on the way."""
+        return max(LEAST_WINDOW, min(MOST_WINDOW, self.memory // WINDOW_SHARE))
 
 
 RECEIVE_DEFAULTS: Final = ReceiveOptions()

@@ -13,7 +13,7 @@ from warp_portal.protocol.offers import Mode, Offer, TreeOffer
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Output, Outputs
 from warp_portal.protocol.tree import CatalogueEnd, Finished
-from warp_portal.transport.receiving import WINDOW, Outcome, ReceiveProgress, Receiving, Work
+from warp_portal.transport.receiving import Outcome, ReceiveProgress, Receiving, Work
 from warp_portal.transport.tree_sending import SUITE
 
 PAGES: Final = "pages"
@@ -62,7 +62,7 @@ class TreeReceiving(Receiving):
         records = self._open(PAGES), self._open(JOURNAL)
         mode = Mode.WANTED if os.fstat(records[0]).st_size or os.listdir(self._target) else Mode.EVERYTHING
         self._engine = self._started(tree, records, mode)
-        return self._session.accept(mode, WINDOW)
+        return self._session.accept(mode, self.options.window)
 
     def _open(self, name: str) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -35,14 +35,14 @@ def test_an_archive_arrives_byte_for_byte(tmp_path: Path, encrypted: bool, signe
     place.append(1)
     sending, receiving = transfer(place.archive, place.target())
     place.check()
-    report = receiving.report
+    report = receiving.outcome
     assert report
-    assert report.missing == 0
-    assert report.chunks == receiving.durable > PAGE_RECORDS
+    assert report.failed == 0
+    assert report.restored == receiving.durable > PAGE_RECORDS
     state = SignatureState.UNSIGNED
     if signed:
         state = SignatureState.UNCHECKED if encrypted else SignatureState.UNKNOWN_SIGNER
-    assert report.signature is state
+    assert report.signature == state.value
     assert sending.session.over
 
 
@@ -52,7 +52,7 @@ def test_only_what_is_new_travels(place: Place) -> None:
     place.append(1)
     sending, receiving = transfer(place.archive, place.target())
     place.check()
-    assert 3 << 20 <= sending.sent < 4 << 20
+    assert 3 << 20 <= sending.bytes_done < 4 << 20
     assert 700 < receiving.durable < 1500
     assert place.copy.stat().st_ino != before
     place.append(2)
@@ -65,7 +65,7 @@ def test_nothing_travels_where_all_is_there(place: Place) -> None:
     transfer(place.archive, place.target())
     before = place.copy.stat()
     sending, receiving = transfer(place.archive, place.target())
-    assert (sending.sent, receiving.durable) == (0, 0)
+    assert (sending.bytes_done, receiving.durable) == (0, 0)
     assert place.copy.stat() == before
     place.check()
 
@@ -111,9 +111,9 @@ def test_a_damaged_chunk_is_lost_and_the_rest_arrives(place: Place) -> None:
         chunks = offering.commit.chunks
     place.damage(offset)
     _sending, receiving = transfer(place.archive, place.target())
-    report = receiving.report
+    report = receiving.outcome
     assert report
-    assert (report.chunks, report.missing) == (chunks - 1, 1)
+    assert (report.restored, report.failed) == (chunks - 1, 1)
     copy, archive = place.copy.read_bytes(), place.archive.read_bytes()
     differing = [at for at in range(0, len(copy), 512) if copy[at : at + 512] != archive[at : at + 512]]
     assert len(copy) == len(archive)
@@ -129,8 +129,8 @@ def test_a_damaged_page_is_lost_and_the_rest_arrives(place: Place) -> None:
         page = next(ref for ref in (offering.page(n) for n in _numbers(offering)) if ref.kind == KIND_TABLE)
     place.damage(page.offset + 1)
     _, receiving = transfer(place.archive, place.target())
-    assert receiving.report
-    assert receiving.report.missing == 1
+    assert receiving.outcome
+    assert receiving.outcome.failed == 1
     assert len(verify(place.copy, Level.DATA).metadata_damage) == 1
 
 
@@ -148,8 +148,8 @@ def test_older_snapshots_that_are_damaged_are_lost(place: Place) -> None:
         older = list(history(offering.file, offering.commit))[-2]
     place.damage(older.toc_offset + 5)
     _, receiving = transfer(place.archive, place.target())
-    assert receiving.report
-    assert receiving.report.missing >= 1
+    assert receiving.outcome
+    assert receiving.outcome.failed >= 1
     with Offering(place.copy) as copy:
         assert copy.commit.offset == place.archive.stat().st_size - 256
 
@@ -191,8 +191,8 @@ def test_an_expected_commit_and_signer_are_asked_for(tmp_path: Path) -> None:
     with Offering(place.archive) as offering:
         digest = offering.commit.digest()
     _, receiving = transfer(place.archive, place.target(Expectation(SIGNER.public, digest)))
-    assert receiving.report
-    assert receiving.report.signature is SignatureState.TRUSTED
+    assert receiving.outcome
+    assert receiving.outcome.signature == SignatureState.TRUSTED.value
     place.check()
 
 

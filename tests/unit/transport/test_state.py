@@ -102,7 +102,7 @@ def test_any_changed_record_is_one_or_a_typed_error(data: st.DataObject) -> None
 @pytest.mark.parametrize(
     "change",
     [
-        {1: 0}, {1: 3}, {2: bytes(15)}, {3: bytes(31)}, {4: "x" * 256}, {5: []}, {5: [b"a"]}, {5: [b"/a\0"]}, {5: ["/a"]},
+        {1: 0}, {1: 4}, {2: bytes(15)}, {3: bytes(31)}, {4: "x" * 256}, {5: []}, {5: [b"a"]}, {5: [b"/a\0"]}, {5: ["/a"]},
         {5: [b"/" + b"a" * 4095]}, {5: [b"/a", 1]}, {6: b""}, {7: -1}, {8: 253_402_300_800}, {9: 2**63}, {10: "all"}, {12: 1},
     ],
 )  # fmt: skip
