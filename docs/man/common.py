@@ -86,8 +86,9 @@ _NEXT: Final = {
     "warp forget": ("warp compact", "warp info"),
     "warp compact": ("warp forget",),
     "warp completion": ("warp config",),
-    "warp send": ("warp receive", "warp peers"),
-    "warp receive": ("warp send", "warp peers"),
+    "warp send": ("warp receive", "warp serve", "warp peers", "warp sessions resume"),
+    "warp serve": ("warp send", "warp receive", "warp peers"),
+    "warp receive": ("warp send", "warp serve", "warp peers", "warp sessions resume"),
 }
 
 # What is too long for the help of an option: (title, text as in a command's help).
