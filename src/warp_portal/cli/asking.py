@@ -1,8 +1,8 @@
-"""A code or ticket from wherever it is given, and the way that it, a name or an address stands for."""
+"""A code or ticket that a person gives, where nobody else sees it; and the way that it, a name or an address stands for."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,19 +13,34 @@ from warp_portal.errors import UsageError
 if TYPE_CHECKING:
     from warp_portal.transport.routes import Route
 
+# Longer than any ticket; what is longer is not read.
+_MOST_CHARACTERS: Final = 1 << 16
+_NEEDED: Final = "a code or ticket is needed: as argument, from stdin, or in WARP_CODE"
+
 
 def asked(output: Output, given: str | None) -> str:
-    """What was given, or is asked for: from WARP_CODE, at the terminal, or the first line of standard input. Raises UsageError."""
-    if given is not None and given != "-":
-        return given
-    if given is None and (found := environment_code()) is not None:
+    """What was given, or is asked for: in WARP_CODE, at the terminal, or as the first line of stdin. Raises UsageError."""
+    found = given_word(given)
+    if found is not None:
         return found
-    if given is None and sys.stdin.isatty():
-        output.flush()
-        return str(click.prompt("Code or ticket", err=True))
-    line = sys.stdin.readline().strip()
+    if not sys.stdin.isatty():
+        return first_line()
+    output.flush()
+    return str(click.prompt("Code or ticket", err=True))
+
+
+def given_word(argument: str | None) -> str | None:
+    """The argument, or for `-` the first line of stdin; without one what WARP_CODE holds; None if that is nothing. Raises UsageError."""
+    if argument == "-":
+        return first_line()
+    return argument if argument is not None else environment_code()
+
+
+def first_line() -> str:
+    """The first line of stdin. Raises UsageError if it is empty."""
+    line = sys.stdin.readline(_MOST_CHARACTERS).strip()
     if not line:
-        raise UsageError("a code or ticket is needed: as argument, from stdin, or in WARP_CODE")
+        raise UsageError(_NEEDED)
     return line
 
 

@@ -104,6 +104,11 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "peers remove": (("warp peers remove nas", ""),),
     "peers rename": (("warp peers rename nas attic", ""),),
     "peers me": (("warp peers me", "give it to the other machine"),),
+    "doctor": (
+        ("warp doctor -C inbox", "this machine, and the disk of inbox"),
+        ("warp doctor - < ticket.txt", "and the way to who made it"),
+        ("warp doctor nas.example:4433 --json", "for programs"),
+    ),
     "bench cpu": (("warp bench cpu", ""),),
     "config list": (("warp config list", ""),),
     "config get": (("warp config get threads", ""),),

@@ -49,6 +49,7 @@ SECTIONS: Final = (
     (
         "This machine",
         (
+            ("doctor", "Find out what holds transfers up."),
             ("bench", "Measure what this machine can do."),
             ("config", "Show and change settings."),
             ("completion", "Print the completion script of a shell."),

@@ -68,14 +68,19 @@ def connect(
     return _Race(key, attempts, expected).run(note)
 
 
-def _attempts(address: Address, carriers: Carriers) -> list[Attempt]:
-    """Both carriers of each IP address that it stands for. Names are looked up; one that is none has no attempts."""
+def hosts_of(address: Address) -> list[str]:
+    """The IP addresses that it stands for. Names are looked up; one that is none has no address."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
     except OSError:
         return []
+    return list(dict.fromkeys(str(place[0]) for *_, place in found))
+
+
+def _attempts(address: Address, carriers: Carriers) -> list[Attempt]:
+    """Both carriers of each IP address."""
     attempts = list[Attempt]()
-    for host in dict.fromkeys(str(place[0]) for *_, place in found):
+    for host in hosts_of(address):
         order = [name for name in _preferred(host) if Carriers[name.upper()] in carriers]
         attempts += [
             Attempt(host, address.port, carrier, number * HEAD_START_S) for number, carrier in enumerate(order)
@@ -85,10 +90,10 @@ def _attempts(address: Address, carriers: Carriers) -> list[Attempt]:
 
 def _preferred(host: str) -> tuple[str, str]:
     """The faster carrier first: TCP within one machine, where its segments are 64 KiB and nothing is lost (docs/performance.md)."""
-    return ("tcp", "quic") if _loops(host) else ("quic", "tcp")
+    return ("tcp", "quic") if is_loopback(host) else ("quic", "tcp")
 
 
-def _loops(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether an IP address, which may name a zone, is this machine."""
     return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
@@ -104,7 +109,7 @@ class _Race:
         self._endpoints = {wide: self._endpoint(key, wide) for wide in {":" in each.host for each in attempts}}
 
     def _endpoint(self, key: MachineKey, wide: bool) -> Endpoint:
-        loops = all(_loops(each.host) for each in self._attempts)
+        loops = all(is_loopback(each.host) for each in self._attempts)
         largest = LOOPBACK_MTU if loops else None
         return Endpoint(key.seed, address="[::]:0" if wide else "0.0.0.0:0", mtu_most=largest)
 
