@@ -168,7 +168,7 @@ def judge_network(network: Network) -> tuple[list[Check], list[Stage]]:
 
 def _packets(out: Interface) -> Check:
     speed = f", {format_rate(out.rate)}" if out.rate else ""
-    says = f"{out.name} leads out, with packets of {out.mtu or USUAL_MTU:,} bytes{speed}"
+    says = f"packets leave by {out.name}, of {out.mtu or USUAL_MTU:,} bytes{speed}"
     if out.mtu is not None and out.mtu < _LEAST_MTU:
         says += f": QUIC needs {_LEAST_MTU:,}, so transfers go over TCP"
         return Check(Part.NETWORK, "packets", Grade.MEND, says, f"ip link set {out.name} mtu {USUAL_MTU}")
