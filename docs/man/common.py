@@ -44,8 +44,8 @@ _OWN_VARIABLES: Final = (
     ("WARP_PASSPHRASE", "The passphrase itself. Other programs of yours can read it: prefer WARP_PASSPHRASE_FILE."),
     (
         "WARP_CODE",
-        "The code or ticket for `warp receive`, where none is given. Other programs of yours can read it too; those of others "
-        "cannot, as they can arguments.",
+        "The code or ticket for `warp receive`, or the ticket for `warp doctor`, where none is given. Other programs of yours "
+        "can read it too; those of others cannot, as they can arguments.",
     ),
     ("WARP_CONFIG", "Another file in place of your own config.toml."),
     ("WARP_DEBUG", "Not empty and not 0: show tracebacks."),
@@ -78,6 +78,7 @@ _NEXT: Final = {
     "warp create": ("warp append", "warp verify", "warp key"),
     "warp append": ("warp create", "warp diff", "warp forget"),
     "warp extract": ("warp list", "warp cat"),
+    "warp doctor": ("warp send", "warp receive", "warp bench cpu"),
     "warp cat": ("warp list", "warp extract"),
     "warp list": ("warp extract", "warp info"),
     "warp info": ("warp list", "warp key list"),

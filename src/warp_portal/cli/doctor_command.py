@@ -14,6 +14,7 @@ from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
 from warp_portal.cli.text import count_of, printable
 from warp_portal.errors import EXIT_OK, NotFoundError, PartialError
+from warp_portal.units import format_rate
 
 if TYPE_CHECKING:
     from warp_portal.transport.doctoring.checks import Check
@@ -83,4 +84,8 @@ def _conclude(output: Output, verdict: "Verdict") -> None:
         failed=verdict.failed,
     )
     output.results(["", printable(verdict.says)])
+    if verdict.sends is not None and verdict.receives is not None:
+        output.result(
+            f"so this machine sends {format_rate(verdict.sends)} at most, and receives {format_rate(verdict.receives)}"
+        )
     output.results(f"  {number}. {printable(line)}" for number, line in enumerate(verdict.advice, 1))

@@ -66,6 +66,7 @@ OTHER_WORDS: Final = {
     **dict.fromkeys(("check", "test"), "verify"),
     **dict.fromkeys(("prune", "gc", "delete", "remove", "rm"), "forget"),
     **dict.fromkeys(("keygen", "passwd"), "key"),
+    **dict.fromkeys(("diagnose", "ping", "speedtest"), "doctor"),
     "repair": "extract",
     "sign": "append",
     "help": "--help",

@@ -70,7 +70,7 @@ WELL = Figures()
 SLOW = replace(ETHERNET, rate=12.5e6)
 CASES: dict[str, tuple[Figures, Part, str]] = {
     "a disk that writes slowly": (
-        replace(WELL, disk=replace(WELL.disk, writes=180e6)), Part.DISK, "disk: the disk writes 180 MB/s; QUIC carries 1.10 GB/s",
+        replace(WELL, disk=replace(WELL.disk, writes=180e6)), Part.DISK, "the slowest is the disk: the disk writes 180 MB/s; QUIC carries 1.10 GB/s",
     ),
     "a disk that reads slowly": (replace(WELL, disk=replace(WELL.disk, reads=90e6)), Part.DISK, "the disk reads 90.0 MB/s"),
     "slow cores": (replace(WELL, core_rate=5e7), Part.CPU, "8 cores cut and hash 200 MB/s"),
@@ -105,7 +105,7 @@ def test_each_bottleneck_is_named(case: str) -> None:
 
 def test_where_nothing_is_wrong_only_the_slowest_stage_has_an_advice() -> None:
     verdict = WELL.verdict()
-    assert verdict.says.startswith("bottleneck: cpu: QUIC carries 1.10 GB/s; eth0 gives 1.25 GB/s")
+    assert verdict.says.startswith("the slowest is the processor: QUIC carries 1.10 GB/s; eth0 gives 1.25 GB/s")
     assert verdict.advice == (
         "QUIC carries 1.10 GB/s: a connection is one core's work: end what else runs, or let the network carry larger packets "
         "(MTU 9000) where all of it can",
@@ -116,10 +116,11 @@ def test_what_mends_the_bottleneck_comes_first() -> None:
     verdict = replace(
         CASES["buffers that lose packets"][0], disk=replace(WELL.disk, free=10**8, files=50), trials=()
     ).verdict()
-    first, second, third = verdict.advice
+    first, second, third, fourth = verdict.advice
     assert "sysctl -w net.core.rmem_max=4194304;" in first
-    assert "little room" in second
-    assert "50 a second" in third
+    assert second.startswith("QUIC carries 300 MB/s: ")
+    assert "little room" in third
+    assert "50 a second" in fourth
 
 
 def test_lost_packets_are_not_blamed_on_buffers_that_are_large() -> None:

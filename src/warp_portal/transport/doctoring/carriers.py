@@ -137,7 +137,12 @@ def judge_carriers(carried: list[Carried], buffers: Buffers | None) -> tuple[lis
 def _stage(carried: Carried, lossy: bool) -> Stage:
     name = f"{carried.carrier.upper()} carries"
     if lossy:
-        return Stage(Part.BUFFERS, name, carried.rate, advice="enlarge the socket buffers, as said above")
+        return Stage(
+            Part.BUFFERS,
+            name,
+            carried.rate,
+            advice="what it could do is known once the socket buffers are large enough",
+        )
     advice = "a connection is one core's work: end what else runs"
     if carried.datagram and carried.datagram < MOST_DATAGRAM:
         advice += ", or let the network carry larger packets (MTU 9000) where all of it can"

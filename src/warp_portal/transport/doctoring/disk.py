@@ -53,25 +53,35 @@ def probe_disk(directory: Path) -> Disk:
     room = os.statvfs(directory)
     free = room.f_bavail * room.f_frsize
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
-        size, writes = _written(file, max(min(MOST_BYTES, free // _PART_OF_FREE), MIB))
+        size, writes = _written(file, max(min(MOST_BYTES, free // _PART_OF_FREE) // MIB, 1))
         reads = _read(file, size)
     mounted = file_system_of(os.path.realpath(directory), read_text("/proc/self/mountinfo"))
     return Disk(str(directory), mounted, free, writes, reads, _creation(directory))
 
 
 def _written(file: IO[bytes], most: int) -> tuple[int, float]:
-    """Bytes, and bytes a second until they were safe. What is synced at once doubles, so that a slow disk is not asked for much."""
+    """Bytes of at most `most` MiB, and bytes a second until they were safe.
+
+    What is synced at once doubles, so that a slow disk is not asked for much.
+    """
     # Noise, and nowhere the same: some file systems compress, or store once what is there twice.
     piece = bytearray(os.urandom(MIB))
-    size, together = 0, MIB
+    done, together = 0, 1
     began = time.monotonic()
-    while size < most and time.monotonic() - began < MOST_SECONDS:
-        for _ in range(min(together, most - size) // MIB):
-            piece[:8] = size.to_bytes(8, "little")
-            size += os.write(file.fileno(), piece)
+    while done < most and time.monotonic() - began < MOST_SECONDS:
+        for _ in range(min(together, most - done)):
+            piece[:8] = done.to_bytes(8, "little")
+            _write(file.fileno(), piece)
+            done += 1
         os.fsync(file.fileno())
         together *= 2
-    return size, size / (time.monotonic() - began)
+    return done * MIB, done * MIB / (time.monotonic() - began)
+
+
+def _write(fd: int, piece: bytearray) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[os.write(fd, left) :]
 
 
 def _read(file: IO[bytes], size: int) -> float:

@@ -24,8 +24,8 @@ USUAL_MTU: Final = 1500
 # What each network carries that carries IPv6 (RFC 8200 §5), and QUIC's 1200 with all headers.
 _LEAST_MTU: Final = 1280
 _SIOCGIFMTU: Final = 0x8921
-# Of documentation (RFC 5737): nothing is sent there, only the way out of this machine is asked for.
-_ELSEWHERE: Final = "192.0.2.1"
+# Of documentation (RFC 5737, RFC 3849): nothing is sent there, only the way out of this machine is asked for.
+_ELSEWHERE: Final = ("192.0.2.1", "2001:db8::1")
 _GROUP: Final = "224.0.0.251"
 _MDNS_PORT: Final = 5353
 # PTR? _warp-code._udp.local: what a receiver with a code asks (RFC 6762, transport/discovery.py).
@@ -74,7 +74,7 @@ def probe_network(host: str | None = None) -> Network:
 
     adapters = list(ifaddr.get_adapters())
     interfaces = tuple(map(_interface, adapters))
-    source = _source(host or _ELSEWHERE)
+    source = next(filter(None, map(_source, (host,) if host else _ELSEWHERE)), None)
     outgoing = next((each for each in interfaces if source in each.addresses), None)
     return Network(interfaces, tuple(address.host for address in reachable(adapters, 1)), outgoing)
 

@@ -2,9 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from warp_portal.transport.doctoring.checks import Check, Grade, Part, Stage
 from warp_portal.units import format_rate
+
+_NAMES: Final = {
+    Part.CPU: "the processor",
+    Part.DISK: "the disk",
+    Part.BUFFERS: "the socket buffers",
+    Part.NETWORK: "the network",
+    Part.PATH: "the path",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +44,24 @@ class Verdict:
         """For people."""
         if not self.stages:
             return "nothing could be measured"
-        slowest, *others = self.stages
-        beside = ", ".join(f"{stage.says} {format_rate(stage.rate)}" for stage in others)
-        return f"bottleneck: {slowest.part.value}: {slowest.says} {format_rate(slowest.rate)}" + (
-            f"; {beside}" if beside else ""
-        )
+        slowest, *others = (f"{stage.says} {format_rate(stage.rate)}" for stage in self.stages)
+        beside = f"; {', '.join(others)}" if others else ""
+        return f"the slowest is {_NAMES[self.stages[0].part]}: {slowest}{beside}"
 
 
 def conclude(checks: Sequence[Check], stages: Sequence[Stage]) -> Verdict:
-    """From all that was found. Checks of the bottleneck's part come first, then what else to mend, then what is worth to know."""
+    """From all that was found. What helps the slowest stage comes first, then what else to mend, then what is worth to know."""
     ordered = tuple(sorted(stages, key=lambda stage: stage.rate))
-    slowest = ordered[0] if ordered else None
-    part = slowest.part if slowest else None
-    mends = [check for check in checks if check.grade is Grade.MEND and check.advice]
-    notes = [check for check in checks if check.grade is Grade.NOTE and check.advice]
-    first = [check for check in mends if check.part == part]
-    lines = [f"{check.says}: {check.advice}" for check in (*first, *(each for each in mends if each not in first))]
-    # What mends a part makes it faster too: there is nothing else to say of it then.
-    if slowest is not None and slowest.advice and not first:
-        lines.append(f"{slowest.says} {format_rate(slowest.rate)}: {slowest.advice}")
-    lines += [f"{check.says}: {check.advice}" for check in notes]
+    part = ordered[0].part if ordered else None
+    mends = [check for check in checks if check.grade is Grade.MEND]
+    lines = [
+        *(_line(check) for check in mends if check.part == part),
+        *(f"{stage.says} {format_rate(stage.rate)}: {stage.advice}" for stage in ordered[:1] if stage.advice),
+        *(_line(check) for check in mends if check.part != part),
+        *(_line(check) for check in checks if check.grade is Grade.NOTE and check.advice),
+    ]
     return Verdict(ordered, tuple(lines), sum(check.grade is Grade.FAILED for check in checks))
+
+
+def _line(check: Check) -> str:
+    return f"{check.says}: {check.advice}"
