@@ -81,14 +81,14 @@ def _attempts(address: Address, carriers: Carriers) -> list[Attempt]:
     """Both carriers of each IP address."""
     attempts = list[Attempt]()
     for host in hosts_of(address):
-        order = [name for name in _preferred(host) if Carriers[name.upper()] in carriers]
+        order = [name for name in preferred(host) if Carriers[name.upper()] in carriers]
         attempts += [
             Attempt(host, address.port, carrier, number * HEAD_START_S) for number, carrier in enumerate(order)
         ]
     return attempts
 
 
-def _preferred(host: str) -> tuple[str, str]:
+def preferred(host: str) -> tuple[str, str]:
     """The faster carrier first: TCP within one machine, where its segments are 64 KiB and nothing is lost (docs/performance.md)."""
     return ("tcp", "quic") if is_loopback(host) else ("quic", "tcp")
 

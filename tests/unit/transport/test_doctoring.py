@@ -263,6 +263,25 @@ def test_blocked_carriers_are_told_by_address() -> None:
     assert [(check.name, check.grade) for check in checks][1:] == [("tcp", Grade.NOTE), ("tcp", Grade.NOTE)]
 
 
+@pytest.mark.parametrize(
+    ("host", "outcomes", "carrier"),
+    [
+        ("192.0.2.1", (Outcome.OPEN, Outcome.OPEN), "quic"),
+        ("192.0.2.1", (Outcome.SILENT, Outcome.OPEN), "tcp"),
+        ("127.0.0.1", (Outcome.OPEN, Outcome.OPEN), "tcp"),
+        ("127.0.0.1", (Outcome.OPEN, Outcome.SILENT), "quic"),
+        ("192.0.2.1", (Outcome.OTHER, Outcome.SILENT), None),
+    ],
+)
+def test_the_carrier_that_counts_is_the_one_a_transfer_takes(
+    host: str, outcomes: tuple[Outcome, Outcome], carrier: str | None
+) -> None:
+    trials = [replace(trial, host=host, outcome=each) for trial, each in zip(TRIALS, outcomes, strict=True)]
+    assert reach.carrier_of(trials) == carrier
+    assert reach.packets_of(trials) == 1500
+    assert reach.packets_of(trials[1:]) is None
+
+
 def test_a_path_of_small_packets_is_noted() -> None:
     (check,) = reach.judge_path(TARGET, [replace(TRIALS[0], datagram=1200)])
     assert check.grade is Grade.NOTE

@@ -16,7 +16,7 @@ from warp_portal.transport.doctoring.verdict import Verdict, conclude
 
 T = TypeVar("T")
 
-# What a transfer within one machine takes, and what it takes else if UDP is not blocked.
+# The first is what a transfer between machines takes if UDP is not blocked.
 _CARRIERS: Final = ("quic", "tcp")
 
 
@@ -45,6 +45,7 @@ class Examination:
     _buffers: buffers.Buffers | None = None
     _network: network.Network | None = None
     _carrier: str = _CARRIERS[0]
+    _packets: int | None = None
 
     def checks(self) -> Iterator[Check]:
         """Make all of them."""
@@ -115,16 +116,15 @@ class Examination:
             return
         self.failure = reach.failure_of(trials)
         yield from reach.judge_path(target, trials)
-        opened = [trial.carrier for trial in trials if trial.outcome is path.Outcome.OPEN]
-        if opened and self._carrier not in opened:
-            self._carrier = opened[0]
+        self._carrier = reach.carrier_of(trials) or self._carrier
+        self._packets = reach.packets_of(trials)
         stage = reach.stage_of(trials, limits_of_tcp())
         self._stages += [stage] if stage is not None else []
 
     def _loopback(self) -> Iterator[Check]:
         """Of the two carriers only the one that is taken counts."""
         self.doing("QUIC and TCP from this machine to itself")
-        mtu = self._network.mtu if self._network is not None else network.USUAL_MTU
+        mtu = self._packets or (self._network.mtu if self._network is not None else network.USUAL_MTU)
         for carrier in _CARRIERS:
             carried = yield from _made(Part.CPU, carrier, partial(carriers.probe_carrier, carrier, mtu))
             if carried is None:

@@ -6,7 +6,8 @@ from typing import Final
 from warp_portal.archive.options import MIB
 from warp_portal.clock import Clock
 from warp_portal.errors import IdentityError, ProtocolError, UnreachableError, WarpPortalError
-from warp_portal.transport.doctoring.carriers import LEAST_DATAGRAM
+from warp_portal.transport.dialing import preferred
+from warp_portal.transport.doctoring.carriers import HEADERS, LEAST_DATAGRAM
 from warp_portal.transport.doctoring.checks import Check, Grade, Part, Stage
 from warp_portal.transport.doctoring.path import Outcome, Target, Trial
 from warp_portal.units import format_duration
@@ -80,6 +81,20 @@ def judge_ticket(target: Target, clock: Clock) -> Check | None:
         return Check(Part.PATH, "ticket", Grade.MEND, says, advice, figures)
     grade = Grade.NOTE if left_s < _DAY_S else Grade.FINE
     return Check(Part.PATH, "ticket", grade, f"the ticket is good for {format_duration(left_s)}", figures=figures)
+
+
+def carrier_of(trials: Sequence[Trial]) -> str | None:
+    """The carrier that a transfer would take; None if nothing was reached."""
+    opened = [trial for trial in trials if trial.outcome is Outcome.OPEN]
+    if not opened:
+        return None
+    host = opened[0].host
+    return next(name for name in preferred(host) if any((each.host, each.carrier) == (host, name) for each in opened))
+
+
+def packets_of(trials: Sequence[Trial]) -> int | None:
+    """Bytes of the largest packet that went through to the other machine; None if QUIC did not look for it."""
+    return max((trial.datagram + HEADERS for trial in trials if trial.datagram), default=None)
 
 
 def stage_of(trials: Sequence[Trial], tcp_window: int | None) -> Stage | None:

@@ -31,12 +31,12 @@ class Verdict:
 
     @property
     def sends(self) -> float | None:
-        """Bytes a second that this machine can send."""
+        """Bytes a second that this machine can send, about."""
         return min((stage.rate for stage in self.stages if stage.sends), default=None)
 
     @property
     def receives(self) -> float | None:
-        """Bytes a second that it can receive."""
+        """Bytes a second that it can receive, about."""
         return min((stage.rate for stage in self.stages if stage.receives), default=None)
 
     @property
