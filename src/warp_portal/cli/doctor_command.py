@@ -86,6 +86,6 @@ def _conclude(output: Output, verdict: "Verdict") -> None:
     output.results(["", printable(verdict.says)])
     if verdict.sends is not None and verdict.receives is not None:
         output.result(
-            f"so this machine sends about {format_rate(verdict.sends)}, and receives about {format_rate(verdict.receives)}"
+            f"so at best this machine sends about {format_rate(verdict.sends)}, and receives about {format_rate(verdict.receives)}"
         )
     output.results(f"  {number}. {printable(line)}" for number, line in enumerate(verdict.advice, 1))
