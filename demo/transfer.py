@@ -37,7 +37,7 @@ def transfer(tree: Path, target: Path, home: Path, total: int) -> Transferred:
         kept = _killed(home, ticket, target, total)
         print(f"  killed with {kept / 1e6:.0f} MB written\n  $ warp receive {ticket[:24]}… -C {target}", flush=True)
         start = time.perf_counter()
-        receiver = _start(home / "receiver", "receive", ticket, "-C", str(target))
+        receiver = _start(home / "receiver", "receive", ticket, "-C", str(target), "--carrier", "quic")
         summary = _wait_for(receiver, lambda record: record["type"] == "summary")
         seconds = time.perf_counter() - start
         if receiver.wait() or sender.wait():
@@ -49,7 +49,7 @@ def transfer(tree: Path, target: Path, home: Path, total: int) -> Transferred:
 
 def _killed(home: Path, ticket: str, target: Path, total: int) -> int:
     """Bytes that a receiver had written when it was killed."""
-    receiver = _start(home / "receiver", "receive", ticket, "-C", str(target))
+    receiver = _start(home / "receiver", "receive", ticket, "-C", str(target), "--carrier", "quic")
     half = _wait_for(receiver, lambda record: record["type"] == "progress" and _written(record) >= KILL_AT * total)
     receiver.send_signal(signal.SIGKILL)
     receiver.wait()

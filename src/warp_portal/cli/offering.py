@@ -17,9 +17,11 @@ from warp_portal.errors import UsageError
 from warp_portal.units import format_bytes
 
 if TYPE_CHECKING:
+    from warp_portal.transport.dialing import Network
     from warp_portal.transport.sending import Cargo, SendOptions, SendProgress
     from warp_portal.transport.waiting import Waiting, WaitPlan
 
+_CARRIERS = ("quic", "tcp")
 COMPRESSIONS = ("adaptive", "always", "none")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,11 +57,35 @@ def sending(function: F) -> F:
                 metavar="RATE",
                 help="Send at most so fast, as 10MiB/s; or by the time of day (`man warp-send`).",
             ),
+            click.option(
+                "--congestion",
+                type=click.Choice(("cubic", "bbr")),
+                default="cubic",
+                help="How QUIC finds its rate: cubic (default), or bbr for long paths that lose packets.",
+            ),
             options.work,
         )
     ):
         function = decorator(function)
     return function
+
+
+def going(function: F) -> F:
+    """By which carrier to go to the other side."""
+    return click.option(
+        "--carrier",
+        type=click.Choice(("any", *_CARRIERS)),
+        default="any",
+        help="Go by quic or tcp alone; any (default) takes the one that is likely the faster, or gets through.",
+    )(function)
+
+
+def network(carrier: str, congestion: str = "cubic") -> "Network":
+    """What is tried, and how."""
+    from warp_portal.protocol.ticket import Carriers
+    from warp_portal.transport.dialing import ANY_CARRIER, Network
+
+    return Network(ANY_CARRIER if carrier == "any" else Carriers[carrier.upper()], congestion)
 
 
 def waiting(function: F) -> F:
@@ -125,20 +151,20 @@ def send_options(settings: Config, reporter: Reporter, compress: str, limit: str
     )
 
 
-def wait_plan(state: Path, code: bool, port: int, guests: tuple[str, ...]) -> "WaitPlan":
+def wait_plan(state: Path, door: dict[str, Any], congestion: str = "cubic") -> "WaitPlan":
     """Who may come. Raises NotFoundError for a machine that is not saved."""
     from warp_portal.transport.peers import PeerStore
     from warp_portal.transport.waiting import WaitPlan
 
     peers = PeerStore(state)
-    saved = tuple(peers.named(name).machine.raw for name in guests)
+    saved = tuple(peers.named(name).machine.raw for name in door["guests"])
     rendezvous = None
-    if code:
+    if door["code"]:
         # Imported for codes only: it takes longer to load than all else.
         from warp_portal.transport.discovery import LocalNetwork
 
         rendezvous = LocalNetwork()
-    return WaitPlan(rendezvous, port, peers=saved)
+    return WaitPlan(rendezvous, door["port"], peers=saved, congestion=congestion)
 
 
 def announce(output: Output, waiting: "Waiting", command: str, qr: bool, resumed: bool) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--devices/--no-devices", default=None, help="Restore device nodes (default: as root).")
 @click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits.")
 @click.option("-y", "--yes", is_flag=True, help="Take what is offered without asking.")
+@offering.going
 @click.option("--listen", is_flag=True, help="Wait here for a machine that runs `warp send --to`.")
 @offering.waiting
 @click.option("--code/--no-code", "shows_code", default=True, help="With --listen: make a short code (default: yes).")
@@ -64,10 +65,11 @@ def command(
     before it is written. After a cut it goes on by itself, and after a kill with the same ticket; a code is good for one
     time, so after a kill take the ticket instead, or `warp sessions resume`.
     """
-    here = {key: flags.pop(key) for key in ("qr", "port", "guests", "shows_code", *_PLACES)}
+    here = {key: flags.pop(key) for key in ("qr", "port", "guests", "shows_code", "carrier", *_PLACES)}
     settings = begin(output, "receive", **flags)
     from warp_portal.cli import again, arriving
     from warp_portal.cli.progress import Reporter
+    from warp_portal.transport.receiver import Receiver
 
     if listen and code is not None:
         raise click.UsageError("--listen waits for the other side: it takes no code or ticket")
@@ -79,7 +81,12 @@ def command(
         if listen:
             report = _listen(output, settings, destination, rules, here)
         else:
-            report = _go(output, settings, destination, rules, _route(output, settings, code, session))
+            route = _route(output, settings, code, session)
+            output.resume_hint = _hint(route)
+            receiver = Receiver(
+                Path(settings.state_path()), destination, output.note, rules, offering.network(here["carrier"])
+            )
+            report = receiver.run(route)
         return arriving.conclude(output, destination, report, SYSTEM_CLOCK.monotonic_s() - began)
 
 
@@ -93,21 +100,20 @@ def _listen(
 
     output.resume_hint = ": run the same command again to go on, its ticket stays good"
     state = Path(settings.state_path())
-    wait = offering.wait_plan(state, here["shows_code"], here["port"], here["guests"])
+    wait = offering.wait_plan(state, {**here, "code": here["shows_code"]})
     with WaitingReceiver(state, destination, output.note, rules, wait) as receiver:
         offering.announce(output, receiver.waiting, "warp send --to {} PATH…", here["qr"], receiver.resumed)
         return receiver.run()
 
 
-def _go(
-    output: Output, settings: "Config", destination: "Destination", rules: "TakeRules", route: "Route"
-) -> "ReceiveReport":
-    from warp_portal.transport.receiver import Receiver
-
-    ticket = route.way.ticket
-    same = "run the same command again" if ticket else "run `warp sessions resume`, for a code is good for one time,"
-    output.resume_hint = f": {same} to go on"
-    return Receiver(Path(settings.state_path()), destination, output.note, rules).run(route)
+def _hint(route: "Route") -> str:
+    """What to do after an interrupt."""
+    same = (
+        "run the same command again"
+        if route.way.ticket
+        else "run `warp sessions resume`, for a code is good for one time,"
+    )
+    return f": {same} to go on"
 
 
 def _route(output: Output, settings: "Config", code: str | None, session: str | None) -> "Route":

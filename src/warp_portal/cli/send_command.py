@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     metavar="WHERE",
     help="Go to where `warp receive --listen` waits: its ticket or code, a saved machine's name, or HOST:PORT.",
 )
+@offering.going
 @click.option("--name", metavar="NAME", help="With - as PATH: the name that the file has there (default: stdin).")
 @click.option("--session", hidden=True)
 @options.common
@@ -42,6 +43,8 @@ def command(
     session: str | None,
     compress: str,
     limit: str | None,
+    congestion: str,
+    carrier: str,
     exclude: tuple[str, ...],
     exclude_from: tuple[str, ...],
     exclude_caches: bool,
@@ -76,9 +79,17 @@ def command(
         )
         work = offering.send_options(settings, reporter, compress, limit)
         state = Path(settings.state_path())
-        wait = offering.wait_plan(state, door["code"] and to is None, door["port"], door["guests"])
+        door["code"] &= to is None
+        wait = offering.wait_plan(state, door, congestion)
         number = None if session is None else bytes.fromhex(session)
-        plan = SendPlan(cargo, work, wait, number, again.noted(output, options=("--to", "--session")))
+        plan = SendPlan(
+            cargo,
+            work,
+            wait,
+            number,
+            again.noted(output, options=("--to", "--session")),
+            offering.network(carrier, congestion),
+        )
         route = _route(settings, to, number)
         return _go(output, state, plan, route) if route else _wait(output, state, plan, door["qr"])
 

@@ -40,6 +40,7 @@ def command(
     session: str | None,
     compress: str,
     limit: str | None,
+    congestion: str,
     exclude: tuple[str, ...],
     exclude_from: tuple[str, ...],
     exclude_caches: bool,
@@ -70,7 +71,7 @@ def command(
         cargo = offering.cargo_of(output, paths, reporter, None, as_file, **selection)
         work = replace(offering.send_options(settings, reporter, compress, limit), progress=None)
         state = Path(settings.state_path())
-        wait = replace(offering.wait_plan(state, door["code"], door["port"], door["guests"]), most_at_once=at_once)
+        wait = replace(offering.wait_plan(state, door, congestion), most_at_once=at_once)
         number = None if session is None else bytes.fromhex(session)
         plan = SendPlan(cargo, work, wait, number, again.noted(output, options=("--session",)))
         output.resume_hint = ": the same command again has the same ticket"

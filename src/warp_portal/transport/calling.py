@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from warp_portal.errors import UnreachableError
@@ -10,7 +11,7 @@ from warp_portal.protocol import proofs
 from warp_portal.protocol.handshake import Dialer
 from warp_portal.protocol.hello import Role
 from warp_portal.transport.conversation import Conversation
-from warp_portal.transport.dialing import Note, connect
+from warp_portal.transport.dialing import ANY_NETWORK, Network, Note, connect
 from warp_portal.transport.listening import Visitor, hello
 from warp_portal.transport.routes import Route
 
@@ -25,8 +26,8 @@ T = TypeVar("T")
 class Caller:
     """One side that dials."""
 
-    def __init__(self, key: MachineKey, role: Role, note: Note) -> None:
-        self._key, self._role, self._note = key, role, note
+    def __init__(self, key: MachineKey, role: Role, note: Note, network: Network = ANY_NETWORK) -> None:
+        self._key, self._role, self._note, self._network = key, role, note, network
         self._connected = False
 
     def run(self, route: Route, visit: Callable[[Visitor], T], again: Callable[[], Route | None]) -> T:
@@ -53,7 +54,8 @@ class Caller:
         time.sleep(pause)
 
     def _try(self, route: Route, visit: Callable[[Visitor], T]) -> T:
-        with connect(self._key, route.addresses, route.expected, self._note, route.carriers) as connected:
+        network = replace(self._network, carriers=self._network.carriers & route.carriers)
+        with connect(self._key, route.addresses, route.expected, self._note, network) as connected:
             link = connected.link
             conversation = Conversation(link)
             ends = proofs.Link(link.exporter, self._key.public.raw, link.peer)

@@ -25,6 +25,9 @@ TIMEOUT_S: Final = 10.0
 # Larger than loopback and jumbo frames need is never found there; on all other paths discovery stops where they end.
 LOOPBACK_MTU: Final = 60_000
 
+ANY_CARRIER: Final = Carriers.QUIC | Carriers.TCP
+_ANY_PORT: Final = 9
+
 Note = Callable[[str], None]
 """Tells a person what is not as expected."""
 
@@ -36,6 +39,17 @@ class Attempt(NamedTuple):
     port: int
     carrier: str
     after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Carriers that may be tried, and how QUIC finds the rate of what leaves: `cubic`, or `bbr` for long paths that lose packets."""
+
+    carriers: Carriers = ANY_CARRIER
+    congestion: str = "cubic"
+
+
+ANY_NETWORK: Final = Network()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +73,13 @@ def connect(
     addresses: Sequence[Address],
     expected: bytes | None,
     note: Note,
-    carriers: Carriers = Carriers.QUIC | Carriers.TCP,
+    network: Network = ANY_NETWORK,
 ) -> Connected:
     """A connection to the machine with the key `expected` (None: any). Raises UnreachableError, IdentityError."""
-    attempts = [attempt for address in addresses for attempt in _attempts(address, carriers)]
+    attempts = [attempt for address in addresses for attempt in _attempts(address, network.carriers)]
     if not attempts:
         raise UnreachableError("there is no address at which the other machine could be")
-    return _Race(key, attempts, expected).run(note)
+    return _Race(key, attempts, expected, network.congestion).run(note)
 
 
 def hosts_of(address: Address) -> list[str]:
@@ -90,28 +104,36 @@ def _attempts(address: Address, carriers: Carriers) -> list[Attempt]:
 
 def preferred(host: str) -> tuple[str, str]:
     """The faster carrier first: TCP within one machine, where its segments are 64 KiB and nothing is lost (docs/performance.md)."""
-    return ("tcp", "quic") if is_loopback(host) else ("quic", "tcp")
+    return ("tcp", "quic") if is_here(host) else ("quic", "tcp")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an IP address, which may name a zone, is this machine."""
-    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+def is_here(host: str) -> bool:
+    """Whether an IP address, which may name a zone, is this machine's own: then it is also the one that it is reached from."""
+    if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+        return True
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.connect((host, _ANY_PORT))  # nothing is sent
+            return str(asking.getsockname()[0]) == host
+    except OSError:
+        return False
 
 
 class _Race:
     """Attempts side by side, of which the first to succeed counts."""
 
-    def __init__(self, key: MachineKey, attempts: Sequence[Attempt], expected: bytes | None) -> None:
-        self._attempts, self._expected = attempts, expected
+    def __init__(self, key: MachineKey, attempts: Sequence[Attempt], expected: bytes | None, congestion: str) -> None:
+        self._attempts, self._expected, self._congestion = attempts, expected, congestion
         self._results = queue.SimpleQueue[tuple[Attempt, Link | WarpPortalError | OSError]]()
         self._over = threading.Event()
         self._entering = threading.Lock()
         self._endpoints = {wide: self._endpoint(key, wide) for wide in {":" in each.host for each in attempts}}
 
     def _endpoint(self, key: MachineKey, wide: bool) -> Endpoint:
-        loops = all(is_loopback(each.host) for each in self._attempts)
+        loops = all(is_here(each.host) for each in self._attempts)
         largest = LOOPBACK_MTU if loops else None
-        return Endpoint(key.seed, address="[::]:0" if wide else "0.0.0.0:0", mtu_most=largest)
+        place = "[::]:0" if wide else "0.0.0.0:0"
+        return Endpoint(key.seed, address=place, mtu_most=largest, congestion=self._congestion)
 
     def run(self, note: Note) -> Connected:
         """Start all of them and wait for the first that succeeds, or for all to fail."""

@@ -11,6 +11,7 @@ from warp_portal.errors import BusyError, CancelledError, NotFoundError, Storage
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol.fields import SESSION_BYTES
 from warp_portal.protocol.offers import SCOPE_SECRET_BYTES
+from warp_portal.transport.dialing import ANY_NETWORK, Network
 from warp_portal.transport.files import replace_file
 from warp_portal.transport.listening import Visitor
 from warp_portal.transport.record import Kind, SessionRecord
@@ -28,7 +29,7 @@ class SendPlan:
     """What to send, and to whom.
 
     `session`: the number of one that is to go on, None: one of the same paths, or a new one. `again` is kept with a new one, for
-    who runs it again.
+    who runs it again. `wait` is for who waits, `network` for who goes.
     """
 
     cargo: Cargo
@@ -36,6 +37,7 @@ class SendPlan:
     wait: WaitPlan = WAIT_DEFAULTS
     session: bytes | None = None
     again: bytes = b"{}"
+    network: Network = ANY_NETWORK
 
 
 def begun(state: Path, plan: SendPlan, kind: Kind = Kind.SEND, clock: Clock = SYSTEM_CLOCK) -> tuple[Session, bool]:

@@ -41,13 +41,23 @@ def hello(role: Role) -> Hello:
     return Hello(role, random, f"warp {version('warp-portal')}", greased(FEATURES, bool(random[0] & 1)))
 
 
+class Place(NamedTuple):
+    """Where to listen: a port, 0 for any that is free; and how the rate of what leaves by QUIC is found."""
+
+    port: int = 0
+    congestion: str = "cubic"
+
+
+ANYWHERE: Final = Place()
+
+
 class Listening:
     """An open port. A context manager: at its end all its connections end."""
 
-    def __init__(self, key: MachineKey, door: Door, role: Role, note: Note, port: int = 0) -> None:
-        """Port 0 is any that is free. Raises OSError if the port can't be had."""
+    def __init__(self, key: MachineKey, door: Door, role: Role, note: Note, place: Place = ANYWHERE) -> None:
+        """Raises OSError if the port can't be had."""
         self._key, self._door, self._role, self._note = key, door, role, note
-        self._endpoint = _endpoint(key, port)
+        self._endpoint = _endpoint(key, place)
         self.port: Final = self._endpoint.address[1]
         self._visitors = deque[Visitor]()
         self._came = threading.Condition()
@@ -122,9 +132,14 @@ class Listening:
             self._room.release()
 
 
-def _endpoint(key: MachineKey, port: int) -> Endpoint:
+def _endpoint(key: MachineKey, place: Place) -> Endpoint:
     """All addresses of this machine, those of IPv6 too if it has that."""
+
+    def at(host: str) -> Endpoint:
+        address = f"{host}:{place.port}"
+        return Endpoint(key.seed, address=address, listen=True, mtu_most=LOOPBACK_MTU, congestion=place.congestion)
+
     try:
-        return Endpoint(key.seed, address=f"[::]:{port}", listen=True, mtu_most=LOOPBACK_MTU)
+        return at("[::]")
     except OSError:
-        return Endpoint(key.seed, address=f"0.0.0.0:{port}", listen=True, mtu_most=LOOPBACK_MTU)
+        return at("0.0.0.0")  # noqa: S104  # all of them is meant

@@ -13,7 +13,7 @@ from warp_portal.protocol.hello import Role
 from warp_portal.protocol.ticket import Ticket
 from warp_portal.transport.calling import Caller
 from warp_portal.transport.destinations import Destination
-from warp_portal.transport.dialing import Note
+from warp_portal.transport.dialing import ANY_NETWORK, Network, Note
 from warp_portal.transport.giving import COMES_BACK
 from warp_portal.transport.identity import machine_key
 from warp_portal.transport.listening import Visitor
@@ -28,9 +28,16 @@ from warp_portal.transport.ways import Way
 class Receiver:
     """Goes to a machine that offers something, again and again after a cut, until all is there."""
 
-    def __init__(self, state: Path, destination: Destination, note: Note, rules: TakeRules) -> None:
+    def __init__(
+        self,
+        state: Path,
+        destination: Destination,
+        note: Note,
+        rules: TakeRules,
+        network: Network = ANY_NETWORK,
+    ) -> None:
         self._state, self._destination, self._rules = state, destination, rules
-        self._caller = Caller(machine_key(state), Role.SINK, note)
+        self._caller = Caller(machine_key(state), Role.SINK, note, network)
 
     def run(self, route: Route) -> ReceiveReport:
         """Take what is at the end of the route. Raises what ends it for good; what came is kept for another try."""

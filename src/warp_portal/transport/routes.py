@@ -10,6 +10,7 @@ from warp_portal.protocol.addresses import Address
 from warp_portal.protocol.claims import ByCode, ByPeer, ByTicket, Claim
 from warp_portal.protocol.code import ShortCode
 from warp_portal.protocol.ticket import LABEL, Carriers, Ticket
+from warp_portal.transport.dialing import ANY_CARRIER
 from warp_portal.transport.peers import PeerStore
 from warp_portal.transport.rendezvous import Rendezvous
 from warp_portal.transport.ways import Way
@@ -29,7 +30,7 @@ class Route(NamedTuple):
     claim: Claim
     session: bytes | None
     way: Way
-    carriers: Carriers = Carriers.QUIC | Carriers.TCP
+    carriers: Carriers = ANY_CARRIER
 
 
 def by_ticket(text: str, clock: Clock = SYSTEM_CLOCK) -> Route:

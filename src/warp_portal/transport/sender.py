@@ -83,7 +83,7 @@ class GoingSender:
     def __init__(self, state: Path, plan: SendPlan, note: Note, clock: Clock = SYSTEM_CLOCK) -> None:
         self._state, self._plan, self._clock = state, plan, clock
         self._key = machine_key(state)
-        self._caller = Caller(self._key, Role.SOURCE, note)
+        self._caller = Caller(self._key, Role.SOURCE, note, plan.network)
         self.seconds = 0.0
         """What the last connection took."""
 

@@ -17,7 +17,7 @@ from warp_portal.protocol.hello import Role
 from warp_portal.protocol.proofs import SECRET_BYTES
 from warp_portal.protocol.ticket import Ticket
 from warp_portal.transport.dialing import Note
-from warp_portal.transport.listening import Listening, Visitor
+from warp_portal.transport.listening import Listening, Place, Visitor
 from warp_portal.transport.rendezvous import Rendezvous
 from warp_portal.transport.ways import Way
 
@@ -38,6 +38,7 @@ class WaitPlan:
     life_s: int = TICKET_LIFE_S
     peers: tuple[bytes, ...] = ()
     most_at_once: int = 8
+    congestion: str = "cubic"
 
 
 WAIT_DEFAULTS: Final = WaitPlan()
@@ -91,14 +92,14 @@ class Waiting:
         return self.listening.is_back(peer)
 
     def _listen(self, port: int) -> Listening:
-        wanted = self._plan.port or port
+        wanted, congestion = self._plan.port or port, self._plan.congestion
         try:
-            return Listening(self._key, self._door, self._role, self._note, wanted)
+            return Listening(self._key, self._door, self._role, self._note, Place(wanted, congestion))
         except OSError:
             if self._plan.port:
                 raise
             self._note(f"port {wanted} is taken by another program: who has the ticket of before does not find us here")
-            return Listening(self._key, self._door, self._role, self._note)
+            return Listening(self._key, self._door, self._role, self._note, Place(0, congestion))
 
     def _ticket(self, session: bytes, way: Way) -> Ticket:
         """The ticket of before, with today's addresses, or a new one."""

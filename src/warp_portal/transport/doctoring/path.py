@@ -18,7 +18,7 @@ from warp_portal.errors import IdentityError, UnreachableError, UsageError, Warp
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol.addresses import Address
 from warp_portal.protocol.ticket import LABEL, Carriers, Ticket
-from warp_portal.transport.dialing import LOOPBACK_MTU, hosts_of, is_loopback
+from warp_portal.transport.dialing import LOOPBACK_MTU, hosts_of, is_here
 
 TIMEOUT_S: Final = 5.0
 # The search for the largest datagram ends where nothing larger got through for so long, and in any case then.
@@ -109,7 +109,7 @@ class _Try(threading.Thread):
     def run(self) -> None:
         """Dial, and look at what opens."""
         host, port = self._place
-        most = LOOPBACK_MTU if is_loopback(host) else None
+        most = LOOPBACK_MTU if is_here(host) else None
         try:
             endpoint = Endpoint(
                 MachineKey.generate().seed, address="[::]:0" if ":" in host else "0.0.0.0:0", mtu_most=most
