@@ -43,7 +43,7 @@ def by_ticket(text: str, clock: Clock = SYSTEM_CLOCK) -> Route:
 def by_code(code: ShortCode, rendezvous: Rendezvous, timeout_s: float = LOOKUP_S) -> Route:
     """To the first who says that the code is its own. Raises NotFoundError if nobody does."""
     for addresses in rendezvous.lookup(code.nameplate, timeout_s):
-        return Route(addresses, None, ByCode(code), None, Way())
+        return Route(addresses, None, ByCode(code), None, Way(addresses=addresses))
     raise NotFoundError(
         f"nobody on this network waits with code {code.nameplate}-…: is it typed right, and the other side still waiting? "
         "A ticket works on other networks too"
