@@ -23,15 +23,17 @@ from benches import datasets, lineup
 from benches.eta import Efficiency
 from benches.harness import CommandFailedError, own_peak_bytes, write_json
 from benches.lineup import Lineup
-from benches.places import can_drop_caches, place
+from benches.places import Place, can_drop_caches, place
 from benches.report import efficiency_lines, restored_lines, size_lines
 from benches.rounds import Rounds
-from benches.tools import WARP
+from benches.tools import WARP, Tool
 
 DEFAULT_JSON: Final = Path("benches/results/archive.json")
 
 
-def bench(name: str, args: argparse.Namespace, chosen: Lineup, save: Callable[[dict[str, Any]], None]) -> bool:
+def bench(
+    name: str, args: argparse.Namespace, chosen: Lineup[Place, Tool], save: Callable[[dict[str, Any]], None]
+) -> bool:
     """One data set, all tools, all rounds; `save` is called after each. Whether ours did all that was asked."""
     versions = datasets.prepared(name)
     with place(versions, args.scratch) as made:

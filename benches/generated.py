@@ -3,6 +3,7 @@
 incompressible   random files of 4 KiB to 64 MiB: media, encrypted and compressed files
 small            many files of 1 to 16 KiB in two versions: words with the frequencies of natural text (Zipf), records of numbers,
                  and one in ten of random bytes
+noise, text      one large file of random bytes, or of such words
 """
 
 import os
@@ -15,6 +16,8 @@ from typing import Final
 
 EPOCH: Final = 1_700_000_000  # of all modification times
 WORDS: Final = 20_000
+_BLOCK: Final = 1 << 20  # of a large file at a time
+_POOL: Final = 1 << 16  # words of a large file, from which each of its words is drawn
 Tree = Iterator[tuple[str, bytes]]
 
 
@@ -70,9 +73,13 @@ class _Words:
                 f"{random.gauss(100, 15):.3f},{random.randrange(1 << 16)},{random.random():.4f}" for _ in range(size)
             )
             return _filled(rows, "\n", size)
-        drawn = random.choices(self._words, cum_weights=self._weights, k=size // 4)
+        drawn = self.drawn(random, size // 4)
         lines = (" ".join(drawn[start : start + 12]) for start in range(0, len(drawn), 12))
         return _filled(lines, ".\n", size)
+
+    def drawn(self, random: Random, count: int) -> list[str]:
+        """So many words."""
+        return random.choices(self._words, cum_weights=self._weights, k=count)
 
 
 def _filled(pieces: Iterator[str], between: str, size: int) -> bytes:
@@ -102,3 +109,24 @@ def made(home: Path, files: Callable[[], Tree]) -> Path:
         os.utime(directory, (EPOCH, EPOCH))
     (home / "complete").touch()
     return home
+
+
+def noise_file(path: Path, size: int) -> None:
+    """A file of random bytes."""
+    random = Random(3)
+    _stream(path, size, lambda: random.randbytes(_BLOCK))
+
+
+def text_file(path: Path, size: int) -> None:
+    """A file of lines of words with the frequencies of natural text (Zipf), each drawn for itself."""
+    random = Random(4)
+    drawn = _Words().drawn(random, _POOL)
+    words = [(word + (" " if number % 12 else ".\n")).encode() for number, word in enumerate(drawn)]
+    _stream(path, size, lambda: b"".join(random.choices(words, k=_BLOCK // 8)))
+
+
+def _stream(path: Path, size: int, block: Callable[[], bytes]) -> None:
+    with path.open("wb") as file:
+        while (left := size - file.tell()) > 0:
+            file.write(block()[:left])
+    os.utime(path, (EPOCH, EPOCH))

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from benches.harness import Run, measure
@@ -23,7 +24,17 @@ HOW_TO_GET: Final = {
     "age": "apt-get install age",
     "lz4": "apt-get install lz4",
     "zstd": "apt-get install zstd",
+    "rsync": "apt-get install rsync",
+    "sshd": "apt-get install openssh-server",
+    "scp": "apt-get install openssh-client",
+    "iperf3": "apt-get install iperf3",
+    "croc": "go install github.com/schollz/croc/v10@latest",
+    "wormhole": "pip install magic-wormhole magic-wormhole-mailbox-server magic-wormhole-transit-relay, in an environment of "
+    "their own",
+    "sendme": "cargo install sendme --locked",
+    "quinn": "git clone https://github.com/quinn-rs/quinn && cd quinn && cargo build --release -p bench: target/release/bulk",
 }
+_ASKED: Final[Mapping[str, str]] = MappingProxyType({"restic": "version", "sshd": "-V"})
 
 
 def find(name: str, given: str | None = None) -> str | None:
@@ -36,9 +47,16 @@ def find(name: str, given: str | None = None) -> str | None:
 
 def version(name: str, binary: str) -> str:
     """What a tool says its version is, on one line."""
-    arguments = ["version"] if name == "restic" else ["--version"]
-    ran = subprocess.run([binary, *arguments], check=False, capture_output=True, text=True)
-    return (ran.stdout + ran.stderr).strip().splitlines()[0]
+    ran = subprocess.run([binary, _ASKED.get(name, "--version")], check=False, capture_output=True, text=True)
+    if ran.returncode and name not in _ASKED:
+        return _commit(Path(binary)) or "unknown"
+    return next(iter((ran.stdout + ran.stderr).strip().splitlines()), "unknown")
+
+
+def _commit(binary: Path) -> str:
+    """The commit of the repository in which a program without a version was built."""
+    asked = ["git", "-C", str(binary.parent), "log", "-1", "--format=commit %h of %cs"]
+    return subprocess.run(asked, check=False, capture_output=True, text=True).stdout.strip()
 
 
 class Repository(Checker):

@@ -77,12 +77,17 @@ def check_room(versions: tuple[Path, ...], scratch: Path) -> None:
     """What a set needs at once: a tool's repository (at worst all versions as they are), one restored tree, and some room."""
     sizes = [tree_bytes(version / "tree") for version in versions if (version / "tree").exists()]
     needed = sum(sizes) + max(sizes, default=0) * 5 // 4 + ROOM_BYTES
-    free = min(shutil.disk_usage(scratch).free, _free_memory() if _in_memory(scratch) else 1 << 62)
+    free = free_room(scratch)
     if free < needed:
         raise SystemExit(
             f"{scratch} has {free / 1e9:.1f} GB free and this set needs {needed / 1e9:.1f}: "
             "delete what is there, or name another directory with --scratch"
         )
+
+
+def free_room(scratch: Path) -> int:
+    """Bytes that can be written there; in memory no more than is free."""
+    return min(shutil.disk_usage(scratch).free, _free_memory() if _in_memory(scratch) else 1 << 62)
 
 
 def _in_memory(directory: Path) -> bool:

@@ -1,4 +1,5 @@
-"""What a run of the archive bench says, for people and as Markdown for docs/performance.md; both from its results alone.
+"""What a run of the archive bench says, for people and as Markdown for docs/performance.md; both from its results alone. What
+one of the transfer bench says is in transfer_report.py.
 
 ./dev bench report benches/results/archive.json
 """
@@ -135,8 +136,10 @@ def efficiency_lines(result: Result) -> Iterator[str]:
 
 def main() -> None:
     """Print the Markdown of a results file."""
+    from benches import transfer_report
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="results of ./dev bench archive")
+    parser.add_argument("file", type=Path, help="results of ./dev bench archive or transfer")
     results = json.loads(parser.parse_args().file.read_text())
     print(f"Machine: {json.dumps(results['machine'])}")
     print(f"Versions: {json.dumps(results.get('versions', {}))}")
@@ -144,8 +147,11 @@ def main() -> None:
         print(f"Peaks up to {results['own_peak_bytes'] / 1e6:.0f} MB are the bench's own.")
     for key, why in results.get("absent", {}).items():
         print(f"Absent: {key}: {why}")
+    moved = results.get("bench") == "transfer"
     for name, result in results["sets"].items():
-        print("\n" + "\n".join(markdown(name, result)))
+        print("\n" + "\n".join(transfer_report.markdown(name, result) if moved else markdown(name, result)))
+    if moved:
+        print("\n" + "\n".join(transfer_report.bar_lines(results)))
 
 
 if __name__ == "__main__":
