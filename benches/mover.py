@@ -101,6 +101,7 @@ class TwoSided(Mover):
     """What the sender says when a receiver can begin."""
     daemon = False  # the sender is there before anything is sent: its start does not count
     ends = True  # the sender ends by itself when all has been taken
+    stays = True  # the sender serves a receiver that comes again after a kill
     stop_by = signal.SIGTERM
 
     @abstractmethod
@@ -152,7 +153,9 @@ class Trip:
         return self._run(self._resumable, lambda: written(self._errand.target) >= size // 2)
 
     def resume(self) -> Transfer:
-        """Go on after a cut: the receiver anew, and the sender too if it has ended."""
+        """Go on after a cut: the receiver anew, and the sender too if it has ended or is of no more use."""
+        if self._sender is not None and not self._mover.stays:
+            self._sender.stopped(self._mover.stop_by)
         return self._run(self._resumable, None)
 
     @property

@@ -105,6 +105,7 @@ class Croc(TwoSided):
     name, settings = "croc", "--local, the receiver with --ip of the sender"
     ready = re.compile(r"On the other computer run")
     resumes = True
+    stays = False
     _port: int
 
     def sending(self, errand: Errand) -> Command:

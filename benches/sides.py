@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from benches.harness import MOST_SECONDS, TAIL, CommandFailedError, Run
+from benches.harness import TAIL, CommandFailedError, Run
 
+END_SECONDS: Final = 900.0  # the slowest tool needs three minutes; one that hangs must not hold up the others
 READY_SECONDS: Final = 600.0  # some read the whole file before they say where it can be had
 LOOK_SECONDS: Final = 0.005  # by which a look at what a side has said comes late at most
 
@@ -132,7 +133,7 @@ class Side:
 
     def ended(self) -> Usage:
         """Wait for its end by itself; raises CommandFailedError if it failed or did not end."""
-        limit = threading.Timer(MOST_SECONDS, self._signal, (signal.SIGKILL,))
+        limit = threading.Timer(END_SECONDS, self._signal, (signal.SIGKILL,))
         limit.start()
         try:
             usage = self._wait()
