@@ -48,7 +48,9 @@ def prepared(name: str, scale: float, scratch: Path) -> Iterator[Load]:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     try:
-        subprocess.run([sys.executable, "-m", "benches.loads", name, str(scale), str(home)], check=True)
+        made = subprocess.run([sys.executable, "-m", "benches.loads", name, str(scale), str(home)], check=False)
+        if made.returncode:
+            raise SystemExit(f"{name}: the set could not be made")
         source, newer = (next(iter(sorted((home / part).iterdir())), None) for part in ("old", "new"))
         assert source is not None
         yield Load(source, newer, name == "resume", *_measured(source))

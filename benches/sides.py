@@ -67,6 +67,7 @@ class Side:
     def __init__(self, command: Command, log: Path) -> None:
         self._command, self._log = command, log
         self._usage: Usage | None = None
+        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command.words,

@@ -78,7 +78,10 @@ def main() -> int:
     with _scratch(args.scratch) as scratch, transfer_lineup.ground(scratch, args.link) as ground:
         given = {name: getattr(args, name) for name in transfer_lineup.PROGRAMS}
         chosen = transfer_lineup.choose(args.tools.split(","), given, ground)
-        return 0 if _run(args, chosen, ground) else 1
+        try:
+            return 0 if _run(args, chosen, ground) else 1
+        except KeyboardInterrupt:
+            raise SystemExit("interrupted: what was measured is in the results") from None
 
 
 def _run(args: argparse.Namespace, chosen: Lineup[Ground, Mover], ground: Ground) -> bool:

@@ -44,8 +44,10 @@ def _cells(row: Result, size: int, cut: bool) -> Iterator[str]:
     yield f"{median(row, 'ready_s'):.2f}"
     # Of what was sent over an older version, or in part, a rate says nothing.
     yield f"{size / median(row) / 1e6:.0f}" if row["step"] == "send" else ""
-    yield from (f"{median(row, f'{side}_cpu_s'):.2f}" for side in ("sender", "receiver"))
-    yield from (f"{median(row, f'{side}_peak_bytes') / 1e6:.0f}" for side in ("sender", "receiver"))
+    # A side that is none, or whose figures come with the resume, has no peak.
+    peaks = {side: median(row, f"{side}_peak_bytes") for side in ("sender", "receiver")}
+    yield from (f"{median(row, f'{side}_cpu_s'):.2f}" if peak else "" for side, peak in peaks.items())
+    yield from (f"{peak / 1e6:.0f}" if peak else "" for peak in peaks.values())
     for figure in ("wire_bytes", "again_bytes")[: 1 + cut]:
         value = _median(row, figure)
         yield "" if value is None else f"{value / 1e6:.1f}"
