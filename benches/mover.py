@@ -133,7 +133,6 @@ class Trip:
         self._resources = ExitStack()
         self._sender: Side | None = None
         self._found: re.Match[str] | None = None
-        self._moved: int | None = None
         self._number = 0
 
     def __enter__(self) -> Self:
@@ -171,11 +170,14 @@ class Trip:
         ready_s = time.perf_counter() - began
         with self._side(mover.taking(errand, found), "receiver") as receiver:
             if until is not None and not receiver.watch(until):
+                receiver.ended()  # raises if that was a failure
                 raise CommandFailedError(f"{mover.name} had all before it could be killed half way")
             taken = _killed(receiver) if until else _ended(receiver, None if mover.daemon else sender)
             sent = sender.ended() if mover.ends and not until else None
             wall_s = time.perf_counter() - began
             after = mover.room.network.bytes()
+            if mover.daemon and not until:
+                sender.settle()
             # The figures of a sender that lives on come when it ends.
             sent = sent or (Usage(0.0, 0) if until else sender.stopped(mover.stop_by))
             told_s = None if until else mover.told_s(sender.said, receiver.said)

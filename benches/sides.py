@@ -20,6 +20,7 @@ from benches.harness import TAIL, CommandFailedError, Run
 
 END_SECONDS: Final = 900.0  # the slowest tool needs three minutes; one that hangs must not hold up the others
 READY_SECONDS: Final = 600.0  # some read the whole file before they say where it can be had
+SETTLE_SECONDS: Final = 3.0  # a daemon's child may see to its connection so long after the client has gone
 LOOK_SECONDS: Final = 0.005  # by which a look at what a side has said comes late at most
 
 _LOOK: Final = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -125,10 +126,13 @@ class Side:
             self._signal(signal.SIGKILL)
 
     def watch(self, done: Callable[[], bool]) -> bool:
-        """Wait until something is done while this runs; False if it ended before."""
+        """Wait until something is done while this runs; False if it ended before. Raises CommandFailedError if it takes too long."""
+        last = time.monotonic() + END_SECONDS
         while not done():
             if not self.alive:
                 return False
+            if time.monotonic() > last:
+                raise self._failed("did not get so far")
             time.sleep(LOOK_SECONDS)
         return True
 
@@ -143,6 +147,13 @@ class Side:
         if self._process.returncode != 0:
             raise self._failed(f"exit {self._process.returncode}")
         return usage
+
+    def settle(self) -> None:
+        """Wait until it has no children, whose figures would be lost if it ended before them."""
+        last = time.monotonic() + SETTLE_SECONDS
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        while self.alive and children.exists() and children.read_text() and time.monotonic() < last:
+            time.sleep(LOOK_SECONDS)
 
     def stopped(self, by: signal.Signals = signal.SIGTERM) -> Usage:
         """End it, whatever its exit status is then."""
