@@ -216,7 +216,7 @@ fn a_flush_does_not_wait_for_the_epoch() {
         done += sink.news(PAUSE).unwrap().kept.iter().map(|(_, pages)| count(&pages[&1])).sum::<usize>();
     }
     let (_, kept) = Journal::open(scratch.file("journal"), &ID).unwrap();
-    assert_eq!(count(&kept[&1]), all.len());
+    assert_eq!(count(&kept.of(1)), all.len());
 }
 
 #[test]

@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
+from operator import neg
 from typing import Final
 
 from warp_portal._native import blake3
@@ -249,8 +250,7 @@ class WantedChunks:
         self._open -= ref.records - max(0, self._bounds.chunks - number * PAGE_RECORDS) - _count(missing)
         if missing:
             self._rest[number] = missing
-            self._ready.append(number)
-            self._ready.sort(reverse=True)
+            insort(self._ready, number, key=neg)
         return [(ref.offset, stored)] if ref.offset >= self._bounds.start else []
 
     def _check_places(self, number: int, page: pages.IndexPage) -> None:

@@ -1,12 +1,14 @@
 //! Which fragments were durable when a side was killed: records of an append-only file, each with a check.
 //!
 //! Header, 32 bytes: `"warpjrnl"`, u32 version (1), u32 zero, session (16). Record: u32 length of the body, u32 zero, u64 epoch, body, the
-//! first 8 bytes of BLAKE3 of all before. Body: for each page u32 number, u32 spans, and for each span u16 first, u16 count.
+//! first 8 bytes of BLAKE3 of all before. Body: for each page u32 number, u32 spans, and for each span u16 first, u16 count. A page without
+//! spans: what was said of it and of all behind it is forgotten, for they are other pages now.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use super::Noted;
 use crate::digest;
 use crate::{Error, Result};
 
@@ -34,14 +36,14 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Integrity`] if it is the journal of something else, [`Error::Io`].
-    pub fn open(file: File, session: &[u8; 16]) -> Result<(Self, BTreeMap<u32, Spans>)> {
+    pub fn open(file: File, session: &[u8; 16]) -> Result<(Self, Noted)> {
         let length = file.metadata().map_err(|error| Error::io("read the journal", error))?.len();
         let mut header = [0; HEADER_BYTES];
         header[..8].copy_from_slice(MAGIC);
         header[8..12].copy_from_slice(&VERSION.to_le_bytes());
         header[16..].copy_from_slice(session);
         let mut journal = Self { file, end: HEADER_BYTES as u64, epoch: 0 };
-        let mut kept = BTreeMap::new();
+        let mut kept = Noted::default();
         if length < HEADER_BYTES as u64 {
             journal.write(&header, 0)?;
         } else {
@@ -54,6 +56,7 @@ impl Journal {
                 add(&body, &mut kept)?;
             }
         }
+        kept.settle();
         let end = journal.end;
         journal.file.set_len(end).map_err(|error| Error::io("cut the journal", error))?;
         Ok((journal, kept))
@@ -91,13 +94,12 @@ impl Journal {
         Ok(epoch)
     }
 
-    /// Forgets everything: what follows is about other pages.
+    /// Notes that this page and all behind it are others now; the number of the epoch.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn clear(&mut self) -> Result<()> {
-        self.end = HEADER_BYTES as u64;
-        self.file.set_len(self.end).map_err(|error| Error::io("cut the journal", error))
+    pub fn forget(&mut self, page: u32) -> Result<u64> {
+        self.append(&BTreeMap::from([(page, Spans::new())]))
     }
 
     /// The body of the next record; `None` at the end of what is whole.
@@ -140,7 +142,7 @@ fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
     std::array::from_fn(|at| digest[at])
 }
 
-fn add(mut body: &[u8], kept: &mut BTreeMap<u32, Spans>) -> Result<()> {
+fn add(mut body: &[u8], kept: &mut Noted) -> Result<()> {
     let damaged = || Error::integrity("journal: a record that says nothing");
     while let Some(([p0, p1, p2, p3, s0, s1, s2, s3], rest)) = body.split_first_chunk::<8>() {
         let page = u32::from_le_bytes([*p0, *p1, *p2, *p3]);
@@ -148,9 +150,12 @@ fn add(mut body: &[u8], kept: &mut BTreeMap<u32, Spans>) -> Result<()> {
         let bytes = spans.checked_mul(4).ok_or_else(damaged)?;
         let (now, later) = rest.split_at_checked(bytes).ok_or_else(damaged)?;
         let (pairs, _) = now.as_chunks::<4>();
-        let pair =
-            |[f0, f1, c0, c1]: &[u8; 4]| (u16::from_le_bytes([*f0, *f1]), u16::from_le_bytes([*c0, *c1]));
-        kept.entry(page).or_default().extend(pairs.iter().map(pair));
+        if pairs.is_empty() {
+            kept.forget(page);
+        }
+        for [f0, f1, c0, c1] in pairs {
+            kept.add(page, u16::from_le_bytes([*f0, *f1]), u16::from_le_bytes([*c0, *c1]));
+        }
         body = later;
     }
     if body.is_empty() { Ok(()) } else { Err(damaged()) }
@@ -181,12 +186,23 @@ mod tests {
         for cut in whole..length {
             file(&scratch).set_len(cut).unwrap();
             let (journal, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
-            assert_eq!((journal.epoch(), &kept), (1, &first));
+            assert_eq!((journal.epoch(), kept.of(3), kept.of(4)), (1, first[&3].clone(), first[&4].clone()));
         }
         let (mut journal, _) = Journal::open(file(&scratch), &SESSION).unwrap();
         assert_eq!(journal.append(&BTreeMap::from([(3, vec![(8, 1)])])).unwrap(), 2);
         let (_, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
-        assert_eq!(kept[&3], [(0, 7), (8, 1)]);
+        assert_eq!(kept.of(3), [(0, 7), (8, 1)]);
+    }
+
+    #[test]
+    fn what_was_said_before_of_pages_that_are_others_now_does_not_count() {
+        let scratch = Scratch::new("journal-forget");
+        let (mut journal, _) = Journal::open(file(&scratch), &SESSION).unwrap();
+        journal.append(&BTreeMap::from([(3, vec![(0, 7)]), (4, vec![(1, 1)]), (9, vec![(0, 2)])])).unwrap();
+        assert_eq!(journal.forget(4).unwrap(), 2);
+        journal.append(&BTreeMap::from([(9, vec![(5, 1)])])).unwrap();
+        let (_, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
+        assert_eq!([kept.of(3), kept.of(4), kept.of(9)], [vec![(0, 7)], vec![], vec![(5, 1)]]);
     }
 
     #[test]

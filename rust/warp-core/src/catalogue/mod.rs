@@ -6,9 +6,11 @@
 mod journal;
 mod layout;
 mod listing;
+mod noted;
 mod store;
 
 pub use journal::{Journal, Spans};
 pub use layout::{Again, Layout, Place};
 pub use listing::{Listing, MOST_BYTES, MOST_FRAGMENTS};
+pub use noted::Noted;
 pub use store::{PageStore, StoredPage};

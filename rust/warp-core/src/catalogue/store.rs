@@ -178,11 +178,21 @@ impl PageStore {
         Ok((taken, offset(at + taken) - offset(at)))
     }
 
-    /// Appends a page: `payload` is what travelled, encoded with `codec`.
+    /// Appends a page, and keeps it at hand: `payload` is what travelled, encoded with `codec`.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn append(&self, page: &Arc<StoredPage>, codec: Codec, raw: &[u8], payload: &[u8]) -> Result<()> {
+        self.record(page, codec, raw, payload)?;
+        self.keep(Arc::clone(page));
+        Ok(())
+    }
+
+    /// As [`PageStore::append`]; if it is asked for, it is decoded again. Its entries are those of `raw`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn record(&self, page: &StoredPage, codec: Codec, raw: &[u8], payload: &[u8]) -> Result<()> {
         let mut index = self.lock();
         let header = Header {
             stored: payload.len() as u32,
@@ -205,8 +215,6 @@ impl PageStore {
         }
         self.file.write_all_at(&record, index.end).map_err(|error| Error::io("store a page", error))?;
         index.add(&header);
-        drop(index);
-        self.keep(Arc::clone(page));
         Ok(())
     }
 

@@ -156,7 +156,7 @@ impl ArchiveSink {
     pub fn open_journal(&self, file: File, id: &[u8; 16]) -> Result<BTreeMap<u32, Spans>> {
         let (journal, kept) = Journal::open(file, id)?;
         *lock(&self.core.journal) = Some(journal);
-        Ok(kept)
+        Ok(kept.by_page())
     }
 
     /// These chunks of locator page `number` may come from now on, and lie before `end`; `stored` is the page as it is stored,

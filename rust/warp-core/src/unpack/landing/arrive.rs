@@ -62,6 +62,7 @@ impl Landing {
         }
         for (page, run, bytes) in runs {
             core.run(&mut arrival.restorer, &page, run, raw.get(bytes).unwrap_or_default())?;
+            core.release(&page);
         }
         arrival.restorer.tell();
         Ok(true)
@@ -80,6 +81,7 @@ impl Landing {
             page.claim(run.clone())?;
             core.give_up(&mut arrival.restorer, &page, run);
         }
+        core.release(&page);
         arrival.restorer.tell();
         Ok(())
     }
@@ -163,6 +165,7 @@ impl Core {
         if run.is_empty() {
             return;
         }
+        let mut settled = 0;
         for need in page.needs_of(run.start, run.end) {
             let (first, end) = (run.start.max(need.first), run.end.min(need.first + need.count));
             let start = page.bytes(run.start, first - run.start) as usize;
@@ -170,7 +173,7 @@ impl Core {
             let bytes = data.get(start..start + length as usize).unwrap_or_default();
             let position = need.position + page.bytes(need.first, first - need.first);
             write(restorer, need, position, bytes);
-            self.settle(restorer, page, length);
+            settled += length;
         }
         self.dirty.fetch_add(data.len() as u64, Ordering::Relaxed);
         let mut state = page.state();
@@ -181,6 +184,10 @@ impl Core {
             state.written.set(index);
         }
         drop(state);
+        // Only now: if these were the last bytes of all, what is written is noted for the last time.
+        if settled > 0 {
+            self.settle(restorer, page, settled);
+        }
         for Late { fragment, position, file, owner } in late {
             let start = page.bytes(run.start, fragment - run.start) as usize;
             let length = page.bytes(fragment, 1);

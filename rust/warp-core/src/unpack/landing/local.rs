@@ -47,17 +47,23 @@ pub(super) fn run(core: &Core, jobs: &Receiver<LocalJob>) {
         if !core.running() {
             continue;
         }
-        match job {
+        let page = match job {
             LocalJob::Copy { number, first, count, position, file, owner } => {
                 worker.copy((number, first, count), (position, &file), &owner);
+                owner
             }
-            LocalJob::Check { page, need, first, count } => worker.check(&page, need, first, count),
+            LocalJob::Check { page, need, first, count } => {
+                worker.check(&page, need, first, count);
+                page
+            }
             LocalJob::Look { page, needs } => {
                 worker.look(&page, page.needs.get(needs).unwrap_or_default());
                 page.looked();
                 core.answer();
+                page
             }
-        }
+        };
+        core.release(&page);
         worker.restorer.tell();
         if core.jobs.fetch_sub(1, Ordering::AcqRel) == 1 {
             core.changed.notify_all();
@@ -284,19 +290,20 @@ impl Worker<'_> {
     fn recall(&self, stored: &Arc<StoredPage>, late: Late) {
         let (number, fragment) = (stored.number, late.fragment);
         let mut active = lock(&self.core.active);
-        let page = active.entry(number).or_insert_with(|| {
-            let page = ActivePage::new(Arc::clone(stored), Vec::new(), (Vec::new(), Vec::new()), 0);
+        let page = active.get(number).unwrap_or_else(|| {
+            let page = ActivePage::new(Arc::clone(stored), Vec::new(), (Vec::new(), Vec::new()), 0, 0);
             page.settle(1);
+            active.insert(Arc::clone(&page));
             page
         });
-        let page = Arc::clone(page);
-        drop(active);
+        // It is let go of while nothing is awaited.
         let mut state = page.state();
         state.late.push(late);
         self.core.late.fetch_add(1, Ordering::Relaxed);
         let is_coming = state.expected.has(fragment) || state.arriving.has(fragment);
         state.expected.set(fragment);
         drop(state);
+        drop(active);
         if !is_coming {
             self.core.tell(|news| news.wants.push((number, vec![(fragment as u16, 1)])));
         }

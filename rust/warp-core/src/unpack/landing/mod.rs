@@ -9,6 +9,7 @@
 //! from where it lies, checked again, and asked for again if it is not what it was. A killed landing goes on from its pages and
 //! its journal.
 
+mod active;
 mod arrive;
 pub(super) mod base;
 mod local;
@@ -27,13 +28,14 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
 
+use self::active::Active;
 use self::local::LocalJob;
 use self::page::ActivePage;
 use self::plan::Planner;
 use super::report::Failure;
 use super::restore::Restorer;
 use super::{Options, Problem, Site, Skip, Totals, lock};
-use crate::catalogue::{Journal, PageStore, Spans};
+use crate::catalogue::{Journal, Noted, PageStore, Spans};
 use crate::cutter::Cutter;
 use crate::digest::Digest;
 use crate::keys::ScopeKeys;
@@ -130,10 +132,10 @@ struct Core {
     options: LandingOptions,
     store: PageStore,
     journal: Mutex<Journal>,
-    /// What the journal had of pages that have not come again yet.
-    before: Mutex<BTreeMap<u32, Spans>>,
+    /// What the journal had when the landing began.
+    before: Mutex<Noted>,
     planner: Mutex<Planner>,
-    active: Mutex<BTreeMap<u32, Arc<ActivePage>>>,
+    active: Mutex<Active>,
     /// Pages whose files are not all complete, and those behind them.
     order: Mutex<VecDeque<Arc<ActivePage>>>,
     /// Pages that are not answered yet, in order.
@@ -339,7 +341,12 @@ impl Core {
 
     /// An active page.
     fn active(&self, number: u32) -> Option<Arc<ActivePage>> {
-        lock(&self.active).get(&number).cloned()
+        lock(&self.active).get(number)
+    }
+
+    /// Lets go of a page, if it is done with.
+    fn release(&self, page: &Arc<ActivePage>) {
+        lock(&self.active).release(page);
     }
 
     fn submit(&self, job: LocalJob) {

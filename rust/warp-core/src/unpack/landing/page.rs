@@ -123,6 +123,7 @@ impl State {
 /// A page that is not done with.
 #[derive(Debug)]
 pub(super) struct ActivePage {
+    /// Without the entries, unless it is active again.
     pub stored: Arc<StoredPage>,
     /// In order of their first fragments; they do not overlap.
     pub needs: Vec<Need>,
@@ -138,16 +139,17 @@ pub(super) struct ActivePage {
 }
 
 impl ActivePage {
+    /// `open`: bytes that its files wait for; `weight`: of its entries in memory.
     pub fn new(
         stored: Arc<StoredPage>,
         needs: Vec<Need>,
         (links, closing): (Vec<EntryRef>, Vec<EntryRef>),
         open: u64,
+        weight: u64,
     ) -> Arc<Self> {
         let state = Mutex::default();
         let (looking, open) = (AtomicU64::new(1), AtomicU64::new(open + 1));
-        let data = stored.offsets.last().copied().unwrap_or_default();
-        let weight = stored.listing.table.weight() as u64 + data;
+        let weight = weight + stored.offsets.last().copied().unwrap_or_default();
         Arc::new(Self { stored, needs, links, closing, weight, state, looking, open })
     }
 
@@ -183,6 +185,13 @@ impl ActivePage {
     /// Whether its files are complete.
     pub fn is_settled(&self) -> bool {
         self.open.load(Ordering::Acquire) == 0
+    }
+
+    /// What of it the journal lacks; `None` while anything else of it is awaited.
+    pub fn rest(&self) -> Option<Bits> {
+        let state = self.state();
+        let waits = !state.expected.is_empty() || !state.arriving.is_empty() || !state.late.is_empty();
+        (!waits && self.is_settled()).then(|| state.written.without(&state.noted))
     }
 
     /// Bytes of `count` fragments from `first` on.

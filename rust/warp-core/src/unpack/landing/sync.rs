@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use rustix::fs::syncfs;
 
 use super::super::restore::Restorer;
-use super::page::Bits;
 use super::{Core, Landed, lock};
 use crate::catalogue::Spans;
 use crate::{Error, Result};
@@ -31,7 +30,7 @@ pub(super) fn run(core: &Core) {
             since = Instant::now();
             core.end_epoch()
         } else {
-            core.let_go();
+            lock(&core.active).release_all();
             core.wait();
             Ok(())
         };
@@ -60,7 +59,7 @@ impl Core {
     /// What was written until now becomes durable.
     fn end_epoch(&self) -> Result<()> {
         self.dirty.store(0, Ordering::Relaxed);
-        let written = self.written();
+        let written = lock(&self.active).written();
         self.sync()?;
         if written.is_empty() {
             return Ok(());
@@ -68,7 +67,7 @@ impl Core {
         let kept: BTreeMap<u32, Spans> =
             written.iter().map(|(number, bits)| (*number, bits.spans())).collect();
         let epoch = lock(&self.journal).append(&kept)?;
-        self.note(&written);
+        lock(&self.active).note(&written);
         self.tell(|news| news.kept.push((epoch, kept)));
         Ok(())
     }
@@ -76,37 +75,6 @@ impl Core {
     fn sync(&self) -> Result<()> {
         self.store.sync()?;
         syncfs(&*self.site.target).map_err(|errno| Error::io("make what was received durable", errno))
-    }
-
-    /// What is written and not noted yet.
-    fn written(&self) -> Vec<(u32, Bits)> {
-        let active = lock(&self.active);
-        let new = active.iter().map(|(number, page)| {
-            let state = page.state();
-            (*number, state.written.without(&state.noted))
-        });
-        new.filter(|(_, bits)| !bits.is_empty()).collect()
-    }
-
-    /// The journal has it now.
-    fn note(&self, written: &[(u32, Bits)]) {
-        let active = lock(&self.active);
-        for (number, bits) in written {
-            if let Some(page) = active.get(number) {
-                page.state().noted.add(bits);
-            }
-        }
-        drop(active);
-        self.let_go();
-    }
-
-    /// Pages of which nothing is awaited, and nothing is left to be noted, are done with.
-    fn let_go(&self) {
-        lock(&self.active).retain(|_, page| {
-            let state = page.state();
-            let waits = !state.expected.is_empty() || !state.arriving.is_empty() || !state.late.is_empty();
-            waits || !page.is_settled() || !state.written.without(&state.noted).is_empty()
-        });
     }
 
     /// All came: what is left of directories is made, and all is made durable.

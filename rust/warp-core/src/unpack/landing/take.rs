@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::super::files::{Extents, SharedFile};
+use super::super::files::SharedFile;
 use super::super::lock;
 use super::super::report::Failure;
 use super::super::window::EntryRef;
@@ -12,7 +12,7 @@ use super::local::LocalJob;
 use super::page::{ActivePage, Bits, Late, Need};
 use super::plan::{Draft, Planner};
 use super::{Core, Landing};
-use crate::catalogue::{Again, Layout, Listing, StoredPage};
+use crate::catalogue::{Again, Layout, Listing, Spans, StoredPage};
 use crate::codec::Codec;
 use crate::digest;
 use crate::table::EntryTable;
@@ -56,10 +56,7 @@ impl Core {
     /// by the window that it was given.
     fn make_room(&self) -> Result<()> {
         loop {
-            let held: u64 = {
-                let active = lock(&self.active);
-                active.values().filter(|page| !page.is_settled()).map(|page| page.weight()).sum()
-            };
+            let held = lock(&self.active).weight();
             if held <= MOST_HELD && self.late.load(Ordering::Relaxed) <= MOST_LATE {
                 return Ok(());
             }
@@ -75,7 +72,7 @@ impl Core {
     }
 
     fn take_page(&self, planner: &mut Planner, codec: Codec, payload: &[u8], raw: &[u8]) -> Result<()> {
-        let listing = Listing::decode(raw, self.cutter.sizes().max)?;
+        let mut listing = Listing::decode(raw, self.cutter.sizes().max)?;
         let digest = digest::hash(raw);
         let number = planner.next;
         let is_known = number < planner.stored && self.store.digest(number)? == digest;
@@ -87,7 +84,8 @@ impl Core {
         let position = planner.open.as_ref().filter(|_| listing.resumes).map_or(0, |open| open.position);
         let mut earlier = |first, left| self.store.span(first, left);
         let layout = Layout::new(&listing, base, position, &mut earlier)?;
-        let table = Arc::new(listing.table.clone());
+        // Files keep the entries for as long as they need them; who needs the page later has it decoded again.
+        let table = Arc::new(std::mem::take(&mut listing.table));
         let mut draft = Draft {
             table: &table,
             listing: &listing,
@@ -108,13 +106,13 @@ impl Core {
             listing,
         });
         if !is_known {
-            self.store.append(&stored, codec, raw, payload)?;
+            self.store.record(&stored, codec, raw, payload)?;
         }
-        let page = draft_page(&stored, &layout, &files, ends);
-        let before = lock(&self.before).remove(&number).filter(|_| is_known);
+        let page = draft_page(&stored, &layout, &files, ends, table.weight() as u64);
+        let before = if is_known { lock(&self.before).of(number) } else { Spans::new() };
         lock(&self.order).push_back(Arc::clone(&page));
-        self.expect(&page, &Bits::of_spans(&before.unwrap_or_default()));
-        lock(&self.active).insert(number, Arc::clone(&page));
+        self.expect(&page, &Bits::of_spans(&before));
+        lock(&self.active).insert(Arc::clone(&page));
         self.repeat(planner, &page, &layout.again, &files);
         planner.digest.update(&digest);
         planner.next += 1;
@@ -125,17 +123,9 @@ impl Core {
 
     /// The pages from this one on are not those of the earlier try.
     fn forget(&self, number: u32) -> Result<()> {
-        self.store.truncate(number)?;
-        let mut before = lock(&self.before);
-        before.split_off(&number);
-        let mut journal = lock(&self.journal);
-        journal.clear()?;
-        // Those that came again already are active, and their notes are written anew with what they get.
-        let mut kept = before.clone();
-        for (number, page) in lock(&self.active).iter() {
-            kept.insert(*number, page.state().noted.spans());
-        }
-        journal.append(&kept).map(drop)
+        lock(&self.journal).forget(number)?;
+        lock(&self.before).forget(number);
+        self.store.truncate(number)
     }
 
     /// Settles what may come of a page of which `kept` is here already. What of it is wanted is known when the files of before have
@@ -294,6 +284,7 @@ impl Core {
             }
         }
         self.settle(&mut planner.restorer, page, 1);
+        self.release(page);
         planner.restorer.tell();
     }
 }
@@ -304,6 +295,7 @@ fn draft_page(
     layout: &Layout,
     files: &[Option<Arc<SharedFile>>],
     ends: (Vec<EntryRef>, Vec<EntryRef>),
+    weight: u64,
 ) -> Arc<ActivePage> {
     let listing = &stored.listing;
     let last = files.len().saturating_sub(1);
@@ -313,8 +305,7 @@ fn draft_page(
         let file = files.get(index)?.clone()?;
         open += layout.bytes(place.first.into(), place.count.into());
         let is_part = index == 0 && listing.resumes || index == last && listing.continues;
-        let entry = listing.table.entries.get(index)?;
-        let whole = (!is_part).then(|| Extents::of(entry).length(entry));
+        let whole = (!is_part).then(|| file.extents().length(file.entry()));
         Some(Need { first: place.first, count: place.count, position: place.position, file, whole })
     });
     let needs = needs.collect();
@@ -323,5 +314,5 @@ fn draft_page(
             open += piece.bytes;
         }
     }
-    ActivePage::new(Arc::clone(stored), needs, ends, open)
+    ActivePage::new(Arc::clone(stored), needs, ends, open, weight)
 }
