@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, NamedTuple, Self
 
 import warp_portal
+from warp_portal.transport.identity import machine_key
 
 # A machine that does other things too may take so long to do what takes a second.
 PATIENCE_S: Final = 30.0
@@ -21,12 +23,18 @@ PREFIX: Final = ".warp-"
 PACKAGES: Final = Path(warp_portal.__file__).parents[1]
 
 Record = dict[str, Any]
+Piped = subprocess.CompletedProcess[bytes]
 
 
 class Warp:
-    """One process, and its JSON records. A context manager: at its end the process is gone."""
+    """One process, and its JSON records. A context manager: at its end the process is gone.
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str], given: str, directory: Path | None) -> None:
+    `given` comes to its stdin, which is closed then; with None it stays open, for `give`.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: dict[str, str], given: bytes | None, directory: Path | None
+    ) -> None:
         self.process = subprocess.Popen(
             command,
             env=environment,
@@ -45,14 +53,22 @@ class Warp:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         assert self.process.stderr is not None
-        self.process.stdin.write(given)
-        self.process.stdin.close()
         self._threads = [
             threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True),
             threading.Thread(target=self._keep, args=(self.process.stderr,), daemon=True),
         ]
         for thread in self._threads:
             thread.start()
+        if given is not None:
+            self.give(given)
+            self.process.stdin.close()
+
+    def give(self, piece: bytes) -> None:
+        """Write to its stdin, which stays open; nothing if it has ended."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.buffer.write(piece)
+            self.process.stdin.buffer.flush()
 
     def _listen(self, stdout: IO[str]) -> None:
         with stdout:
@@ -163,18 +179,57 @@ class Side:
         }
         self.environment = {**kept, **own, **variables}
 
-    def run(self, *arguments: str | Path, given: str = "", directory: Path | None = None, **variables: str) -> Warp:
+    def run(
+        self, *arguments: str | Path, given: str | bytes | None = "", directory: Path | None = None, **variables: str
+    ) -> Warp:
         """Begin `warp` with these arguments, and with `given` on stdin."""
-        command = [*self._within, sys.executable, "-m", "warp_portal", *map(str, arguments), "--json"]
-        return Warp(command, {**self.environment, **variables}, given, directory)
+        given = given.encode() if isinstance(given, str) else given
+        return Warp([*self._command(arguments), "--json"], {**self.environment, **variables}, given, directory)
+
+    def piped(self, *arguments: str | Path, given: bytes = b"", stdout: int = subprocess.PIPE) -> Piped:
+        """Run `warp` to its end for what it writes to stdout: no records."""
+        command = self._command(arguments)
+        return subprocess.run(
+            command, env=self.environment, input=given, stdout=stdout, stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False
+        )
+
+    def _command(self, arguments: Sequence[str | Path]) -> list[str]:
+        return [*self._within, sys.executable, "-m", "warp_portal", *map(str, arguments)]
 
     def send(self, *arguments: str | Path, directory: Path | None = None) -> Warp:
         """`warp send`, without a short code."""
         return self.run("send", "--no-code", *arguments, directory=directory)
 
-    def receive(self, ticket: str, target: Path, *arguments: str | Path) -> Warp:
-        """`warp receive`, with the ticket on stdin."""
-        return self.run("receive", "-C", target, *arguments, given=f"{ticket}\n")
+    def receive(self, ticket: str, target: Path | None, *arguments: str | Path) -> Warp:
+        """`warp receive`, with the ticket on stdin. `target`: its directory, None where the arguments say where to."""
+        where = [] if target is None else ["-C", target]
+        return self.run("receive", *where, *arguments, given=f"{ticket}\n")
+
+    def listen(self, target: Path, *arguments: str | Path) -> Warp:
+        """`warp receive --listen`, without a short code."""
+        return self.run("receive", "--listen", "--no-code", "-C", target, *arguments)
+
+    def unfinished(self) -> list[Record]:
+        """What `warp sessions list` tells."""
+        with self.run("sessions", "list") as process:
+            assert process.ended() == 0, process.stderr
+            return [record for record in process.records if record["type"] == "session"]
+
+    def resume(self, number: str) -> Warp:
+        """`warp sessions resume`."""
+        return self.run("sessions", "resume", number)
+
+    def discard(self, number: str) -> Record:
+        """`warp sessions discard`; what it tells."""
+        with self.run("sessions", "discard", number) as process:
+            assert process.ended() == 0, process.stderr
+            return process.of_type("discarded")
+
+    def knows(self, other: "Side", name: str, *arguments: str | Path) -> None:
+        """Save the other machine under a name, as both would by hand; arguments as of `warp peers add`."""
+        key = str(machine_key(other.home / "warp").public)
+        with self.run("peers", "add", name, key, *arguments) as process:
+            assert process.ended() == 0, process.stderr
 
     def sessions(self) -> list[str]:
         """Names of the sessions that it keeps."""
@@ -194,7 +249,7 @@ class Pair(NamedTuple):
         return cls(Side(place, "source", within, **variables), Side(place, "sink", within, **variables))
 
     @contextmanager
-    def both(self, target: Path, *paths: str | Path, taking: Sequence[str | Path] = ()) -> Iterator[tuple[Warp, Warp]]:
+    def both(self, target: Path | None, *paths: str | Path, taking: Sequence[str | Path] = ()) -> Iterator[tuple[Warp, Warp]]:
         """A sender of these paths (and options), and a receiver (with the options `taking`) that has its ticket."""
         with (
             self.source.send(*paths) as sender,
@@ -202,7 +257,7 @@ class Pair(NamedTuple):
         ):
             yield sender, receiver
 
-    def transfer(self, target: Path, *paths: str | Path, taking: Sequence[str | Path] = ()) -> tuple[Record, Record]:
+    def transfer(self, target: Path | None, *paths: str | Path, taking: Sequence[str | Path] = ()) -> tuple[Record, Record]:
         """Send these paths to the end; both summaries."""
         with self.both(target, *paths, taking=taking) as (sender, receiver):
             taken = receiver.succeeded()
@@ -237,3 +292,11 @@ def noise(path: Path, size: int, seed: int = 1) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(random.Random(seed).randbytes(size))
     return path
+
+
+def arrived(path: Path, least: int) -> None:
+    """Wait until a file, or the files below a directory, hold so many bytes on the disk."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (path.lstat().st_blocks * 512 if path.is_file() else written(path)) < least:
+        assert time.monotonic() < deadline, f"{path}: {least} bytes did not come"
+        time.sleep(0.005)

@@ -62,7 +62,7 @@ def test_progress_counts_up_to_the_whole(pair: Pair, tmp_path: Path) -> None:
             assert 0 < done[-1] <= 8 * MIB
             assert steps[-1]["bytes_total"] == 8 * MIB
             assert steps[-1]["total_entries"] == 2
-            assert {"entries", "files", "bytes_kept", "bytes_wire"} <= steps[-1].keys()
+            assert {"entries", "files", "fragments_kept", "bytes_wire"} <= steps[-1].keys()
     # As a ratio, for the machine may be slow: never faster than said, but for the first burst.
     for summary in (sent, received):
         assert summary["bytes_wire"] / summary["seconds"] < 1.1 * 3 * MIB

@@ -156,7 +156,7 @@ def test_a_second_receiver_hears_that_it_is_taken(pair: Pair, tree: Path, tmp_pa
         with other.receive(sender.offer()["ticket"], tmp_path / "second") as second:
             code, said = second.failed()
         assert (code, said) == (11, "the other side ended it: too many sessions")
-        sender.said("another machine takes it")
+        sender.said("another machine is being served")
         assert receiver.alive
         assert sender.alive
     assert other.sessions() == []

@@ -58,6 +58,13 @@ def route_of(text: str, state: Path) -> "Route":
     return routes.by_code(ShortCode.parse(text), LocalNetwork())
 
 
+def is_secret(text: str) -> bool:
+    """Whether it is a ticket or a code, which open something, and no name or address."""
+    from warp_portal.transport.routes import is_ticket
+
+    return is_ticket(text) or (text[:1].isdigit() and not _is_address(text))
+
+
 def _is_address(text: str) -> bool:
     """Codes too may be written with colons, but a host is no number."""
     from warp_portal.protocol.addresses import Address

@@ -35,17 +35,27 @@ class Create:
 def noted(output: Output, state: Path, archive: str) -> Iterator[None]:
     """Keep how this create is run for as long as it is not finished. What can't be noted keeps nobody from creating."""
     path = os.path.realpath(archive)
-    note = _place(state, path)
+    note, before = _place(state, path), b""
     with contextlib.suppress(OSError):
-        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        content = {**json.loads(again.noted(output)), "archive": path}
-        with open(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-            json.dump(content, file)
+        before = note.read_bytes() if _is_begun(state, path) else b""
+    _write(note, json.dumps({**json.loads(again.noted(output)), "archive": path}).encode())
     try:
         yield
+    except UsageError:
+        # It was refused: what can go on there is the one before.
+        if before:
+            _write(note, before)
+        raise
     finally:
         if not _is_begun(state, path):
             note.unlink(missing_ok=True)
+
+
+def _write(note: Path, content: bytes) -> None:
+    with contextlib.suppress(OSError):
+        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(content)
 
 
 def unfinished(state: Path) -> list[Create]:

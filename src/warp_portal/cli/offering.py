@@ -119,10 +119,8 @@ def cargo_of(
 
     excludes = (*selection.pop("exclude"), *read_patterns(selection.pop("exclude_from")))
     if paths == ("-",):
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError("standard input is a terminal: redirect a file or pipe into it")
-        read = reporter.following(_read_step, "read")
-        return StreamCargo(0, name or "stdin", read)
+        is_open = sys.stdin is not None and not sys.stdin.isatty()
+        return StreamCargo(0 if is_open else None, name or "stdin", reporter.following(_read_step, "read"))
     if name is not None:
         raise UsageError("--name is for standard input: give - as the only path")
     if len(paths) == 1 and not as_file and is_archive(paths[0]):

@@ -67,7 +67,7 @@ def command(
     """
     here = {key: flags.pop(key) for key in ("qr", "port", "guests", "shows_code", "carrier", *_PLACES)}
     settings = begin(output, "receive", **flags)
-    from warp_portal.cli import again, arriving
+    from warp_portal.cli import again, arriving, asking
     from warp_portal.cli.progress import Reporter
     from warp_portal.transport.receiver import Receiver
 
@@ -75,7 +75,7 @@ def command(
         raise click.UsageError("--listen waits for the other side: it takes no code or ticket")
     with Reporter(output, "receive") as reporter:
         destination = arriving.destination(output, settings, reporter, here)
-        secrets = [] if code is None else [code]
+        secrets = [code] if code is not None and asking.is_secret(code) else []
         rules = arriving.rules(output, settings, reporter, here, again.noted(output, secrets, ("--session",)), yes)
         began = SYSTEM_CLOCK.monotonic_s()
         if listen:

@@ -107,13 +107,16 @@ def _one(state: Path, number: str) -> _Unfinished:
 
 
 def _transfer(store: "SessionStore", listed: "Listed", state: Path) -> _Unfinished:
+    from warp_portal.archive import StateStore
     from warp_portal.transport.discarding import discard
     from warp_portal.transport.state import AGAIN
 
     number = listed.session.hex()
     note = state / "sessions" / number / AGAIN
     more = ("--session", number)
-    return _Unfinished(number, _fields(listed), _row(listed), note, more, lambda: discard(store, listed))
+    return _Unfinished(
+        number, _fields(listed), _row(listed), note, more, lambda: discard(store, listed, StateStore(state))
+    )
 
 
 def _create(state: Path, create: "Create") -> _Unfinished:

@@ -45,7 +45,7 @@ class ArchiveCargo(Cargo):
         self.paths = (whole,)
         self.title = titled(os.path.basename(whole))
 
-    def stow(self, records: Path) -> None:
+    def stow(self, records: Path, resumed: bool) -> None:
         """It is ready where it lies."""
 
     def sending(self, visit: Visit) -> "ArchiveSending":

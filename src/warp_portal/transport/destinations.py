@@ -17,8 +17,10 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
+from warp_portal.archive.abandoning import is_finished
 from warp_portal.archive.partfile import rename_new
-from warp_portal.errors import ExistsError, UsageError
+from warp_portal.archive.storage import ArchiveFile
+from warp_portal.errors import ExistsError, NotFoundError, UsageError
 from warp_portal.protocol.offers import Offer, TreeOffer
 from warp_portal.transport.record import SessionRecord
 
@@ -37,6 +39,11 @@ def staging(target: Path, session: bytes, records: Path, is_tree: bool) -> Path:
     if target == STDOUT:
         return records / name
     return (target.parent if is_tree else target) / name
+
+
+def packed(staged: Path) -> Path:
+    """The archive that a staged directory is packed into, beside it, until it takes its name."""
+    return staged.with_suffix(SUFFIX)
 
 
 def archive_name(title: str) -> str:
@@ -74,8 +81,16 @@ class Destination(ABC):
     """Absolute; what a person calls the place."""
 
     @abstractmethod
+    def check(self) -> None:
+        """Whether anything can go there at all, before anybody is troubled. Raises OSError."""
+
+    @abstractmethod
     def place(self, what: Arriving, records: Path) -> Path:
-        """The directory of a tree, made if it is not there, or the file of an archive. Raises UsageError, OSError."""
+        """The directory of a tree, or the file of an archive, into which it comes."""
+
+    @abstractmethod
+    def make(self, what: Arriving, records: Path) -> Path:
+        """The place, ready: a directory is made if it is not there. Raises UsageError, OSError."""
 
     @abstractmethod
     def noted(self, what: Arriving) -> Path:
@@ -105,10 +120,23 @@ class IntoDirectory(Destination):
         return self.target / archive_name(what.title)
 
     @override
+    def check(self) -> None:
+        """It is made."""
+        self.target.mkdir(parents=True, exist_ok=True)
+
+    @override
     def place(self, what: Arriving, records: Path) -> Path:
         """The directory itself, or a file in it."""
-        self.target.mkdir(parents=True, exist_ok=True)
         return staging(self.target, what.session, records, False) if self.is_staged(what) else self.noted(what)
+
+    @override
+    def make(self, what: Arriving, records: Path) -> Path:
+        """Raises ExistsError for a link at the name of an archive: what came here before may have made it, to lead elsewhere."""
+        self.check()
+        place = self.place(what, records)
+        if place.is_symlink():
+            raise _is_link(place)
+        return place
 
     @override
     def is_staged(self, what: Arriving) -> bool:
@@ -136,15 +164,26 @@ class IntoFile(Destination):
         return self.target
 
     @override
+    def check(self) -> None:
+        """There must be a directory for it."""
+        os.stat(self.target.parent)
+
+    @override
     def place(self, what: Arriving, records: Path) -> Path:
-        """The file, or beside it."""
+        """The file, or a directory beside it."""
+        return staging(self.target, what.session, records, True) if self.is_staged(what) else self.target
+
+    @override
+    def make(self, what: Arriving, records: Path) -> Path:
+        """Raises ExistsError for a tree if something is there that may not go."""
+        place = self.place(what, records)
         if not self.is_staged(what):
-            return self.target
-        if not self._overwrite and os.path.lexists(self.target):
-            raise ExistsError(f"{self.target} exists already: name another file, or give --overwrite always")
+            return place
         if self._pack is None:
             _check_single(what)
-        return _made(staging(self.target, what.session, records, True))
+        if not self._overwrite and os.path.lexists(self.target):
+            raise ExistsError(f"{self.target} exists already: name another file, or give --overwrite always")
+        return _made(place)
 
     @override
     def is_staged(self, what: Arriving) -> bool:
@@ -153,16 +192,26 @@ class IntoFile(Destination):
 
     @override
     def finish(self, what: Arriving, place: Path) -> None:
-        """Pack what is staged, or give it its name."""
+        """Pack what is staged, or give it its name: the new file is whole before it takes that."""
         if not self.is_staged(what):
             return
-        if self._pack is not None:
-            self._pack(place, self.target)
-        elif self._overwrite:
-            os.replace(_single(place), self.target)
+        if self._pack is None:
+            self._rename(_single(place))
+            shutil.rmtree(place)
+            return
+        archive = packed(place)
+        if place.exists():
+            if not _is_whole(archive):
+                self._pack(place, archive)
+            shutil.rmtree(place)
+        if archive.exists():
+            self._rename(archive)
+
+    def _rename(self, file: Path) -> None:
+        if self._overwrite:
+            os.replace(file, self.target)
         else:
-            rename_new(os.fsencode(_single(place)), os.fsencode(self.target))
-        shutil.rmtree(place)
+            rename_new(os.fsencode(file), os.fsencode(self.target))
 
 
 class IntoStdout(Destination):
@@ -178,9 +227,18 @@ class IntoStdout(Destination):
         return self.target
 
     @override
+    def check(self) -> None:
+        """It is open."""
+
+    @override
     def place(self, what: Arriving, records: Path) -> Path:
         """In the session's own directory, with which it goes."""
-        place = staging(self.target, what.session, records, what.is_tree)
+        return staging(self.target, what.session, records, what.is_tree)
+
+    @override
+    def make(self, what: Arriving, records: Path) -> Path:
+        """Raises UsageError for more than one file."""
+        place = self.place(what, records)
         if what.is_tree:
             _check_single(what)
             _made(place)
@@ -200,9 +258,24 @@ class IntoStdout(Destination):
                 self._write(piece)
 
 
+def _is_whole(archive: Path) -> bool:
+    """Whether it was packed to its end before."""
+    try:
+        with ArchiveFile(archive) as file:
+            return is_finished(file)
+    except NotFoundError:
+        return False
+
+
 def _made(directory: Path) -> Path:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.is_symlink():
+        raise _is_link(directory)
     return directory
+
+
+def _is_link(path: Path) -> ExistsError:
+    return ExistsError(f"{path} is a link, and would lead what comes elsewhere: remove it, or receive into another directory")
 
 
 def _check_single(what: Arriving) -> None:

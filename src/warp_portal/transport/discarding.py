@@ -6,23 +6,30 @@ from contextlib import suppress
 from pathlib import Path
 
 from warp_portal.archive import partfile
-from warp_portal.transport.destinations import STDOUT, staging
+from warp_portal.archive.abandoning import abandon
+from warp_portal.archive.state import StateStore
+from warp_portal.transport.destinations import STDOUT, packed, staging
 from warp_portal.transport.record import Kind
 from warp_portal.transport.state import Listed, Session, SessionStore
 
 
-def discard(store: SessionStore, listed: Listed) -> int:
+def discard(store: SessionStore, listed: Listed, state: StateStore) -> int:
     """Forget it; how many files that came in part were removed. Raises NotFoundError, BusyError, OSError."""
     if listed.record is None:
         store.discard(listed.session)
         return 0
     with store.open(listed.session) as session:
-        removed = _removed(session) if session.record.kind is Kind.RECEIVE else 0
-        session.discard()
+        return give_up(session, state)
+
+
+def give_up(session: Session, state: StateStore) -> int:
+    """As `discard`, of a session that is this process's own."""
+    removed = _removed(session, state) if session.record.kind is Kind.RECEIVE else 0
+    session.discard()
     return removed
 
 
-def _removed(session: Session) -> int:
+def _removed(session: Session, state: StateStore) -> int:
     record, records = session.record, session.directory
     target, is_tree = Path(os.fsdecode(record.paths[0])), record.scope_secret is not None
     staged = staging(target, record.session, records, is_tree)
@@ -32,11 +39,14 @@ def _removed(session: Session) -> int:
         if place == staged:
             staged.unlink(missing_ok=True)
         return int(was_there)
+    archive = packed(staged)
+    abandon(os.fsencode(archive), state)
+    removed = int(archive.exists())
+    archive.unlink(missing_ok=True)
     if staged.is_dir() and not staged.is_symlink():
-        removed = sum(len(names) for _, _, names in os.walk(staged))
+        removed += sum(len(names) for _, _, names in os.walk(staged))
         shutil.rmtree(staged)
-        return removed
-    return _remove_parts(target, record.session)
+    return removed or _remove_parts(target, record.session)
 
 
 def _remove_parts(target: Path, session: bytes) -> int:

@@ -8,12 +8,13 @@ from typing import Final
 
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import BusyError, CancelledError, NotFoundError, StorageFullError, UnreachableError
-from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol.fields import SESSION_BYTES
 from warp_portal.protocol.offers import SCOPE_SECRET_BYTES
 from warp_portal.transport.dialing import ANY_NETWORK, Network
 from warp_portal.transport.files import replace_file
+from warp_portal.transport.identity import machine_key
 from warp_portal.transport.listening import Visitor
+from warp_portal.transport.peers import note_met
 from warp_portal.transport.record import Kind, SessionRecord
 from warp_portal.transport.sending import SEND_DEFAULTS, Cargo, SendOptions, SendReport, Visit
 from warp_portal.transport.state import AGAIN, Session, SessionStore
@@ -63,18 +64,12 @@ def begun(state: Path, plan: SendPlan, kind: Kind = Kind.SEND, clock: Clock = SY
 class Giver:
     """Gives one cargo in one session; any number of connections may be served at once."""
 
-    def __init__(
-        self,
-        session: Session,
-        cargo: Cargo,
-        key: MachineKey,
-        options: SendOptions = SEND_DEFAULTS,
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
+    def __init__(self, state: Path, session: Session, plan: SendPlan, clock: Clock = SYSTEM_CLOCK) -> None:
         if session.record.scope_secret is None:
             raise NotFoundError("the record of this session has no secret: discard it")
         self._secret = session.record.scope_secret
-        self._session, self._cargo, self._key, self._options, self._clock = session, cargo, key, options, clock
+        self._state, self._session, self._cargo, self._options = state, session, plan.cargo, plan.options
+        self._key, self._clock = machine_key(state), clock
         self.seconds = 0.0
         """What the last connection took."""
 
@@ -90,6 +85,7 @@ class Giver:
         Raises what ended it; after `COMES_BACK` it may go on on another connection.
         """
         link, number = visitor.link, self._session.record.session
+        note_met(self._state, link.peer)
         visit = Visit(
             link,
             number,
@@ -122,7 +118,7 @@ class Giver:
 def laden(session: Session, resumed: bool, cargo: Cargo) -> Cargo:
     """The cargo, ready; a new session whose cargo can't be made ready is forgotten. Raises what the cargo does."""
     try:
-        cargo.stow(session.directory)
+        cargo.stow(session.directory, resumed)
     except BaseException:
         if not resumed:
             session.discard()

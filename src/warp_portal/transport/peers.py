@@ -8,6 +8,7 @@ Whose key stands here is let in by the method `peer` (docs/transfer-protocol.md 
 written it, and one that is malformed in any place lets nobody in.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +18,7 @@ from typing import Final, TypeVar
 
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.config import read_regular
-from warp_portal.errors import ExistsError, FormatError, NotFoundError, UsageError, VersionError
+from warp_portal.errors import ExistsError, FormatError, NotFoundError, UsageError, VersionError, WarpPortalError
 from warp_portal.keys.machines import Machine
 from warp_portal.protocol.addresses import Address
 from warp_portal.protocol.ticket import MAX_ADDRESSES, MAX_TIME_S
@@ -151,6 +152,12 @@ class PeerStore:
             if after != before:
                 replace_file(self._path, _serialized(after.values()))
         return result
+
+
+def note_met(state: Path, peer: bytes) -> None:
+    """Note that the machine with this key was met, if it is saved; what can't be noted keeps nothing from going on."""
+    with contextlib.suppress(WarpPortalError, OSError):
+        PeerStore(state).seen(Machine(peer))
 
 
 def _named(peers: Mapping[str, Peer], name: str) -> Peer:

@@ -12,16 +12,16 @@ from warp_portal.protocol.fields import SESSION_BYTES
 from warp_portal.protocol.hello import Role
 from warp_portal.protocol.ticket import Ticket
 from warp_portal.transport.calling import Caller
-from warp_portal.transport.destinations import Destination
+from warp_portal.transport.destinations import Arriving, Destination
 from warp_portal.transport.dialing import ANY_NETWORK, Network, Note
 from warp_portal.transport.giving import COMES_BACK
 from warp_portal.transport.identity import machine_key
 from warp_portal.transport.listening import Visitor
-from warp_portal.transport.record import Kind
+from warp_portal.transport.record import Kind, SessionRecord
 from warp_portal.transport.routes import Route, by_way, met
 from warp_portal.transport.state import SessionStore
 from warp_portal.transport.taking import ReceiveReport, Taker, TakeRules
-from warp_portal.transport.waiting import WAIT_DEFAULTS, Waiting, WaitPlan
+from warp_portal.transport.waiting import WAIT_DEFAULTS, Waiting, WaitPlan, turn_away
 from warp_portal.transport.ways import Way
 
 
@@ -91,15 +91,17 @@ class WaitingReceiver:
     def _before(self) -> tuple[Way, bytes | None]:
         """The ticket and the guest of a session into the same target that was not finished, if there is one."""
         key = machine_key(self._state).public.raw
-        target = os.fsencode(self._destination.target)
         for listed in SessionStore(self._state).list():
             record = listed.record
-            if record is None or listed.busy or record.kind is not Kind.RECEIVE or record.paths != (target,):
+            if record is None or listed.busy or record.kind is not Kind.RECEIVE or not self._goes_here(record):
                 continue
             way = Way.load(self._state / "sessions" / record.session.hex())
             if way.ticket is not None and Ticket.parse(way.ticket, 0).listener == key:
                 return way, record.peer
         return Way(), None
+
+    def _goes_here(self, record: SessionRecord) -> bool:
+        return record.paths == (os.fsencode(self._destination.noted(Arriving.noted(record))),)
 
     def run(self) -> ReceiveReport:
         """Wait for the other side, however often it comes, until all is here. Raises what ends it for good."""
@@ -110,7 +112,11 @@ class WaitingReceiver:
                 return report
 
     def _visit(self, visitor: Visitor) -> ReceiveReport | None:
-        peer = visitor.link.peer
+        peer, session = visitor.link.peer, self._taker.session
+        if session is not None and session.record.peer != peer:
+            self._note(f"{visitor.link.address} came too, and was told that another machine is awaited")
+            turn_away(visitor)
+            return None
         self.waiting.let_in(peer)
         self._note(f"{visitor.link.address} brings something over {visitor.link.carrier.upper()}")
         try:

@@ -25,9 +25,8 @@ class Sender:
 
     def __init__(self, state: Path, plan: SendPlan, note: Note, clock: Clock = SYSTEM_CLOCK) -> None:
         self._state, self._plan, self._note, self._clock = state, plan, note, clock
-        self._key = machine_key(state)
         self._resources = ExitStack()
-        self.waiting = Waiting(self._key, Role.SOURCE, plan.wait, note, clock)
+        self.waiting = Waiting(machine_key(state), Role.SOURCE, plan.wait, note, clock)
         self.resumed = False
 
     def __enter__(self) -> Self:
@@ -36,7 +35,7 @@ class Sender:
             self._session, self.resumed = begun(self._state, plan, clock=self._clock)
             resources.enter_context(self._session)
             resources.enter_context(laden(self._session, self.resumed, plan.cargo))
-            self._giver = Giver(self._session, plan.cargo, self._key, plan.options, self._clock)
+            self._giver = Giver(self._state, self._session, plan, self._clock)
             record = self._session.record
             way = Way.load(self._session.directory) if self.resumed else Way()
             self.waiting.prepare(record.session, way, () if record.peer is None else (record.peer,))
@@ -82,8 +81,7 @@ class GoingSender:
 
     def __init__(self, state: Path, plan: SendPlan, note: Note, clock: Clock = SYSTEM_CLOCK) -> None:
         self._state, self._plan, self._clock = state, plan, clock
-        self._key = machine_key(state)
-        self._caller = Caller(self._key, Role.SOURCE, note, plan.network)
+        self._caller = Caller(machine_key(state), Role.SOURCE, note, plan.network)
         self.seconds = 0.0
         """What the last connection took."""
 
@@ -94,7 +92,7 @@ class GoingSender:
             session, resumed = begun(self._state, plan, clock=self._clock)
             resources.enter_context(session)
             resources.enter_context(laden(session, resumed, plan.cargo))
-            giver = Giver(session, plan.cargo, self._key, plan.options, self._clock)
+            giver = Giver(self._state, session, plan, self._clock)
 
             def visit(visitor: Visitor) -> SendReport:
                 peer = visitor.link.peer

@@ -159,8 +159,8 @@ class Cargo(ABC):
     """Whether it can be found there again."""
 
     @abstractmethod
-    def stow(self, records: Path) -> None:
-        """Make it ready; `records` is a directory of its session alone, in which it may be ready from before."""
+    def stow(self, records: Path, resumed: bool) -> None:
+        """Make it ready; `records` is a directory of its session alone, in which it is ready from before if that is `resumed`."""
 
     @abstractmethod
     def sending(self, visit: Visit) -> Sending:

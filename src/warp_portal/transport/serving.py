@@ -49,12 +49,12 @@ class Server:
     ) -> None:
         self._state, self._plan, self._note, self._served, self._clock = state, plan, note, served, clock
         self._most = plan.wait.most_at_once
-        self._key = machine_key(state)
         self._resources = ExitStack()
-        self.waiting = Waiting(self._key, Role.SOURCE, plan.wait, note, clock)
+        self.waiting = Waiting(machine_key(state), Role.SOURCE, plan.wait, note, clock)
         self.resumed = False
         self._guests = dict[bytes, Visitor]()  # the newest connection of each machine that is being served
         self._changed = threading.Condition()
+        self._is_over = False
         self.complete = 0
         """Transfers that were completed."""
 
@@ -63,10 +63,11 @@ class Server:
         with ExitStack() as resources:
             self._session, self.resumed = begun(self._state, plan, Kind.SERVE, self._clock)
             resources.enter_context(self._session)
+            resources.callback(self._forget)
             for left in self._session.directory.glob(_RECORDS + "*"):
                 shutil.rmtree(left)
             resources.enter_context(laden(self._session, self.resumed, plan.cargo))
-            self._giver = Giver(self._session, plan.cargo, self._key, plan.options, self._clock)
+            self._giver = Giver(self._state, self._session, plan, self._clock)
             way = Way.load(self._session.directory) if self.resumed else Way()
             self.waiting.prepare(self._session.record.session, way)
             self.waiting.way.save(self._session.directory)
@@ -86,7 +87,7 @@ class Server:
             visitor = self.waiting.listening.visitor()
             if visitor is not None:
                 self._admit(visitor)
-        self._session.discard()
+        self._is_over = True
 
     def _admit(self, visitor: Visitor) -> None:
         peer = visitor.link.peer
@@ -125,6 +126,11 @@ class Server:
 
     def _count(self) -> int:
         return len(self._guests)
+
+    def _forget(self) -> None:
+        """The session goes when nobody writes into it any more."""
+        if self._is_over:
+            self._session.discard()
 
     def _wait_for_all(self) -> None:
         """Connections are closed by now, so whoever serves them ends soon."""

@@ -22,8 +22,11 @@ class StreamCargo(Cargo):
 
     is_repeatable = False
 
-    def __init__(self, fd: int, name: str, progress: Callable[[int], None] | None = None) -> None:
-        """`progress` is told how many bytes were read. Raises UsageError for a name that no file can have."""
+    def __init__(self, fd: int | None, name: str, progress: Callable[[int], None] | None = None) -> None:
+        """`fd` is None where there is nothing to read; `progress` is told how many bytes were read.
+
+        Raises UsageError for a name that no file can have.
+        """
         self._name = os.fsencode(name)
         if not self._name or b"/" in self._name or self._name in (b".", b"..") or b"\0" in self._name:
             raise UsageError(f"standard input is sent as a file, and {name!r} is no name of one")
@@ -32,20 +35,26 @@ class StreamCargo(Cargo):
         self.title = titled(self._name)
         self.paths = (STDIN,)
 
-    def stow(self, records: Path) -> None:
+    def stow(self, records: Path, resumed: bool) -> None:
         """Read it, unless it was read before. Raises StorageFullError, UsageError, OSError."""
         place = records / "stream"
-        if not place.exists():
+        if resumed and not place.exists():
+            raise UsageError(
+                "standard input was not read to its end before: discard this session, and pipe all of it in again"
+            )
+        if not resumed:
+            if self._fd is None:
+                raise UsageError("standard input is closed or a terminal: redirect a file or pipe into it")
             draft = records / "stream.part"
-            self._read(draft)
+            self._read(self._fd, draft)
             os.replace(draft, place)
             sync_directory(records)
         self._tree = TreeCargo(Source(((self._name, os.fsencode(place)),)))
 
-    def _read(self, draft: Path) -> None:
+    def _read(self, fd: int, draft: Path) -> None:
         done = 0
         with open(draft, "wb", opener=_private) as file:
-            while piece := os.read(self._fd, _PIECE_BYTES):
+            while piece := os.read(fd, _PIECE_BYTES):
                 room = os.statvfs(file.fileno())
                 if room.f_bavail * room.f_frsize < _SPARE_BYTES + len(piece):
                     raise StorageFullError(

@@ -21,8 +21,11 @@ from warp_portal.protocol.offers import Offer, TreeOffer
 from warp_portal.protocol.sink import Sink
 from warp_portal.transport.archive_receiving import ArchiveReceiving
 from warp_portal.transport.destinations import Arriving, Destination
+from warp_portal.transport.discarding import give_up
 from warp_portal.transport.files import replace_file
+from warp_portal.transport.giving import COMES_BACK
 from warp_portal.transport.listening import Visitor
+from warp_portal.transport.peers import note_met
 from warp_portal.transport.receiving import RECEIVE_DEFAULTS, Arrival, Outcome, ReceiveOptions, Receiving, Work
 from warp_portal.transport.record import Kind, SessionRecord
 from warp_portal.transport.state import AGAIN, Session, SessionStore
@@ -71,8 +74,10 @@ class Taker:
         self._resources = ExitStack()
         self.session: Session | None = None
         """The one that goes on, once it is known."""
+        self._is_empty = False
 
     def __enter__(self) -> Self:
+        self._destination.check()
         return self
 
     def __exit__(
@@ -99,18 +104,29 @@ class Taker:
         Raises what ends it for good, and UnreachableError for a cut; what came is kept for another try.
         """
         link = visitor.link
+        note_met(self._state, link.peer)
         session = AnySink(link.peer, number)
         hands = Arrival(lambda offer: self._decide(offer, session, visitor, way), is_back)
         try:
             with self._resources:
                 finished = visitor.conversation.run(session, (), hands)
-        except (WarpPortalError, OSError, KeyboardInterrupt):
-            if self.session is not None and hands.receiving is not None:
-                self._note(hands.receiving.bytes_done)
+        except BaseException as error:
+            self._leave(error, 0 if hands.receiving is None else hands.receiving.bytes_done)
             raise
         assert hands.receiving is not None
         assert self.session is not None
         return self._conclude(self.session, hands.receiving.outcome(finished))
+
+    def _leave(self, error: BaseException, came: int) -> None:
+        """Keep what came for another try; what was refused before anything came is not unfinished."""
+        if self.session is None:
+            return
+        self._is_empty = self._is_empty and came == 0
+        if self._is_empty and isinstance(error, (WarpPortalError, OSError)) and not isinstance(error, COMES_BACK):
+            give_up(self.session, StateStore(self._state))
+            self.session = None
+        elif came:
+            self._note(came)
 
     def _conclude(self, session: Session, outcome: Outcome | None) -> ReceiveReport:
         record = session.record
@@ -131,7 +147,7 @@ class Taker:
         if (record.session, record.peer, record.scope_secret) != (offer.session, peer, secret):
             raise ProtocolError("OFFER: not that of the session before")
         way.save(self.session.directory)
-        place = self._destination.place(Arriving.of(offer), self.session.directory)
+        place = self._destination.make(Arriving.of(offer), self.session.directory)
         return self._hands(offer, session, visitor, place)
 
     def _hands(self, offer: Offer, session: AnySink, visitor: Visitor, place: Path) -> Receiving:
@@ -181,6 +197,7 @@ class Taker:
         now = SYSTEM_CLOCK.now_ns() // _NS
         paths = (os.fsencode(self._destination.noted(Arriving.of(offer))),)
         record = SessionRecord(Kind.RECEIVE, offer.session, offer.title, paths, now, now, peer, secret)
+        self._is_empty = True
         session = self._store.begin(replace(record, bytes_total=offer.size_bytes))
         replace_file(session.directory / AGAIN, self._rules.again)
         return session

@@ -184,7 +184,7 @@ class TreeCargo(Cargo):
         self.title = titled(b", ".join(name or os.path.basename(path) for name, path in source.roots))
         self.paths = tuple(path for _, path in source.roots)
 
-    def stow(self, records: Path) -> None:
+    def stow(self, records: Path, resumed: bool) -> None:
         """It is ready where it lies."""
 
     def sending(self, visit: Visit) -> TreeSending:

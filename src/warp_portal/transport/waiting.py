@@ -54,7 +54,9 @@ class Waiting:
         self.code: ShortCode | None = None
 
     def prepare(self, session: bytes, way: Way, peers: Iterable[bytes] = ()) -> Self:
-        """Take a port and make a ticket, or those of before; `peers` may come too. Raises OSError if a port that was asked for can't be had."""
+        """Take a port and make a ticket, or those of `way`; `peers` may come too. Raises OSError if a port that was asked for can't be had."""
+        # One without a port led elsewhere: its ticket is another machine's.
+        way = way if way.port else Way()
         self.listening = self._listen(way.port)
         self.ticket = self._ticket(session, way)
         self._door.admit(self.ticket)

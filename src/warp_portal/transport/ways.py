@@ -41,11 +41,13 @@ class Way:
 
     @classmethod
     def load(cls, directory: Path) -> "Way":
-        """What was kept. Raises FormatError, OSError."""
+        """What was kept; of a session that was killed before there was any, nothing. Raises FormatError, OSError."""
         path = directory / NAME
         try:
             values = json.loads(read_regular(str(path), "ways of sessions", _MOST_BYTES, private=True))
             return cls._read(values)
+        except FileNotFoundError:
+            return cls()
         except (ValueError, TypeError, KeyError, UsageError):
             raise FormatError(f"{path}: it does not say how to go on: discard the session") from None
 
