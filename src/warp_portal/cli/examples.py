@@ -75,9 +75,9 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "send": (
         ("warp send holiday.mp4 photos", "prints a code and a ticket"),
         ("warp send work -x node_modules --no-code", "a ticket alone"),
-        ("warp send home.warp", "an archive: only new chunks travel"),
-        ("pg_dump db | warp send - --name db.sql", "what comes from a pipe"),
-        ("warp send photos --to nas", "to where `warp receive --listen` runs"),
+        ("warp send home.warp", "an archive: what is new of it"),
+        ("pg_dump db | warp send - --name db.sql", "from a pipe"),
+        ("warp send photos --to nas", "there: `warp receive --listen`"),
     ),
     "serve": (
         ("warp serve dataset --limit 100MiB/s", "to everyone who has the ticket"),
@@ -87,8 +87,8 @@ _EXAMPLES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("warp receive 7-apple-river-stone -C inbox", "by code, on one network"),
         ("warp receive -C inbox < ticket.txt", "by ticket, not in argv"),
         ("warp receive -C inbox --overwrite changed", "over what is there"),
-        ("warp receive nas -o - | psql db", "from a saved machine, to a pipe"),
-        ("warp receive --listen -C inbox --for laptop", "wait for who brings something"),
+        ("warp receive nas -o - | psql db", "from a saved machine"),
+        ("warp receive --listen -C inbox", "here: `warp send --to`"),
     ),
     "sessions list": (("warp sessions list --json", "for programs"),),
     "sessions resume": (("warp sessions resume 443b688e", "with the options of before"),),

@@ -42,7 +42,8 @@ def test_the_committed_pages_are_up_to_date() -> None:
 def test_every_option_of_a_command_is_on_its_page(path: str) -> None:
     page = PAGES[f"{path.replace(' ', '-')}.1"]
     for parameter in COMMANDS[path].params:
-        names = (*parameter.opts, *parameter.secondary_opts) if isinstance(parameter, click.Option) else ()
+        is_shown = isinstance(parameter, click.Option) and not parameter.hidden
+        names = (*parameter.opts, *parameter.secondary_opts) if is_shown else ()
         assert all(roff.text(name) in page for name in names)
 
 
