@@ -48,12 +48,14 @@ def prepared(name: str, scale: float, scratch: Path) -> Iterator[Load]:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     try:
-        made = subprocess.run([sys.executable, "-m", "benches.loads", name, str(scale), str(home)], check=False)
+        making = [sys.executable, "-m", "benches.loads", name, str(scale), str(home)]
+        made = subprocess.run(making, check=False, stdout=subprocess.PIPE, text=True)
         if made.returncode:
             raise SystemExit(f"{name}: the set could not be made")
+        files, size = map(int, made.stdout.split()[-2:])
         source, newer = (next(iter(sorted((home / part).iterdir())), None) for part in ("old", "new"))
         assert source is not None
-        yield Load(source, newer, name == "resume", *_measured(source))
+        yield Load(source, newer, name == "resume", files, size)
     finally:
         shutil.rmtree(home)
 
@@ -67,8 +69,6 @@ def room_needed(name: str, scale: float) -> int:
 
 
 def _measured(path: Path) -> tuple[int, int]:
-    if path.is_file():
-        return 1, path.stat().st_size
     return sum(len(files) for _, _, files in os.walk(path)), tree_bytes(path)
 
 
@@ -132,11 +132,12 @@ def copied(tree: Path, target: Path, names: list[str]) -> None:
 
 
 def main() -> None:
-    """Make a set: NAME SCALE DIRECTORY."""
+    """Make a set: NAME SCALE DIRECTORY. Its number of files and their bytes go to stdout."""
     name, scale, home = sys.argv[1], float(sys.argv[2]), Path(sys.argv[3])
     for part in ("old", "new"):
         (home / part).mkdir()
     MAKERS[name](home / "old", home / "new", scale)
+    print(*_measured(home / "old"))
 
 
 if __name__ == "__main__":

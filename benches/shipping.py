@@ -81,7 +81,7 @@ class Shipping:
         key = f"{mover.name}, {step}"
         if key in self.arrived:
             return
-        found = differences(errand.source, errand.target / errand.source.name)
+        found = differences(errand.source, errand.target / errand.source.name, more=errand.kind is Kind.UPDATE)
         self.arrived[key] = len(found), found[:SHOWN_DIFFERENCES]
         if found:
             print(f"  {key}: what arrived differs in {len(found)} paths", file=sys.stderr)
@@ -92,8 +92,11 @@ def read(paths: Sequence[Path]) -> None:
     measure(["bash", "-c", _READ, "read", *map(str, paths)])
 
 
-def differences(source: Path, arrived: Path) -> list[str]:
-    """What diff finds between two files or trees: contents, links, what is missing. Times and modes are no matter here."""
+def differences(source: Path, arrived: Path, *, more: bool = False) -> list[str]:
+    """What diff finds between two files or trees: contents, links, what is missing. Times and modes are no matter here, nor,
+    with `more`, what only the arrived tree has: an older version's files, which nobody was asked to delete.
+    """
     compared = ["diff", "--brief", "--recursive", "--no-dereference", str(source), str(arrived)]
     ran = subprocess.run(compared, check=False, capture_output=True, text=True, errors="replace")
-    return (ran.stdout + ran.stderr).splitlines()
+    ours = tuple(f"Only in {arrived}{end}" for end in (":", "/")) if more else ()
+    return [line for line in (ran.stdout + ran.stderr).splitlines() if not (ours and line.startswith(ours))]

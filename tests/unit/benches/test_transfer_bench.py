@@ -35,6 +35,7 @@ class Piped(TwoSided):
     name, settings = "piped", "cat"
     ready = re.compile("ready (now)")
     updates = resumes = True
+    stays = False
 
     def __init__(self, room: Room, sender: str = 'cat "$0" > pipe', receiver: str = 'cat pipe > "$0"') -> None:
         super().__init__(room, "sh")
@@ -134,7 +135,7 @@ def test_a_receiver_does_not_wait_for_a_sender_that_failed(room: Room, file: Pat
 def test_a_cut_transfer_is_resumed(room: Room, file: Path, target: Path) -> None:
     with Trip(Piped(room), Errand(file, target)) as trip:
         cut = trip.cut(file.stat().st_size)
-        assert (target / "noise.bin").stat().st_size == 60_000
+        assert 50_000 <= (target / "noise.bin").stat().st_size <= 60_000
         assert cut.sender_cpu_s == 0
         resumed = trip.resume()
     assert (target / "noise.bin").read_bytes() == file.read_bytes()
@@ -208,13 +209,13 @@ def test_tools_that_move_no_files_sit_out_trees(room: Room, tmp_path: Path) -> N
 
 
 def test_rsync_pulls_from_a_daemon(room: Room, tmp_path: Path, target: Path) -> None:
-    old, new = (version / "tree" for version in generated.small_files(tmp_path / "small", 60))
+    old, new = (version / "tree" for version in generated.small_files(tmp_path / "small", 300))
     mover: Mover = Rsync(room, shutil.which("rsync") or "", "rsync", "-a")
     mover.carry(Errand(old, target))
     assert shipping.differences(old, target / "tree") == []
     mover.carry(Errand(new, target, Kind.UPDATE))
-    changed = shipping.differences(new, target / "tree")
-    assert all(line.startswith("Only in " + str(target)) for line in changed)  # nothing is deleted
+    assert shipping.differences(new, target / "tree", more=True) == []
+    assert shipping.differences(new, target / "tree") != []  # nothing is deleted
 
 
 def test_parts_of_a_tree_are_its_first_ones(tmp_path: Path) -> None:
