@@ -2,15 +2,22 @@
 
 import os
 import re
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.scale import small_files
+from tests.scale.commands import SCALE_DIR
 from tests.transfers import Pair, Record, Warp
+from tests.trees import differences
 
 MOST_BYTES = 300 << 20
-SMALL_FILES = 100_000
+FILES = 1_000_000
+# More are made only where a person said so.
+WITHOUT_A_PLACE = 2_000_000
 LARGE_BYTES = 2 << 30
 
 
@@ -32,17 +39,66 @@ def peaks(pair: Pair, tree: Path, target: Path) -> tuple[int, int, Record]:
     return most[0], most[1], received
 
 
+def room(place: Path, files: int) -> str:
+    """Why so many files can't be there twice; empty if they can."""
+    found = os.statvfs(place)
+    if found.f_files and found.f_favail < 2.1 * files:
+        return f"{place} has {found.f_favail:,} inodes to spare"
+    if files > WITHOUT_A_PLACE and SCALE_DIR is None:
+        return "WARP_SCALE_DIR names no file system for very many files (tests/scale/test_scale_files.py says of what kind)"
+    return ""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """Where trees are made."""
+    made = Path(SCALE_DIR or tmp_path) / "transfer"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    yield made
+    shutil.rmtree(made)
+
+
 @pytest.mark.soak
-@pytest.mark.timeout(3600)
-def test_a_hundred_thousand_small_files(tmp_path: Path) -> None:
-    for number in range(SMALL_FILES):
-        directory = tmp_path / "tree" / f"d{number // 500}"
-        if number % 500 == 0:
-            directory.mkdir(parents=True)
-        (directory / f"file-{number}").write_bytes(b"%d of many" % number)
-    sender, receiver, received = peaks(Pair.at(tmp_path), tmp_path / "tree", tmp_path / "out")
-    assert received["files"] == SMALL_FILES
+@pytest.mark.timeout(36_000)
+@pytest.mark.parametrize("directories", [100, 1_000, 10_000])
+def test_very_many_small_files(place: Path, directories: int) -> None:
+    files = directories * small_files.FILES
+    if reason := room(place, files):
+        pytest.skip(reason)
+    small_files.make(place / "tree", 0, directories)
+    sender, receiver, received = peaks(Pair.at(place), place / "tree", place / "out")
+    assert received["files"] == files
     assert (sender < MOST_BYTES, receiver < MOST_BYTES) == (True, True), (sender, receiver)
+
+
+def reached(process: Warp, entries: int) -> None:
+    """Wait until it has dealt with so many entries."""
+    while not any(record.get("entries", 0) >= entries for record in process.records if record["type"] == "progress"):
+        assert process.alive, process.stands()
+        time.sleep(0.1)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(36_000)
+def test_a_million_files_arrive_as_they_were_after_kills_of_both(place: Path) -> None:
+    if reason := room(place, FILES):
+        pytest.skip(reason)
+    tree, out, pair = place / "tree", place / "out", Pair.at(place)
+    small_files.make(tree, 0, FILES // small_files.FILES)
+    with pair.source.send(tree) as killed, pair.sink.receive(killed.offer()["ticket"], out) as killed_too:
+        ticket = killed.offer()["ticket"]
+        reached(killed_too, FILES // 3)
+        killed_too.kill()
+        killed.kill()
+    with pair.source.send(tree) as sender, pair.sink.receive(ticket, out) as receiver:
+        reached(receiver, FILES // 2)
+        while sender.alive or receiver.alive:
+            time.sleep(0.1)
+        assert receiver.succeeded()["files"] < FILES * 3 // 4
+        sender.succeeded()
+    assert differences(tree, out / "tree") == ""
+    pair.assert_clean(out)
 
 
 @pytest.mark.soak

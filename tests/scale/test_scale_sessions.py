@@ -3,8 +3,10 @@
 100 TB are six million pages of 16 MiB, and 1.5 G fragments; an archive of that size has 100 M chunks.
 """
 
+import os
 import tracemalloc
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -23,9 +25,10 @@ from warp_portal.protocol.source import KeptNow, Source
 from warp_portal.protocol.tree import CatalogueEnd, Finished
 
 PAGES_AN_EPOCH = 16  # 256 MiB
-WARM_UP = 10 * PAGES_AN_EPOCH
+WARM_UP, EPOCHS, EPOCHS_OF_100_TB = 10, 300, 6_000_000 // PAGES_AN_EPOCH
 SESSION_BYTES = 128 * 1024  # an epoch's messages on their way
 TB = 10**12
+WANTED = Ranges.whole(MAX_TREE_FRAGMENTS), Ranges(((3, 700), (701, 2048)))
 
 
 class Pair:
@@ -55,26 +58,52 @@ class Pair:
         self.carry(self.sink.durable(1 + first // PAGES_AN_EPOCH, dict.fromkeys(pages, wanted)), self.source)
 
 
-@pytest.mark.parametrize("pages", [4_800, pytest.param(6_000_000, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("wanted", [Ranges.whole(MAX_TREE_FRAGMENTS), Ranges(((3, 700), (701, 2048)))])
-@pytest.mark.timeout(7200)
-def test_a_session_of_very_many_pages_keeps_nothing_of_them(pages: int, wanted: Ranges) -> None:
-    pair = Pair()
-    pair.begin()
-    tracemalloc.start()
-    for first in range(0, pages, PAGES_AN_EPOCH):
+def drive(pair: Pair, epochs: range, wanted: Ranges) -> None:
+    """So many epochs, of which nothing but the last outputs is remembered."""
+    for epoch in epochs:
         pair.told.clear()
-        pair.epoch(first, wanted)
-        if first == WARM_UP:
-            tracemalloc.reset_peak()
-            before, _ = tracemalloc.get_traced_memory()
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak - before < SESSION_BYTES
+        pair.epoch(epoch * PAGES_AN_EPOCH, wanted)
+
+
+def end(pair: Pair, pages: int, wanted: Ranges) -> None:
+    """All that was counted is right."""
     assert pair.told[-1] == KeptNow(pages // PAGES_AN_EPOCH, last(pages, wanted), pages * wanted.count)
     pair.carry(pair.source.catalogue_done(CatalogueEnd(pages, DIGEST, 10**10, 100 * TB), 0), pair.sink)
     pair.carry(pair.sink.restored(DIGEST, 10**10, 0), pair.source)
     assert [one for one in pair.told if isinstance(one, Finished)] == [Finished(False, 10**10, 0)] * 2
+
+
+@pytest.mark.parametrize("wanted", WANTED)
+def test_a_session_keeps_nothing_of_its_pages(wanted: Ranges) -> None:
+    pair = Pair()
+    pair.begin()
+    tracemalloc.start()
+    drive(pair, range(WARM_UP), wanted)
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    drive(pair, range(WARM_UP, EPOCHS), wanted)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - before < SESSION_BYTES
+    end(pair, EPOCHS * PAGES_AN_EPOCH, wanted)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_a_session_of_100_tb_keeps_nothing_of_its_pages() -> None:
+    """With as many fragments as a page may have: 12 G."""
+    pair = Pair()
+    pair.begin()
+    drive(pair, range(EPOCHS), WANTED[0])
+    before = resident_bytes()
+    drive(pair, range(EPOCHS, EPOCHS_OF_100_TB), WANTED[0])
+    assert resident_bytes() - before < EPOCHS_OF_100_TB
+    end(pair, EPOCHS_OF_100_TB * PAGES_AN_EPOCH, WANTED[0])
+
+
+def resident_bytes() -> int:
+    """Memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def last(pages: int, wanted: Ranges) -> dict[int, Ranges]:
