@@ -15,7 +15,10 @@ from types import TracebackType
 from typing import IO, Any, Final, NamedTuple, Self
 
 import warp_portal
+from warp_portal.protocol.addresses import Address
+from warp_portal.protocol.ticket import Ticket
 from warp_portal.transport.identity import machine_key
+from warp_portal.transport.peers import PeerStore
 
 # A machine that does other things too may take so long to do what takes a second.
 PATIENCE_S: Final = 30.0
@@ -108,10 +111,12 @@ class Warp:
 
     def ended(self) -> int:
         """The exit code, once it has ended by itself."""
+        assert self.process.stdin is not None
         try:
             code = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it did not end: {self.stands()}") from None
+        self.process.stdin.close()
         for thread in self._threads:
             thread.join()
         return code
@@ -190,7 +195,13 @@ class Side:
         """Run `warp` to its end for what it writes to stdout: no records."""
         command = self._command(arguments)
         return subprocess.run(
-            command, env=self.environment, input=given, stdout=stdout, stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False
+            command,
+            env=self.environment,
+            input=given,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE_S,
+            check=False,
         )
 
     def _command(self, arguments: Sequence[str | Path]) -> list[str]:
@@ -225,11 +236,9 @@ class Side:
             assert process.ended() == 0, process.stderr
             return process.of_type("discarded")
 
-    def knows(self, other: "Side", name: str, *arguments: str | Path) -> None:
-        """Save the other machine under a name, as both would by hand; arguments as of `warp peers add`."""
-        key = str(machine_key(other.home / "warp").public)
-        with self.run("peers", "add", name, key, *arguments) as process:
-            assert process.ended() == 0, process.stderr
+    def knows(self, other: "Side", name: str, *addresses: Address) -> None:
+        """Save the other machine under a name, as `warp peers add` does."""
+        PeerStore(self.home / "warp").add(name, machine_key(other.home / "warp").public, addresses)
 
     def sessions(self) -> list[str]:
         """Names of the sessions that it keeps."""
@@ -249,7 +258,9 @@ class Pair(NamedTuple):
         return cls(Side(place, "source", within, **variables), Side(place, "sink", within, **variables))
 
     @contextmanager
-    def both(self, target: Path | None, *paths: str | Path, taking: Sequence[str | Path] = ()) -> Iterator[tuple[Warp, Warp]]:
+    def both(
+        self, target: Path | None, *paths: str | Path, taking: Sequence[str | Path] = ()
+    ) -> Iterator[tuple[Warp, Warp]]:
         """A sender of these paths (and options), and a receiver (with the options `taking`) that has its ticket."""
         with (
             self.source.send(*paths) as sender,
@@ -257,7 +268,9 @@ class Pair(NamedTuple):
         ):
             yield sender, receiver
 
-    def transfer(self, target: Path | None, *paths: str | Path, taking: Sequence[str | Path] = ()) -> tuple[Record, Record]:
+    def transfer(
+        self, target: Path | None, *paths: str | Path, taking: Sequence[str | Path] = ()
+    ) -> tuple[Record, Record]:
         """Send these paths to the end; both summaries."""
         with self.both(target, *paths, taking=taking) as (sender, receiver):
             taken = receiver.succeeded()
@@ -267,6 +280,17 @@ class Pair(NamedTuple):
         """Nothing is left of the sessions, and no temporary file at the target."""
         assert (self.source.sessions(), self.sink.sessions()) == ([], [])
         assert leftovers(target) == []
+
+
+def door_of(offer: Record) -> tuple[object, ...]:
+    """What a ticket opens, and where: all of it but when it ends."""
+    ticket = Ticket.parse(offer["ticket"], 0)
+    return ticket.session, ticket.secret, ticket.listener, ticket.addresses
+
+
+def address_of(offer: Record) -> Address:
+    """Where who made this offer listens, on this machine."""
+    return Address("127.0.0.1", Ticket.parse(offer["ticket"], 0).addresses[0].port)
 
 
 def leftovers(target: Path) -> list[bytes]:

@@ -127,7 +127,7 @@ def test_a_tree_is_packed_for_a_passphrase(pair: Pair, tree: Path, tmp_path: Pat
 def test_a_receiver_killed_while_it_packs_goes_on(tree: Path, tmp_path: Path) -> None:
     # One checkpoint follows another, so that the archive grows for a while.
     pair = Pair.at(tmp_path, WARP_CHECKPOINT_BYTES="1000000", WARP_THREADS="1", WARP_COMPRESSION="zstd:19")
-    noise(tree / "large", 24 * MIB)
+    noise(tree / "large", 6 * MIB)
     target = tmp_path / "there" / "home.warp"
     target.parent.mkdir()
     with pair.source.send(tree) as sender:

@@ -1,6 +1,7 @@
 """`warp send ARCHIVE.warp`: an archive goes over as it is stored, and of one that is there already only what is new."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from tests.transfers import Pair, Warp, arrived, noise
 from tests.trees import differences
 from warp_portal.archive import Lock
 from warp_portal.keys import SigningKey
+from warp_portal.transport.archive_sending import ArchiveCargo
+from warp_portal.transport.giving import SendPlan
+from warp_portal.transport.sender import Sender
 
 MIB = 1 << 20
 SIZE = 5 * MIB
@@ -159,6 +163,20 @@ def test_a_link_that_came_before_leads_no_archive_elsewhere(pair: Pair, archive:
     assert (code, "is a link" in said) == (2, True), said
     assert not outside.exists()
     assert pair.sink.sessions() == []
+
+
+def test_a_title_never_leads_out_of_the_directory(pair: Pair, archive: Path, tmp_path: Path) -> None:
+    cargo, target = ArchiveCargo(archive), tmp_path / "deep" / "out"
+    cargo.title = "../../\x1b[31mevil.warp"
+    plan = SendPlan(cargo)
+    with Sender(tmp_path / "hostile", plan, lambda _: None) as sender, ThreadPoolExecutor(1) as thread:
+        done = thread.submit(sender.run)
+        with pair.sink.receive(sender.waiting.ticket.text(), target) as receiver:
+            assert receiver.offer()["title"] == cargo.title
+            receiver.succeeded()
+        assert done.result().failed == 0
+    assert os.listdir(target) == ["received.warp"]
+    assert os.listdir(target.parent) == ["out"]
 
 
 def part_of(target: Path, name: str) -> Path:

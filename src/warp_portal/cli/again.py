@@ -37,11 +37,13 @@ def run(output: Output, path: Path, more: Sequence[str] = ()) -> int:
     try:
         content = json.loads(read_regular(str(path), "notes of commands", _MOST_BYTES, private=True))
         directory, words = content["cwd"], content["words"]
-        if not isinstance(directory, str) or not words or not all(isinstance(word, str) for word in words):
-            raise ValueError
+        if not isinstance(directory, str) or not isinstance(words, list) or not words:
+            raise TypeError
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError
     except FileNotFoundError:
         raise NotFoundError("it is not noted how this was run: run the same command again") from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise FormatError(f"{path}: it does not say how this was run: run the same command again") from None
     try:
         os.chdir(directory)

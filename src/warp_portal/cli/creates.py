@@ -83,7 +83,7 @@ def _read(state: Path, note: Path) -> Create | None:
     try:
         archive = json.loads(read_regular(str(note), "notes of creates", _MOST_BYTES, private=True))["archive"]
         info = os.stat(archive)
-    except (OSError, ValueError, TypeError, KeyError, UsageError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, UsageError):
         return None
     if not isinstance(archive, str) or note != _place(state, archive) or not _is_begun(state, archive):
         return None

@@ -275,7 +275,9 @@ def _made(directory: Path) -> Path:
 
 
 def _is_link(path: Path) -> ExistsError:
-    return ExistsError(f"{path} is a link, and would lead what comes elsewhere: remove it, or receive into another directory")
+    return ExistsError(
+        f"{path} is a link, and would lead what comes elsewhere: remove it, or receive into another directory"
+    )
 
 
 def _check_single(what: Arriving) -> None:

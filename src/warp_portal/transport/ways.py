@@ -48,7 +48,7 @@ class Way:
             return cls._read(values)
         except FileNotFoundError:
             return cls()
-        except (ValueError, TypeError, KeyError, UsageError):
+        except (ValueError, TypeError, KeyError, RecursionError, UsageError):
             raise FormatError(f"{path}: it does not say how to go on: discard the session") from None
 
     @classmethod

@@ -90,3 +90,45 @@ def test_the_time_left_is_known_only_with_a_total_and_a_rate() -> None:
     assert meter.left_s(50_000_000, 150_000_000) == pytest.approx(2)
     assert amounts(Step(50_000_000, 150_000_000), meter) == "50.0 MB of 150 MB, 50.0 MB/s, 2.0 s left"
     assert amounts(Step(50_000_000, None), meter) == "50.0 MB, 50.0 MB/s"
+
+
+def test_what_follows_one_after_the_other_is_counted_apart() -> None:
+    stdout = io.StringIO()
+    clock = VirtualClock()
+    with Reporter(Output(json_lines=True, stdout=stdout, stderr=io.StringIO()), "receive", clock) as reporter:
+        receive = reporter.following(lambda done: Step(done, 1000), "receive")
+        pack = reporter.following(lambda done: Step(done, 500), "pack")
+        for follow, done in ((receive, 900), (receive, 1000), (pack, 10), (pack, 500)):
+            clock.advance(2)
+            follow(done)
+            clock.advance(2)
+            follow(done)
+    shown = [json.loads(line) for line in stdout.getvalue().splitlines()]
+    assert [(step["bytes_done"], step["bytes_total"]) for step in shown] == [
+        (900, 1000), (900, 1000), (1000, 1000), (1000, 1000), (10, 500), (500, 500), (500, 500),
+    ]  # fmt: skip
+    assert shown[4]["bytes_per_s"] < 10
+
+
+def test_each_part_of_the_work_has_its_own_title() -> None:
+    stderr = io.StringIO()
+    clock = VirtualClock()
+    with Reporter(Output(json_lines=False, stdout=io.StringIO(), stderr=stderr), "send", clock) as reporter:
+        for title in (None, "read", "send"):
+            follow = reporter.following(lambda done: Step(done, None), title)
+            for _ in range(2):
+                clock.advance(11)
+                follow(1)
+    assert [line.partition(":")[0] for line in stderr.getvalue().splitlines()] == ["send", "send", "read", "send"]
+
+
+def test_a_bar_is_closed_before_the_next_begins() -> None:
+    stderr = Terminal()
+    clock = VirtualClock()
+    with Reporter(Output(json_lines=False, stdout=io.StringIO(), stderr=stderr), "send", clock) as reporter:
+        for title in ("read", "send"):
+            follow = reporter.following(lambda done: Step(done, None), title)
+            for _ in range(3):
+                clock.advance(1)
+                follow(1)
+    assert stderr.getvalue().count("\x1b[?25l") == stderr.getvalue().count("\x1b[?25h") == 2

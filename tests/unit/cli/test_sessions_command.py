@@ -25,19 +25,21 @@ def begun(settings: Path, target: Path) -> SessionStore:
 
 def test_unfinished_transfers_are_listed(capsys: Captured, own_settings: Path, tmp_path: Path) -> None:
     assert main(["sessions", "list"]) == 0
-    assert capsys.readouterr().out == "no transfer is unfinished\n"
+    assert capsys.readouterr().out == "nothing is unfinished\n"
     store = begun(own_settings, tmp_path / "target")
     assert main(["sessions", "list"]) == 0
     heading, *lines = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["SESSION", "KIND", "LAST", "ACTIVE", "DONE", "STATE", "PATHS"]
+    assert heading.split() == ["SESSION", "KIND", "LAST", "ACTIVE", "DONE", "ON", "DISK", "STATE", "PATHS"]
     receiving = next(line for line in lines if "receive" in line)
     assert receiving.startswith(SESSION.hex()[:8])
     assert "5 B of 7 B" in receiving
+    assert " 9 B " in receiving
     with store.open(SESSION):
         found = records(capsys, "sessions", "list")
     told = {record["session"]: record for record in found if record["type"] == "session"}
     assert told[SESSION.hex()]["busy"]
     assert told[SESSION.hex()]["title"] == "photos of a summer"
+    assert told[SESSION.hex()]["disk_bytes"] == 9
     assert not told[SEND.session.hex()]["busy"]
     assert "secret" not in str(told)
 
@@ -56,8 +58,11 @@ def test_a_receive_that_is_given_up_leaves_what_came_whole(
 
 def test_what_is_not_one_transfer_is_not_given_up(capsys: Captured, own_settings: Path, tmp_path: Path) -> None:
     store = begun(own_settings, tmp_path / "target")
-    assert "no unfinished transfer" in only(records(capsys, "sessions", "discard", "ff", code=10), "error")["message"]
-    assert "2 transfers" in only(records(capsys, "sessions", "discard", "00", code=2), "error")["message"]
+    assert (
+        "nothing unfinished has the number"
+        in only(records(capsys, "sessions", "discard", "ff", code=10), "error")["message"]
+    )
+    assert "2 of them begin with" in only(records(capsys, "sessions", "discard", "00", code=2), "error")["message"]
     with store.open(SESSION):
         records(capsys, "sessions", "discard", SESSION.hex(), code=11)
     assert len(store.list()) == 2
