@@ -46,8 +46,6 @@ class Warp:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            text=True,
-            errors="replace",
         )
         self.records: list[Record] = []
         self.stderr = ""
@@ -70,24 +68,24 @@ class Warp:
         """Write to its stdin, which stays open; nothing if it has ended."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
-            self.process.stdin.buffer.write(piece)
-            self.process.stdin.buffer.flush()
+            self.process.stdin.write(piece)
+            self.process.stdin.flush()
 
-    def _listen(self, stdout: IO[str]) -> None:
+    def _listen(self, stdout: IO[bytes]) -> None:
         with stdout:
             for line in stdout:
                 with self._came:
                     # A kill may leave half a line.
-                    if line.endswith("\n"):
+                    if line.endswith(b"\n"):
                         self.records.append(json.loads(line))
                     self._came.notify_all()
         with self._came:
             self._open = False
             self._came.notify_all()
 
-    def _keep(self, stderr: IO[str]) -> None:
+    def _keep(self, stderr: IO[bytes]) -> None:
         with stderr:
-            self.stderr = stderr.read()
+            self.stderr = stderr.read().decode(errors="replace")
 
     def wait_for(self, found: Callable[[Record], bool]) -> Record:
         """The first record of which this is true, once it is there."""
@@ -213,7 +211,7 @@ class Side:
 
     def receive(self, ticket: str, target: Path | None, *arguments: str | Path) -> Warp:
         """`warp receive`, with the ticket on stdin. `target`: its directory, None where the arguments say where to."""
-        where = [] if target is None else ["-C", target]
+        where: list[str | Path] = [] if target is None else ["-C", target]
         return self.run("receive", *where, *arguments, given=f"{ticket}\n")
 
     def listen(self, target: Path, *arguments: str | Path) -> Warp:

@@ -66,15 +66,13 @@ def test_a_file_or_an_archive_comes_out_of_standard_output(pair: Pair, tree: Pat
 
 def test_a_tree_is_no_one_file(pair: Pair, tree: Path, tmp_path: Path) -> None:
     target = tmp_path / "file"
-    for arguments in (["-o", target], None):
-        with pair.source.send(tree) as sender:
-            if arguments is None:
-                assert take(pair, sender, code=2) == b""
-            else:
-                with pair.sink.receive(sender.offer()["ticket"], None, *arguments) as receiver:
-                    code, said = receiver.failed()
-                assert (code, "more than one file is offered" in said) == (2, True), said
-            assert sender.ended() != 0
+    with pair.both(None, tree, taking=["-o", target]) as (sender, receiver):
+        code, said = receiver.failed()
+        assert (code, "more than one file is offered" in said) == (2, True), said
+        assert sender.ended() != 0
+    with pair.source.send(tree) as sender:
+        assert take(pair, sender, code=2) == b""
+        assert sender.ended() != 0
     assert not target.exists()
     assert pair.sink.sessions() == []
 

@@ -204,14 +204,13 @@ def test_a_killed_receiver_goes_on_with_the_same_command(pair: Pair, large: Path
 
 def test_a_killed_sender_goes_on_with_the_same_command(pair: Pair, large: Path, tmp_path: Path) -> None:
     target = tmp_path / "out"
-    with pair.source.send(large, *SLOW) as sender:
-        with pair.sink.receive(sender.offer()["ticket"], target) as receiver:
-            arrived(part_of(target, "large.warp"), 3 * MIB)
-            sender.kill()
-            with pair.source.send(large) as again:
-                assert again.offer()["resumed"]
-                receiver.succeeded()
-                sent = again.succeeded()
+    with pair.source.send(large, *SLOW) as sender, pair.sink.receive(sender.offer()["ticket"], target) as receiver:
+        arrived(part_of(target, "large.warp"), 3 * MIB)
+        sender.kill()
+        with pair.source.send(large) as again:
+            assert again.offer()["resumed"]
+            receiver.succeeded()
+            sent = again.succeeded()
     assert (target / "large.warp").read_bytes() == large.read_bytes()
     assert 0 < sent["bytes_packed"] < SIZE - MIB // 2
     pair.assert_clean(target)

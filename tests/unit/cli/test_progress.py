@@ -92,12 +92,23 @@ def test_the_time_left_is_known_only_with_a_total_and_a_rate() -> None:
     assert amounts(Step(50_000_000, None), meter) == "50.0 MB, 50.0 MB/s"
 
 
+def of_1000(done: int) -> Step:
+    return Step(done, 1000)
+
+
+def of_500(done: int) -> Step:
+    return Step(done, 500)
+
+
+def of_nobody_knows(done: int) -> Step:
+    return Step(done, None)
+
+
 def test_what_follows_one_after_the_other_is_counted_apart() -> None:
     stdout = io.StringIO()
     clock = VirtualClock()
     with Reporter(Output(json_lines=True, stdout=stdout, stderr=io.StringIO()), "receive", clock) as reporter:
-        receive = reporter.following(lambda done: Step(done, 1000), "receive")
-        pack = reporter.following(lambda done: Step(done, 500), "pack")
+        receive, pack = reporter.following(of_1000, "receive"), reporter.following(of_500, "pack")
         for follow, done in ((receive, 900), (receive, 1000), (pack, 10), (pack, 500)):
             clock.advance(2)
             follow(done)
@@ -115,7 +126,7 @@ def test_each_part_of_the_work_has_its_own_title() -> None:
     clock = VirtualClock()
     with Reporter(Output(json_lines=False, stdout=io.StringIO(), stderr=stderr), "send", clock) as reporter:
         for title in (None, "read", "send"):
-            follow = reporter.following(lambda done: Step(done, None), title)
+            follow = reporter.following(of_nobody_knows, title)
             for _ in range(2):
                 clock.advance(11)
                 follow(1)
@@ -127,7 +138,7 @@ def test_a_bar_is_closed_before_the_next_begins() -> None:
     clock = VirtualClock()
     with Reporter(Output(json_lines=False, stdout=io.StringIO(), stderr=stderr), "send", clock) as reporter:
         for title in ("read", "send"):
-            follow = reporter.following(lambda done: Step(done, None), title)
+            follow = reporter.following(of_nobody_knows, title)
             for _ in range(3):
                 clock.advance(1)
                 follow(1)

@@ -11,7 +11,7 @@ from tests.unit.transport.common import ADDRESSES, MACHINE
 from warp_portal.errors import FormatError
 from warp_portal.transport.ways import NAME, Way
 
-WHOLE = {"ticket": None, "port": 0, "peer": None, "addresses": []}
+WHOLE: dict[str, object] = {"ticket": None, "port": 0, "peer": None, "addresses": []}
 SECRET = "warp-ticket:agtacwban"
 
 
@@ -52,8 +52,7 @@ def test_what_is_no_way_is_a_typed_error(tmp_path_factory: pytest.TempPathFactor
     (directory / NAME).chmod(0o600)
     try:
         way = Way.load(directory)
-    except FormatError as error:
-        assert "discard the session" in str(error)
-    else:
-        assert set(json.loads(content)) >= set(WHOLE)
-        assert 0 <= way.port < 2**16
+    except FormatError:
+        return
+    assert set(json.loads(content)) >= set(WHOLE)
+    assert 0 <= way.port < 2**16
