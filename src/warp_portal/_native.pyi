@@ -7,9 +7,11 @@ times are nanoseconds. Errors: `FormatError`, `IntegrityError`, `UsageError` fro
 """
 
 from collections.abc import Sequence
-from typing import final
+from typing import TypeAlias, final
 
 from typing_extensions import Buffer
+
+_Spans: TypeAlias = list[tuple[int, int]]
 
 OBJECT_CHUNK: int
 OBJECT_PAGE: int
@@ -27,7 +29,6 @@ def merkle_root(leaves: Buffer) -> bytes:
 @final
 class Frontier:
     """The O(log n) right edge of a Merkle tree: append leaves, know the root. Once a batch."""
-
     def __new__(cls, size: int = 0, nodes: Buffer = b"") -> Frontier: ...
     @property
     def size(self) -> int: ...
@@ -41,7 +42,6 @@ class Frontier:
 @final
 class ScopeKeys:
     """Every key of one scope (docs/format.md §4); never shows them. `None` = plain archive. A few calls a page."""
-
     def __new__(cls, archive_key: Buffer | None, suite: int) -> ScopeKeys: ...
     @property
     def suite(self) -> int: ...
@@ -60,9 +60,7 @@ def cut(data: Buffer, keys: ScopeKeys, algorithm: int, sizes: tuple[int, int, in
 def bits_per_byte(data: Buffer, enough: float) -> float:
     """How compressible a chunk looks to a policy, 0 to 8: order-0 entropy of a sample, or 8 × its LZ4 ratio if that is smaller and it is not below `enough`."""
 
-def measure(
-    primitive: str, data: Buffer, threads: int, seconds: float, lengths: Sequence[int] | None = None
-) -> tuple[int, float]:
+def measure(primitive: str, data: Buffer, threads: int, seconds: float, lengths: Sequence[int] | None = None) -> tuple[int, float]:
     """Run `copy`, `cut`, `blake3`, `chacha20-poly1305`, `aes-256-gcm`, `lz4`, `zstd:N`, `unlz4`, `unzstd:N`, `roundtrip:lz4` or `roundtrip:zstd:N` over
     `data` (raw) on `threads`, at least once and for `seconds`: (raw bytes processed, seconds). Pieces have the `lengths`, then 1 MiB each."""
 
@@ -97,14 +95,12 @@ class EntryTable:
 @final
 class Matcher:
     """gitignore-style patterns over stored paths: last match wins, `!` negates; a directory match covers all below it."""
-
     def __new__(cls, patterns: Sequence[str]) -> Matcher: ...
     def matches(self, path: bytes, is_directory: bool) -> bool: ...
 
 @final
 class Walker:
     """Walk roots in archive order. `roots` = (stored path, path on disk), sorted, disjoint. A call per ≤ 4096 entries."""
-
     def __new__(
         cls, roots: Sequence[tuple[bytes, bytes]], *, excludes: Sequence[str] = (), exclude_caches: bool = False,
         one_file_system: bool = False, skip: Sequence[tuple[int, int]] = ()
@@ -131,7 +127,6 @@ class Baseline:
     """An earlier snapshot's entries, pushed in order and merged against a walk, so that unchanged files are not read.
 
     Unchanged = same path, kind, size, mtime, ctime and inode, and ctime older than `scan_time_ns` − 2 s."""
-
     def __new__(cls, scan_time_ns: int) -> Baseline: ...
     def push(self, table: EntryTable) -> None: ...
     def finish(self) -> None:
@@ -144,7 +139,6 @@ class Baseline:
 @final
 class FragmentIndex:
     """Deduplication: fragment id → ordinal, in `memory` bytes; what exceeds them lies in unlinked files in `directory`."""
-
     def __new__(cls, memory: int, directory: bytes) -> FragmentIndex: ...
     def __len__(self) -> int: ...
     def load(self, first: int, ids: Buffer) -> None:
@@ -153,7 +147,6 @@ class FragmentIndex:
 @final
 class PackPipeline:
     """Read → cut → hash → deduplicate → compress → seal → write, on threads of its own. ≤ 50 calls a second."""
-
     def __new__(
         cls, fd: int, offset: int, keys: ScopeKeys, index: FragmentIndex, *, cutter: tuple[int, int, int, int],
         chunk: tuple[int, int, int], policy: Sequence[tuple[float, int, int]], threads: int, memory: int, verify: bool
@@ -210,7 +203,6 @@ class PackEvents:
 @final
 class Census:
     """What a walk found, before anything is read. Once a batch, which stays as it is."""
-
     def __new__(cls) -> Census: ...
     def add(self, batch: WalkBatch) -> None: ...
     @property
@@ -224,7 +216,6 @@ class Census:
 @final
 class Survey:
     """A look at a tree as it would be packed: everything or a part is read, named and packed, some chunks are encoded. A call a wave."""
-
     def __new__(
         cls, census: Census, keys: ScopeKeys, *, cutter: tuple[int, int, int, int], chunk: tuple[int, int, int],
         policy: Sequence[tuple[float, int, int]], threads: int, verify: bool, read_one_in: int, encode_one_in: int,
@@ -256,7 +247,6 @@ class Survey:
 @final
 class ChunkIndex:
     """Where chunks and fragments lie. Filled from raw pages in order; checks that the columns agree."""
-
     def __new__(cls, encrypted: bool, chunk_max: int) -> ChunkIndex: ...
     def add_locators(self, raw: Buffer) -> None: ...
     def add_chunks(self, raw: Buffer) -> None: ...
@@ -285,7 +275,6 @@ class ChunkIndex:
 @final
 class UnpackPipeline:
     """Restore entries below a directory: chunks are decoded once a window and go wherever they belong. ≤ 50 calls a second."""
-
     def __new__(
         cls, fd: int, index: ChunkIndex, keys: ScopeKeys, target_fd: int, *, overwrite: int, owners: bool,
         devices: bool, setuid: bool, whole: bool, keep_damaged: bool, tag: bytes, threads: int, memory: int
@@ -308,7 +297,6 @@ class UnpackPipeline:
 @final
 class ChunkVerifier:
     """Read and check chunks on threads: cids alone (keys None), or open, decode and check each fragment's id. ≤ 20 calls a second."""
-
     def __new__(cls, fd: int, index: ChunkIndex, keys: ScopeKeys | None, threads: int) -> ChunkVerifier: ...
     def poll(self, timeout_s: float) -> tuple[int, int, bool]:
         """(chunks checked, stored bytes checked, done)."""
@@ -321,7 +309,6 @@ class Endpoint:
     """Dials and accepts connections (docs/transfer-protocol.md §1) on a thread of its own: UDP, and to listen TCP on the same port.
 
     A few calls a connection. It is to be closed: whoever only drops it waits, for up to a second, until all has ended."""
-
     def __new__(
         cls, seed: Buffer, *, address: str = "0.0.0.0:0", listen: bool = False, window: int | None = None,
         socket_buffer: int | None = None, mtu_most: int | None = None, mtu_first: int | None = None,
@@ -398,7 +385,6 @@ def pipe(keys: tuple[Buffer, Buffer], exporter: Buffer, *, window: int | None = 
 @final
 class Cpace:
     """The initiator of draft-irtf-cfrg-cpace-21, CPACE-RISTR255-SHA512, without associated data. Once a connection; used once."""
-
     def __new__(cls, password: Buffer, channel_identifier: Buffer, session_identifier: Buffer) -> Cpace: ...
     @property
     def share(self) -> bytes:
@@ -407,9 +393,7 @@ class Cpace:
         """The key (ISK, 64 bytes), which is the other side's if its password is ours: that is still to be proved. Raises WrongKeyError for
         what is no share; whatever comes, a second call raises UsageError."""
 
-def cpace_respond(
-    password: Buffer, channel_identifier: Buffer, session_identifier: Buffer, their_share: Buffer
-) -> tuple[bytes, bytes]:
+def cpace_respond(password: Buffer, channel_identifier: Buffer, session_identifier: Buffer, their_share: Buffer) -> tuple[bytes, bytes]:
     """The responder: its share (32 bytes) and its key (64 bytes), as of `Cpace.finish`. Raises WrongKeyError for what is no share."""
 
 @final
@@ -417,7 +401,6 @@ class TreeSource:
     """Reads a tree and puts it on a link: pages as they are made, fragments as they are wanted (docs/transfer-protocol.md §6).
 
     `spans` are (first, behind the last) fragments of a page. It has threads of its own until `stop`."""
-
     def __new__(
         cls, link: Link, walker: Walker, roots: Sequence[tuple[bytes, bytes]], records_fd: int, keys: ScopeKeys, *,
         cutter: tuple[int, int, int, int], policy: Sequence[tuple[float, int, int]], compression: tuple[str, int],
@@ -427,7 +410,7 @@ class TreeSource:
         adaptive and the bytes a second below which a link is worth it."""
     def fileno(self) -> int:
         """A descriptor (eventfd) that is readable when there is news."""
-    def news(self) -> tuple[list[int], list[tuple[int, list[tuple[int, int]]]], tuple[int, bytes, int, int] | None]:
+    def news(self) -> tuple[list[int], list[tuple[int, _Spans]], tuple[int, bytes, int, int] | None]:
         """New fragments of each page that leaves, fragments that can't be read any more, and at the end (pages, digest, entries, bytes)."""
     def answer(self, page: int, spans: Sequence[tuple[int, int]]) -> None:
         """The sink wants these of a page. FormatError if it was not sent, or has not so many."""
@@ -440,21 +423,14 @@ class TreeSource:
 @final
 class TreeSink:
     """Takes a tree from a link and restores it, with a journal from which a killed one goes on (docs/transfer-protocol.md §6)."""
-
     def __new__(
         cls, link: Link, target_fd: int, records: tuple[int, int], session: Buffer, keys: ScopeKeys, *, overwrite: int,
         owners: bool, devices: bool, setuid: bool, everything: bool, cutter: tuple[int, int, int, int], tag: Buffer, threads: int,
         epoch_bytes: int, epoch_s: float
     ) -> TreeSink:
         """`records` are files for pages and journal; `tag` (8 bytes) names temporary files, and is the same for each try."""
-    @property
-    def stored_pages(self) -> int: ...
     def fileno(self) -> int: ...
-    def news(self) -> tuple[
-        list[tuple[int, list[tuple[int, int]]]],
-        list[tuple[int, dict[int, list[tuple[int, int]]]]],
-        tuple[bytes, int, int] | None,
-    ]:
+    def news(self) -> tuple[list[tuple[int, _Spans]], list[tuple[int, dict[int, _Spans]]], tuple[bytes, int, int] | None]:
         """(page, spans) wanted, (epoch, pages) durable, and at the end (digest, entries restored, entries that failed)."""
     def finish(self, pages: int) -> None:
         """So many pages are all."""
@@ -469,10 +445,7 @@ class ArchiveSource:
     """Puts an archive on a link as it is stored: what is pushed in its order, chunks as they are wanted (docs/transfer-protocol.md §7).
 
     Pages lie at (offset, length, BLAKE3). It has threads of its own until `stop`. ≤ 1,000 calls a second."""
-
-    def __new__(
-        cls, link: Link, fd: int, end: int, locators: Sequence[tuple[int, int, Buffer]], *, threads: int
-    ) -> ArchiveSource:
+    def __new__(cls, link: Link, fd: int, end: int, locators: Sequence[tuple[int, int, Buffer]], *, threads: int) -> ArchiveSource:
         """Chunks are read from the file `fd`, where the pages `locators` say and before `end`."""
     def fileno(self) -> int:
         """A descriptor (eventfd) that is readable when there is news."""
@@ -485,7 +458,7 @@ class ArchiveSource:
     def answer_metadata(self, request: int, number: int, place: tuple[int, int, Buffer]) -> None:
         """The sink wants a metadata page; numbers are from 2^32 on."""
     def revoke(self, request: int) -> None: ...
-    def news(self) -> tuple[dict[int, list[tuple[int, int]]], bool]:
+    def news(self) -> tuple[dict[int, _Spans], bool]:
         """What was wanted and is damaged here, by page, and whether there is room again."""
     def limit(self, rate: int) -> None:
         """Send at most so many bytes a second; 0: as many as go."""
@@ -497,11 +470,10 @@ class ArchiveSource:
 @final
 class ArchiveSink:
     """Takes an archive from a link: checks chunks by their cids, writes them, and keeps a journal (docs/transfer-protocol.md §7)."""
-
     def __new__(cls, link: Link, fd: int, *, threads: int, epoch_bytes: int, epoch_s: float) -> ArchiveSink:
         """Chunks are written to the file `fd`."""
     def fileno(self) -> int: ...
-    def open_journal(self, fd: int, name: Buffer) -> dict[int, list[tuple[int, int]]]:
+    def open_journal(self, fd: int, name: Buffer) -> dict[int, _Spans]:
         """The journal of what `name` (16 bytes) stands for, before the first chunk is expected: chunks that are durable, by page."""
     def expect(self, number: int, stored: Buffer, end: int, spans: Sequence[tuple[int, int]]) -> None:
         """These chunks of a locator page (as it is stored, and was checked) may come, and lie before `end`. Before they are asked for."""
@@ -509,14 +481,7 @@ class ArchiveSink:
         """They do not come. ProtocolError if they were not awaited."""
     def flush(self) -> None:
         """Make durable, and tell, what is written now."""
-    def news(
-        self,
-    ) -> tuple[
-        list[tuple[int, bytes]],
-        list[tuple[int, bytes]],
-        list[tuple[int, list[tuple[int, int]]]],
-        list[tuple[int, dict[int, list[tuple[int, int]]]]],
-    ]:
+    def news(self) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]], list[tuple[int, _Spans]], list[tuple[int, dict[int, _Spans]]]]:
         """Bytes by offset; locator pages by number; chunks that came damaged, to be asked for again; (epoch, chunks) that are durable."""
     @property
     def received(self) -> int:

@@ -82,7 +82,10 @@ fn main() -> Result<()> {
         Ok(found)
     })?;
     println!("{found} fragments; pages {} MiB, journal {} MiB", size(&stored), size(&noted));
-    [stored, noted].iter().try_for_each(std::fs::remove_file).map_err(|error| warp_core::Error::io("remove", error))
+    [stored, noted]
+        .iter()
+        .try_for_each(std::fs::remove_file)
+        .map_err(|error| warp_core::Error::io("remove", error))
 }
 
 fn size(path: &Path) -> u64 {

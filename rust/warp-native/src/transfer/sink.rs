@@ -91,11 +91,6 @@ impl TreeSink {
         Ok(Self { inner: RwLock::new(Some(sink.map_err(raise_transfer)?)), bell })
     }
 
-    #[getter]
-    fn stored_pages(&self) -> PyResult<u32> {
-        self.with(|sink| Ok(sink.landing().stored_pages()))
-    }
-
     fn fileno(&self) -> i32 {
         descriptor(&self.bell)
     }
