@@ -133,6 +133,8 @@ def copied(tree: Path, target: Path, names: list[str]) -> None:
 
 def main() -> None:
     """Make a set: NAME SCALE DIRECTORY. Its number of files and their bytes go to stdout."""
+    if len(sys.argv) != 4 or sys.argv[1] not in MAKERS:
+        raise SystemExit(f"usage: ./dev bench loads NAME SCALE DIRECTORY   with NAME one of: {', '.join(MAKERS)}")
     name, scale, home = sys.argv[1], float(sys.argv[2]), Path(sys.argv[3])
     for part in ("old", "new"):
         (home / part).mkdir()
