@@ -83,6 +83,11 @@ class Mover(ABC):
     def carry(self, errand: Errand) -> Transfer:
         """Move it, measured. Raises CommandFailedError."""
 
+    @property
+    def passes(self) -> int:
+        """How often the network counts each byte."""
+        return 1
+
     def at_sender(self, words: list[str], errand: Errand, given: str = "") -> Command:
         """A command on the sending machine, where the source is."""
         environment = self.room.environment("sender")

@@ -108,6 +108,11 @@ class Croc(TwoSided):
     stays = False
     _port: int
 
+    @property
+    def passes(self) -> int:
+        # To its own relay and from there: on a line only the second leaves the sender.
+        return 2 if self.room.network.sender == self.room.network.receiver else 1
+
     def sending(self, errand: Errand) -> Command:
         # It takes this port and the four that follow.
         self._port = free_port()

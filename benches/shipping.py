@@ -66,16 +66,17 @@ class Shipping:
     def _resumed(self, mover: TwoSided, errand: Errand) -> None:
         with mover.services(), Trip(mover, errand) as trip:
             cut = self.table.time(mover.name, CUT, partial(trip.cut, self._load.bytes))
-            if cut and self.table.time(mover.name, RESUME, partial(self._again, trip, cut)):
+            if cut and self.table.time(mover.name, RESUME, partial(self._again, mover, trip, cut)):
                 self._compare(mover, RESUME, errand)
 
-    def _again(self, trip: Trip, cut: Run) -> Transfer:
-        """The rest of a cut transfer, with the bytes that went over the network in both parts beyond the load's own."""
+    def _again(self, mover: TwoSided, trip: Trip, cut: Run) -> Transfer:
+        """The rest of a cut transfer, with the bytes that were sent in both parts beyond the load's own."""
         resumed = trip.resume()
         before = cut.wire_bytes if isinstance(cut, Transfer) else None
         if before is None or resumed.wire_bytes is None:
             return resumed
-        return replace(resumed, again_bytes=max(0, before + resumed.wire_bytes - self._load.bytes))
+        sent = (before + resumed.wire_bytes) // mover.passes
+        return replace(resumed, again_bytes=max(0, sent - self._load.bytes))
 
     def _compare(self, mover: Mover, step: str, errand: Errand) -> None:
         key = f"{mover.name}, {step}"

@@ -13,7 +13,7 @@ from benches.harness import CommandFailedError
 from benches.links import Network
 from benches.loads import Load
 from benches.mover import Errand, Kind, Mover, Room, Trip, TwoSided
-from benches.peer_movers import Rsync
+from benches.peer_movers import Croc, Rsync
 from benches.shipping import CUT, RESUME, SECOND, SEND, Shipping
 from benches.sides import Command, Side, Transfer
 from benches.transfer_lineup import Ground
@@ -195,6 +195,12 @@ def test_bytes_sent_again_are_those_beyond_the_file(room: Room, file: Path) -> N
     resumed = rounds.table.series["piped", RESUME].runs[0]
     assert isinstance(resumed, Transfer)
     assert (resumed.wire_bytes, resumed.again_bytes) == (100_000, 100_000)
+
+
+def test_what_passes_a_relay_on_loopback_is_sent_once(room: Room) -> None:
+    assert Croc(room, "croc").passes == 2
+    assert Croc(Room(room.scratch, Network("line", "10.0.0.1", ["a"], ["b"])), "croc").passes == 1
+    assert Piped(room).passes == 1
 
 
 def test_tools_that_move_no_files_sit_out_trees(room: Room, tmp_path: Path) -> None:
