@@ -1,5 +1,6 @@
 //! Trees that land from their catalogue: whole, in any order, killed and gone on with, damaged on the way.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -261,8 +262,52 @@ fn a_killed_landing_goes_on_with_what_is_missing() {
         assert_eq!(landed.unwrap().digest, sent.digest);
         assert!(asked + kept <= total(&sent), "{asked} of {} after {kept}", total(&sent));
         assert_eq!(landing.problems(), []);
+        assert_eq!(landing.covered(), size_of(&scratch.0));
         place.assert_like(&scratch.0);
     }
+}
+
+/// Bytes of all files, each once.
+fn size_of(root: &Path) -> u64 {
+    let names = Place::listing(root).into_iter().map(|found| root.join(found.0));
+    let stats = names.map(|path| fs::symlink_metadata(path).unwrap()).filter(|stat| stat.is_file());
+    stats.map(|stat| (stat.ino(), stat.size())).collect::<BTreeMap<_, _>>().values().sum()
+}
+
+#[test]
+fn what_is_here_of_a_file_counts_though_what_follows_it_has_changed() {
+    let scratch = Scratch::new("landing-changed-source");
+    fs::write(scratch.0.join("large"), pseudo_random(1, 20 << 20)).unwrap();
+    fs::write(scratch.0.join("other"), pseudo_random(2, 1 << 20)).unwrap();
+    let sent = Sent::of(&scratch.0);
+    let place = Place::new("landing-changed");
+    let mut landing = place.land(false);
+    pages(&landing, &sent);
+    let first = sent.pages[0].1.fragments.len() as u16;
+    give(&landing, &mut landing.arrival(), &sent, 0, &vec![(0, first)]);
+    await_kept(&landing, first.into());
+    landing.stop();
+    fs::write(scratch.0.join("other"), pseudo_random(3, 1 << 20)).unwrap();
+    let sent = Sent::of(&scratch.0);
+    let mut landing = place.land(false);
+    let page = |number: usize| {
+        let raw = &sent.pages[number].0;
+        assert!(landing.page(number as u32, Codec::Store, raw, raw).unwrap());
+    };
+    page(0);
+    let deadline = Instant::now() + LONG;
+    while landing.covered() < sent.pages[0].2.len() as u64 && Instant::now() < deadline {
+        landing.news(Duration::from_millis(10)).unwrap();
+    }
+    (1..sent.pages.len()).for_each(page);
+    landing.stop();
+    let landing = place.land(false);
+    pages(&landing, &sent);
+    landing.finish(sent.pages.len() as u32).unwrap();
+    let (landed, asked) = serve(&landing, &sent, |_| false);
+    assert_eq!(landed.unwrap().digest, sent.digest);
+    assert_eq!(asked, total(&sent) - u64::from(first));
+    place.assert_like(&scratch.0);
 }
 
 #[test]

@@ -120,7 +120,8 @@ impl TreeSink {
     }
 
     fn totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (totals, received) = self.with(|sink| Ok(sink.landing().totals()))?;
+        let ((totals, received), covered) =
+            self.with(|sink| Ok((sink.landing().totals(), sink.landing().covered())))?;
         let found = PyDict::new(py);
         for (name, value) in [
             ("entries", totals.entries),
@@ -129,6 +130,7 @@ impl TreeSink {
             ("bytes_written", totals.bytes_written),
             ("bytes_discarded", totals.bytes_discarded),
             ("bytes_received", received),
+            ("bytes_covered", covered),
         ] {
             found.set_item(name, value)?;
         }

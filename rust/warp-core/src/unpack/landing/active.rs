@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use super::super::restore::Restorer;
 use super::page::{ActivePage, Bits};
+use super::{Core, lock};
 
 /// Pages by number.
 #[derive(Debug, Default)]
@@ -71,5 +74,35 @@ impl Active {
             }
         }
         self.unnoted.retain(|_, rest| !rest.is_empty());
+    }
+}
+
+impl Core {
+    /// So many bytes of a page's files are dealt with.
+    pub(super) fn settle(&self, restorer: &mut Restorer, page: &ActivePage, bytes: u64) {
+        self.covered.fetch_add(bytes, Ordering::Relaxed);
+        if page.settle(bytes) {
+            self.end_pages(restorer);
+        }
+    }
+
+    /// A page's files are complete: what waited for that is made, in order.
+    pub(super) fn end_pages(&self, restorer: &mut Restorer) {
+        let mut order = lock(&self.order);
+        while order.front().is_some_and(|page| page.is_settled()) {
+            if let Some(page) = order.pop_front() {
+                restorer.end(&page.links, &page.closing);
+            }
+        }
+        let is_empty = order.is_empty();
+        drop(order);
+        if is_empty {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Lets go of a page, if it is done with.
+    pub(super) fn release(&self, page: &Arc<ActivePage>) {
+        lock(&self.active).release(page);
     }
 }

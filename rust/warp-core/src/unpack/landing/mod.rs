@@ -152,6 +152,8 @@ struct Core {
     /// Bytes written since the last epoch.
     dirty: AtomicU64,
     received: AtomicU64,
+    /// Bytes of files that are dealt with.
+    covered: AtomicU64,
 }
 
 impl Landing {
@@ -191,6 +193,7 @@ impl Landing {
             late: AtomicU64::new(0),
             dirty: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            covered: AtomicU64::new(0),
         });
         let mut landing = Self { core, threads: Vec::new() };
         for _ in 0..options.restore.threads.max(1) {
@@ -270,6 +273,12 @@ impl Landing {
         (self.core.site.report.totals(), self.core.received.load(Ordering::Relaxed))
     }
 
+    /// Bytes of files, with their holes, that are dealt with: written, here already, left as they are, or given up. In the end it is
+    /// all that the tree has.
+    pub fn covered(&self) -> u64 {
+        self.core.covered.load(Ordering::Relaxed)
+    }
+
     /// What failed since the last call.
     pub fn problems(&self) -> Vec<Problem> {
         self.core.site.report.problems()
@@ -344,34 +353,11 @@ impl Core {
         lock(&self.active).get(number)
     }
 
-    /// Lets go of a page, if it is done with.
-    fn release(&self, page: &Arc<ActivePage>) {
-        lock(&self.active).release(page);
-    }
-
     fn submit(&self, job: LocalJob) {
         self.jobs.fetch_add(1, Ordering::AcqRel);
         if let Some(sender) = lock(&self.local).as_ref() {
             // It fails after the end only, when nobody waits for it.
             let _ = sender.send(job);
-        }
-    }
-
-    /// So many bytes of a page's files are dealt with: if they were the last, what waited for them is made.
-    fn settle(&self, restorer: &mut Restorer, page: &ActivePage, bytes: u64) {
-        if !page.settle(bytes) {
-            return;
-        }
-        let mut order = lock(&self.order);
-        while order.front().is_some_and(|page| page.is_settled()) {
-            if let Some(page) = order.pop_front() {
-                restorer.end(&page.links, &page.closing);
-            }
-        }
-        let is_empty = order.is_empty();
-        drop(order);
-        if is_empty {
-            self.changed.notify_all();
         }
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Planner {
     /// Files that the sender gave up: later pages may refer to what was written of them, so it stays until the end.
     pub given_up: Vec<Arc<SharedFile>>,
     next_id: u64,
+    /// Bytes of files that need not come: holes, and files that are left as they are.
+    pub spared: u64,
     pub digest: digest::Hasher,
     /// Pages of an earlier try.
     pub stored: u32,
@@ -76,6 +78,7 @@ impl Planner {
             open: None,
             given_up: Vec::new(),
             next_id: 0,
+            spared: 0,
             digest: digest::Hasher::default(),
             stored,
         }
@@ -107,10 +110,12 @@ impl Planner {
             } else {
                 self.open = None;
                 let planned = self.entry(draft, index, goes_on);
-                planned.unwrap_or_else(|failure| {
+                let planned = planned.unwrap_or_else(|failure| {
                     self.restorer.settle(entry, Err(failure));
                     None
-                })
+                });
+                self.spared += spared(entry, planned.as_deref());
+                planned
             };
             self.carry_on(draft, index, (file.clone(), is_more, goes_on));
             draft.files.push(file);
@@ -220,6 +225,15 @@ impl Planner {
         // What is open waits for one byte that never comes, until it ends.
         let length = length + u64::from(goes_on);
         Ok(Some(Arc::new(SharedFile::new(entry.clone(), self.next_id, length, exists, replaces))))
+    }
+}
+
+/// Bytes of an entry that are no fragments' that come.
+fn spared(entry: &Entry, file: Option<&SharedFile>) -> u64 {
+    match file {
+        Some(file) => entry.size.saturating_sub(file.extents().length(entry)),
+        None if entry.kind == Kind::File => entry.size,
+        None => 0,
     }
 }
 

@@ -96,6 +96,7 @@ impl Core {
         };
         let ended = planner.open.as_ref().and_then(|open| open.file.clone());
         planner.entries(&mut draft)?;
+        self.covered.fetch_add(std::mem::take(&mut planner.spared), Ordering::Relaxed);
         let (files, ends) = (draft.files, (draft.links, draft.closing));
         let stored = Arc::new(StoredPage {
             number,
@@ -283,7 +284,9 @@ impl Core {
                 planner.given_up.push(file);
             }
         }
-        self.settle(&mut planner.restorer, page, 1);
+        if page.settle(1) {
+            self.end_pages(&mut planner.restorer);
+        }
         self.release(page);
         planner.restorer.tell();
     }
