@@ -40,6 +40,13 @@ def names(archive: Path) -> set[str]:
         return {os.fsdecode(entry.path) for entry in reader.entries()}
 
 
+def passphrase(path: Path, text: str = "correct horse") -> Path:
+    """A file that holds it, for its owner alone."""
+    path.write_text(f"{text}\n")
+    path.chmod(0o600)
+    return path
+
+
 def damage(archive: Path, offset: int) -> None:
     """One bit is another."""
     with archive.open("r+b") as file:

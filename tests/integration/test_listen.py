@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.archives import grown, packed
+from tests.integration.archives import grown, packed, passphrase
 from tests.transfers import Pair, Side, Warp, address_of, arrived, door_of, noise
 from tests.trees import differences
+from warp_portal.archive import Lock
 
 MIB = 1 << 20
 SIZE = 5 * MIB
@@ -107,6 +108,19 @@ def test_a_name_that_is_not_saved_leads_nowhere(pair: Pair, tree: Path) -> None:
             code, said = sender.failed()
         assert (code, says in said) == (expected, True), said
     assert pair.source.sessions() == []
+
+
+def test_what_came_whole_is_finished_without_waiting_again(pair: Pair, tree: Path, tmp_path: Path) -> None:
+    archive, target = packed(tmp_path / "from" / "home.warp", tree, Lock(passphrases=("right",))), tmp_path / "out"
+    with pair.sink.listen(target, "--restore", "-p", passphrase(tmp_path / "given", "wrong")) as receiver:
+        with send_to(pair.source, receiver.offer()["ticket"], archive) as sender:
+            sender.succeeded()
+        assert receiver.failed()[0] == REFUSED
+    with pair.sink.listen(target, "--restore", "-p", passphrase(tmp_path / "given", "right")) as receiver:
+        receiver.said("had come before")
+        assert receiver.ended() == 0
+    assert differences(tree, target / tree.name) == ""
+    pair.assert_clean(target)
 
 
 @pytest.mark.parametrize("kind", ["tree", "archive"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.archives import grown, names, packed
+from tests.integration.archives import grown, names, packed, passphrase
 from tests.transfers import Pair, Side, Warp, arrived, noise
 from warp_portal.archive import Unlock, open_archive
 from warp_portal.errors import EXIT_BROKEN_PIPE
@@ -113,9 +113,7 @@ def test_a_tree_is_packed_into_an_archive(pair: Pair, tree: Path, tmp_path: Path
 
 
 def test_a_tree_is_packed_for_a_passphrase(pair: Pair, tree: Path, tmp_path: Path) -> None:
-    given, target = tmp_path / "passphrase", tmp_path / "home.warp"
-    given.write_text("correct horse\n")
-    given.chmod(0o600)
+    given, target = passphrase(tmp_path / "passphrase"), tmp_path / "home.warp"
     pair.transfer(None, tree, taking=["-o", target, "-p", given])
     with open_archive(target, Unlock(passphrases=("correct horse",))) as reader:
         assert sum(1 for _ in reader.entries()) == 9
@@ -172,6 +170,7 @@ def test_what_was_read_from_standard_input_goes_on_after_a_kill(pair: Pair, data
         ticket = sender.offer()["ticket"]
         sender.kill()
     (unfinished,) = pair.source.unfinished()
+    assert len(data) <= unfinished["disk_bytes"] < len(data) + 10_000
     with pair.source.resume(unfinished["session"]) as sender:
         assert sender.offer()["resumed"]
         assert sender.offer()["session"] == unfinished["session"]

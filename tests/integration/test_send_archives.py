@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.archives import appended, damage, grown, packed
+from tests.integration.archives import appended, damage, grown, packed, passphrase
 from tests.transfers import Pair, Warp, arrived, noise
 from tests.trees import differences
 from warp_portal.archive import Lock
@@ -42,12 +42,6 @@ def large(tmp_path: Path) -> Path:
     """More than what is on the way in a moment."""
     noise(tmp_path / "large" / "noise", SIZE)
     return packed(tmp_path / "from" / "large.warp", tmp_path / "large")
-
-
-def passphrase(path: Path, text: str = "correct horse") -> Path:
-    path.write_text(f"{text}\n")
-    path.chmod(0o600)
-    return path
 
 
 @pytest.mark.parametrize("lock", [None, Lock(slot_copy_bytes=4096)], ids=["plain", "encrypted"])

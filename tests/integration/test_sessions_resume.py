@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from tests.integration.archives import MIB, grown, names, packed
 from tests.transfers import Pair, Record, Side, Warp, arrived, door_of, noise
 from tests.trees import differences
+from warp_portal.archive.storage import ArchiveFile
+from warp_portal.archive.writer import newest_of_any_kind
+from warp_portal.errors import WarpPortalError
 
 SIZE = 5 * MIB
 SLOW = ("--limit", "3MiB/s")
@@ -123,14 +127,18 @@ def killed_create(side: Side, archive: Path, tree: Path) -> Record:
     """What is told of a create that was killed with something to go on from."""
     noise(tree / "large", 6 * MIB)
     with side.run("create", archive.name, tree, directory=archive.parent, WARP_PASSPHRASE=PASSPHRASE) as process:
-        _grown(archive, process)
+        _checkpointed(archive, process)
         process.kill()
     return only(side)
 
 
-def _grown(archive: Path, process: Warp) -> None:
-    while not archive.exists() or archive.stat().st_size < 2 * MIB:
+def _checkpointed(archive: Path, process: Warp) -> None:
+    """Wait until there is something to go on from."""
+    while True:
         assert process.alive, process.records
+        with suppress(WarpPortalError), ArchiveFile(archive) as file:
+            if newest_of_any_kind(file) is not None:
+                return
 
 
 def test_a_create_goes_on_where_it_was_killed(slow: Side, tree: Path, tmp_path: Path) -> None:

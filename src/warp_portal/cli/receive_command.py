@@ -96,10 +96,13 @@ _PLACES = ("directory", "file", "restore", "owners", "devices", "setuid", "plain
 def _listen(
     output: Output, settings: "Config", destination: "Destination", rules: "TakeRules", here: dict[str, Any]
 ) -> "ReceiveReport":
-    from warp_portal.transport.receiver import WaitingReceiver
+    from warp_portal.transport.receiver import WaitingReceiver, finish_before
 
     output.resume_hint = ": run the same command again to go on, its ticket stays good"
     state = Path(settings.state_path())
+    done = finish_before(state, destination, rules)
+    if done is not None:
+        return done
     wait = offering.wait_plan(state, {**here, "code": here["shows_code"]})
     with WaitingReceiver(state, destination, output.note, rules, wait) as receiver:
         offering.announce(output, receiver.waiting, "warp send --to {} PATH…", here["qr"], receiver.resumed)

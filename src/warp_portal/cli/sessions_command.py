@@ -1,7 +1,8 @@
 """`warp sessions`: transfers and creates that were not finished, and what is kept of them."""
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,14 +110,31 @@ def _one(state: Path, number: str) -> _Unfinished:
 def _transfer(store: "SessionStore", listed: "Listed", state: Path) -> _Unfinished:
     from warp_portal.archive import StateStore
     from warp_portal.transport.discarding import discard
+    from warp_portal.transport.record import Kind
     from warp_portal.transport.state import AGAIN
 
     number = listed.session.hex()
-    note = state / "sessions" / number / AGAIN
+    directory = state / "sessions" / number
+    if listed.record is not None and listed.record.kind is not Kind.RECEIVE:
+        listed = replace(listed, record=replace(listed.record, disk_bytes=_size(directory)))
     more = ("--session", number)
     return _Unfinished(
-        number, _fields(listed), _row(listed), note, more, lambda: discard(store, listed, StateStore(state))
+        number,
+        _fields(listed),
+        _row(listed),
+        directory / AGAIN,
+        more,
+        lambda: discard(store, listed, StateStore(state)),
     )
+
+
+def _size(directory: Path) -> int:
+    """Bytes of the files below a directory, as standard input that was read; some may go meanwhile."""
+    size = 0
+    for path in directory.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            size += path.lstat().st_size
+    return size
 
 
 def _create(state: Path, create: "Create") -> _Unfinished:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +63,29 @@ def _back(route: Route, taker: Taker) -> Route | None:
     return by_way(Way.load(taker.session.directory), taker.session.record.session)
 
 
+def finish_before(state: Path, destination: Destination, rules: TakeRules) -> ReceiveReport | None:
+    """Finish what came whole to this machine as it waited, if there is any: nobody will come for that again."""
+    for record, _ in _awaited(state, destination):
+        with Taker(state, destination, rules) as taker:
+            report = taker.find(record.session)
+            if report is not None:
+                return report
+    return None
+
+
+def _awaited(state: Path, destination: Destination) -> Iterator[tuple[SessionRecord, Way]]:
+    """Sessions into this destination for which this machine waited, and how it did; the last active first."""
+    key = machine_key(state).public.raw
+    for listed in SessionStore(state).list():
+        record = listed.record
+        if record is None or listed.busy or record.kind is not Kind.RECEIVE:
+            continue
+        if record.paths == (os.fsencode(destination.noted(Arriving.noted(record))),):
+            way = Way.load(state / "sessions" / record.session.hex())
+            if way.ticket is not None and Ticket.parse(way.ticket, 0).listener == key:
+                yield record, way
+
+
 class WaitingReceiver:
     """Waits for a machine that brings something. A context manager: in it the port is open."""
 
@@ -76,9 +100,10 @@ class WaitingReceiver:
     def __enter__(self) -> Self:
         with ExitStack() as resources:
             self._taker = resources.enter_context(Taker(self._state, self._destination, self._rules))
-            way, peer = self._before()
-            self.resumed = way.ticket is not None
-            self.waiting.prepare(secrets.token_bytes(SESSION_BYTES), way, () if peer is None else (peer,))
+            record, way = next(_awaited(self._state, self._destination), (None, Way()))
+            self.resumed = record is not None
+            guests = () if record is None or record.peer is None else (record.peer,)
+            self.waiting.prepare(secrets.token_bytes(SESSION_BYTES), way, guests)
             resources.enter_context(self.waiting)
             self._resources = resources.pop_all()
         return self
@@ -87,21 +112,6 @@ class WaitingReceiver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._resources.close()
-
-    def _before(self) -> tuple[Way, bytes | None]:
-        """The ticket and the guest of a session into the same target that was not finished, if there is one."""
-        key = machine_key(self._state).public.raw
-        for listed in SessionStore(self._state).list():
-            record = listed.record
-            if record is None or listed.busy or record.kind is not Kind.RECEIVE or not self._goes_here(record):
-                continue
-            way = Way.load(self._state / "sessions" / record.session.hex())
-            if way.ticket is not None and Ticket.parse(way.ticket, 0).listener == key:
-                return way, record.peer
-        return Way(), None
-
-    def _goes_here(self, record: SessionRecord) -> bool:
-        return record.paths == (os.fsencode(self._destination.noted(Arriving.noted(record))),)
 
     def run(self) -> ReceiveReport:
         """Wait for the other side, however often it comes, until all is here. Raises what ends it for good."""

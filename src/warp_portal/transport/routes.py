@@ -9,7 +9,7 @@ from warp_portal.keys.machines import Machine
 from warp_portal.protocol.addresses import Address
 from warp_portal.protocol.claims import ByCode, ByPeer, ByTicket, Claim
 from warp_portal.protocol.code import ShortCode
-from warp_portal.protocol.ticket import LABEL, Carriers, Ticket
+from warp_portal.protocol.ticket import LABEL, MAX_ADDRESSES, Carriers, Ticket
 from warp_portal.transport.dialing import ANY_CARRIER
 from warp_portal.transport.peers import PeerStore
 from warp_portal.transport.rendezvous import Rendezvous
@@ -43,7 +43,7 @@ def by_ticket(text: str, clock: Clock = SYSTEM_CLOCK) -> Route:
 def by_code(code: ShortCode, rendezvous: Rendezvous, timeout_s: float = LOOKUP_S) -> Route:
     """To the first who says that the code is its own. Raises NotFoundError if nobody does."""
     for addresses in rendezvous.lookup(code.nameplate, timeout_s):
-        return Route(addresses, None, ByCode(code), None, Way(addresses=addresses))
+        return Route(addresses, None, ByCode(code), None, Way(addresses=addresses[:MAX_ADDRESSES]))
     raise NotFoundError(
         f"nobody on this network waits with code {code.nameplate}-…: is it typed right, and the other side still waiting? "
         "A ticket works on other networks too"
