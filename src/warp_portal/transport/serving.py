@@ -55,6 +55,7 @@ class Server:
         self._guests = dict[bytes, Visitor]()  # the newest connection of each machine that is being served
         self._changed = threading.Condition()
         self._is_over = False
+        self._failure: WarpPortalError | OSError | None = None
         self.complete = 0
         """Transfers that were completed."""
 
@@ -82,8 +83,13 @@ class Server:
         self._resources.close()
 
     def run(self, receivers: int | None = None) -> None:
-        """Serve whoever comes, until so many have everything; without a number until it is interrupted."""
+        """Serve whoever comes, until so many have everything; without a number until it is interrupted.
+
+        Raises what `served` and `note` do, when nobody can be told any more.
+        """
         while receivers is None or self.complete < receivers:
+            if self._failure is not None:
+                raise self._failure
             visitor = self.waiting.listening.visitor()
             if visitor is not None:
                 self._admit(visitor)
@@ -102,7 +108,18 @@ class Server:
         threading.Thread(target=self._serve, args=(visitor,), name="warp-serve", daemon=True).start()
 
     def _serve(self, visitor: Visitor) -> None:
-        peer, address = visitor.link.peer, visitor.link.address
+        try:
+            self._give(visitor)
+        except (WarpPortalError, OSError) as error:
+            self._failure = error
+        finally:
+            with self._changed:
+                if self._guests.get(visitor.link.peer) is visitor:
+                    del self._guests[visitor.link.peer]
+                self._changed.notify_all()
+
+    def _give(self, visitor: Visitor) -> None:
+        address = visitor.link.address
         self._note(f"{address} takes it over {visitor.link.carrier.upper()}")
         began = self._clock.monotonic_s()
         try:
@@ -111,14 +128,9 @@ class Server:
         except (WarpPortalError, OSError) as error:
             self._note(f"{address}: {error}")
         else:
-            self._served(Served(address, str(Machine(peer)), self._clock.monotonic_s() - began, report))
+            self._served(Served(address, str(Machine(visitor.link.peer)), self._clock.monotonic_s() - began, report))
             with self._changed:
                 self.complete += 1
-        finally:
-            with self._changed:
-                if self._guests.get(peer) is visitor:
-                    del self._guests[peer]
-                self._changed.notify_all()
 
     def _is_stale(self, visitor: Visitor) -> bool:
         """Whether this machine has come again."""
