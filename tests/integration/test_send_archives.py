@@ -115,8 +115,15 @@ def test_an_archive_may_have_another_name_there(pair: Pair, archive: Path, tmp_p
 
 def test_an_archive_may_go_as_any_other_file(pair: Pair, archive: Path, tmp_path: Path) -> None:
     target = tmp_path / "out"
-    sent, _ = pair.transfer(target, archive, "--as-file")
-    assert sent["kind"] == "tree"
+    with pair.source.send(archive) as sender:
+        sender.offer()
+        sender.kill()
+    # What was begun chunk by chunk is another transfer.
+    with pair.both(target, archive, "--as-file") as (sender, receiver):
+        assert not sender.offer()["resumed"]
+        receiver.succeeded()
+        assert sender.succeeded()["kind"] == "tree"
+    pair.source.discard(pair.source.sessions()[0])
     assert (target / "home.warp").read_bytes() == archive.read_bytes()
     pair.assert_clean(target)
 

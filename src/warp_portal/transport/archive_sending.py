@@ -38,6 +38,8 @@ def is_archive(path: AnyPath) -> bool:
 class ArchiveCargo(Cargo):
     """The newest snapshot of an archive, with all before it, as it is when a machine comes for it."""
 
+    is_archive = True
+
     def __init__(self, path: AnyPath) -> None:
         """Raises as `Offering` does."""
         whole = os.path.abspath(os.fsencode(path))

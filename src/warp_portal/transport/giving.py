@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import BusyError, CancelledError, NotFoundError, StorageFullError, UnreachableError
+from warp_portal.errors import BusyError, CancelledError, StorageFullError, UnreachableError, UsageError
 from warp_portal.protocol.fields import SESSION_BYTES
 from warp_portal.protocol.offers import SCOPE_SECRET_BYTES
 from warp_portal.transport.dialing import ANY_NETWORK, Network
@@ -51,23 +51,31 @@ def begun(state: Path, plan: SendPlan, kind: Kind = Kind.SEND, clock: Clock = SY
         return store.open(plan.session), True
     for listed in store.list() if cargo.is_repeatable else ():
         record = listed.record
-        if record is not None and record.kind is kind and record.paths == cargo.paths and not listed.busy:
+        if record is None or listed.busy or (record.kind, record.paths) != (kind, cargo.paths):
+            continue
+        if _is_of_archive(record) == cargo.is_archive:
             return store.open(record.session), True
     now = clock.now_ns() // _NS
-    numbers = secrets.token_bytes(SESSION_BYTES), secrets.token_bytes(SCOPE_SECRET_BYTES)
-    record = SessionRecord(kind, numbers[0], cargo.title, cargo.paths, now, now, scope_secret=numbers[1])
+    # What names fragments, of which an archive has names of its own.
+    secret = None if cargo.is_archive else secrets.token_bytes(SCOPE_SECRET_BYTES)
+    number = secrets.token_bytes(SESSION_BYTES)
+    record = SessionRecord(kind, number, cargo.title, cargo.paths, now, now, scope_secret=secret)
     session = store.begin(record)
     replace_file(session.directory / AGAIN, plan.again)
     return session, False
+
+
+def _is_of_archive(record: SessionRecord) -> bool:
+    return record.scope_secret is None
 
 
 class Giver:
     """Gives one cargo in one session; any number of connections may be served at once."""
 
     def __init__(self, state: Path, session: Session, plan: SendPlan, clock: Clock = SYSTEM_CLOCK) -> None:
-        if session.record.scope_secret is None:
-            raise NotFoundError("the record of this session has no secret: discard it")
-        self._secret = session.record.scope_secret
+        if _is_of_archive(session.record) != plan.cargo.is_archive:
+            raise UsageError("what is there now is not what this session began with, an archive or files: discard it")
+        self._secret = session.record.scope_secret or b""
         self._state, self._session, self._cargo, self._options = state, session, plan.cargo, plan.options
         self._key, self._clock = machine_key(state), clock
         self.seconds = 0.0

@@ -3,7 +3,7 @@
 Deterministic CBOR as in messages (protocol/cbor.py): one map, whose keys are
 
     0 version (1)   1 kind (1 send, 2 receive, 3 serve)   2 session (16 bytes)   3 peer's key (32)   4 title (≤ 255 bytes)
-    5 paths as bytes: of a send or serve its sources, of a receive its one target   6 scope secret (32)   7 created   8 last active
+    5 paths as bytes: of a send or serve its sources, of a receive its one target   6 scope secret of a tree (32)   7 created   8 last active
     9 bytes done   10 bytes in all   11 bytes that it takes on disk        (3, 6 and 10 only if known; times in seconds since 1970)
 
 It is this machine's own file, and still read as if a stranger had written it: there is no key that is not listed.

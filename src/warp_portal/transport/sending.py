@@ -155,6 +155,7 @@ class Cargo(ABC):
     title: str
     paths: tuple[bytes, ...]
     """Where it lies: an unfinished session of the same paths goes on."""
+    is_archive = False
     is_repeatable = True
     """Whether it can be found there again."""
 
