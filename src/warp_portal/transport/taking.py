@@ -121,7 +121,7 @@ class Taker:
         """Keep what came for another try; what was refused before anything came is not unfinished."""
         if self.session is None:
             return
-        self._is_empty = self._is_empty and came == 0
+        self._is_empty = self._is_empty and came == 0 and not (self.session.directory / ARRIVED).exists()
         if self._is_empty and isinstance(error, (WarpPortalError, OSError)) and not isinstance(error, COMES_BACK):
             give_up(self.session, StateStore(self._state))
             self.session = None
