@@ -30,8 +30,8 @@ use warp_net::Link;
 use self::core::{Core, Guard, Shared};
 use self::frames::FrameJob;
 use self::gauge::Gauge;
-use crate::{Result, lock};
 use crate::throttle::Throttle;
+use crate::{Result, lock};
 
 /// How fragments are compressed on their way.
 #[derive(Clone, Debug)]
