@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use warp_core::Error;
 use warp_core::catalogue::{Listing, Spans};
-use warp_core::codec::Codec;
+use warp_core::codec::{Codec, Encoder, PAYLOAD_HEADER_LEN};
 use warp_core::pack::CataloguePipeline;
 use warp_core::unpack::{self, Arrival, Landed, Landing, LandingOptions, Overwrite, Records, Span};
 

@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam_channel::Receiver;
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use rustix::io::{Errno, pread};
 
@@ -41,9 +40,9 @@ pub(super) enum LocalJob {
 }
 
 /// Works until there are no more jobs.
-pub(super) fn run(core: &Core, jobs: &Receiver<LocalJob>) {
+pub(super) fn run(core: &Core) {
     let mut worker = Worker { core, restorer: Restorer::new(&core.site), source: None, data: Vec::new() };
-    for job in jobs {
+    while let Some(job) = core.local.next() {
         if !core.running() {
             continue;
         }

@@ -12,6 +12,7 @@
 mod active;
 mod arrive;
 pub(super) mod base;
+mod jobs;
 mod local;
 mod page;
 mod plan;
@@ -26,9 +27,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, unbounded};
-
 use self::active::Active;
+use self::jobs::Jobs;
 use self::local::LocalJob;
 use self::page::ActivePage;
 use self::plan::Planner;
@@ -140,7 +140,7 @@ struct Core {
     order: Mutex<VecDeque<Arc<ActivePage>>>,
     /// Pages that are not answered yet, in order.
     unanswered: Mutex<VecDeque<Arc<ActivePage>>>,
-    local: Mutex<Option<Sender<LocalJob>>>,
+    local: Jobs,
     shared: Mutex<Shared>,
     changed: Condvar,
     error: Mutex<Option<Error>>,
@@ -171,7 +171,6 @@ impl Landing {
         let store = PageStore::open(records.pages, cutter.sizes().max)?;
         let (journal, before) = Journal::open(records.journal, &records.session)?;
         let site = Arc::new(Site::new(target, &options.restore));
-        let (sender, jobs) = unbounded();
         let core = Arc::new(Core {
             planner: Mutex::new(Planner::new(&site, store.len())),
             site,
@@ -184,7 +183,7 @@ impl Landing {
             active: Mutex::default(),
             order: Mutex::default(),
             unanswered: Mutex::default(),
-            local: Mutex::new(Some(sender)),
+            local: Jobs::default(),
             shared: Mutex::default(),
             changed: Condvar::new(),
             error: Mutex::new(None),
@@ -197,8 +196,8 @@ impl Landing {
         });
         let mut landing = Self { core, threads: Vec::new() };
         for _ in 0..options.restore.threads.max(1) {
-            let (core, jobs) = (Arc::clone(&landing.core), jobs.clone());
-            landing.start("warp-local", move || local::run(&core, &jobs))?;
+            let core = Arc::clone(&landing.core);
+            landing.start("warp-local", move || local::run(&core))?;
         }
         let core = Arc::clone(&landing.core);
         landing.start("warp-sync", move || sync::run(&core))?;
@@ -297,7 +296,7 @@ impl Landing {
     /// Stops, and leaves what is written for another try.
     pub fn stop(&mut self) {
         self.core.stop(None);
-        *lock(&self.core.local) = None;
+        self.core.local.end();
         for thread in self.threads.drain(..) {
             // What a panic left is told by then.
             let _ = thread.join();
@@ -355,10 +354,7 @@ impl Core {
 
     fn submit(&self, job: LocalJob) {
         self.jobs.fetch_add(1, Ordering::AcqRel);
-        if let Some(sender) = lock(&self.local).as_ref() {
-            // It fails after the end only, when nobody waits for it.
-            let _ = sender.send(job);
-        }
+        self.local.push(job);
     }
 }
 

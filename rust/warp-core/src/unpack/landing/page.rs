@@ -149,7 +149,9 @@ impl ActivePage {
     ) -> Arc<Self> {
         let state = Mutex::default();
         let (looking, open) = (AtomicU64::new(1), AtomicU64::new(open + 1));
-        let weight = weight + stored.offsets.last().copied().unwrap_or_default();
+        let fragments = size_of_val(stored.listing.fragments.as_slice()) + size_of_val(stored.offsets.as_slice());
+        let places = size_of_val(stored.places.as_slice()) + size_of_val(needs.as_slice());
+        let weight = weight + (size_of::<Self>() + fragments + places) as u64;
         Arc::new(Self { stored, needs, links, closing, weight, state, looking, open })
     }
 
@@ -177,7 +179,7 @@ impl ActivePage {
         self.open.fetch_sub(bytes, Ordering::AcqRel) == bytes
     }
 
-    /// Bytes that it takes in memory and that its fragments have, roughly.
+    /// Bytes that it takes in memory, roughly.
     pub fn weight(&self) -> u64 {
         self.weight
     }

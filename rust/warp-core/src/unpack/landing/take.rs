@@ -18,9 +18,8 @@ use crate::digest;
 use crate::table::EntryTable;
 use crate::{Error, Result};
 
-/// Bytes of pages under way, with their fragments: four times the largest window that is given, for an honest sender weighs its pages
-/// otherwise.
-const MOST_HELD: u64 = 1 << 30;
+/// What pages under way take in memory: four times the window that our side gives, for an honest sender weighs its pages otherwise.
+const MOST_HELD: u64 = 256 << 20;
 /// Fragments that wait to be written to one file more.
 const MOST_LATE: u64 = 8 << 20;
 /// How soon a thread that waits looks again.
@@ -52,8 +51,8 @@ impl Landing {
 }
 
 impl Core {
-    /// Waits until what is here already has been looked at, if too many pages are under way. What waits for the other side is bounded
-    /// by the window that it was given.
+    /// Waits until what is here already has been looked at, if too many pages are under way. That of what waits for the other side there
+    /// is not so much it sees to: pages that were not answered, or of which fragments are to leave, have their place in its window.
     fn make_room(&self) -> Result<()> {
         loop {
             let held = lock(&self.active).weight();

@@ -35,11 +35,33 @@ fn promise(number: u64, fragments: u64) -> Listing {
 fn a_sender_of_pages_alone_is_stopped() {
     let place = Place::new("landing-flood");
     let landing = place.land(false);
-    let sent = (0..64).find_map(|number| {
-        let raw = promise(number, 1024).encode();
-        landing.page(number as u32, Codec::Store, &raw, &raw).err()
+    let mut encoder = Encoder::new();
+    let sent = (0..100).find_map(|number| {
+        let mut page = promise(number, 1);
+        page.table.entries[0].xattrs = vec![(b"user.large".to_vec(), vec![number as u8; 4 << 20])].into();
+        let raw = page.encode();
+        let mut stored = Vec::new();
+        encoder.encode_as(&raw, Codec::Zstd, 1, &mut stored).unwrap();
+        let stored = stored.split_off(PAYLOAD_HEADER_LEN);
+        landing.page(number as u32, Codec::Zstd, &stored, &raw).err().map(|error| (number, error))
     });
-    assert!(matches!(sent, Some(Error::Format(_))), "{sent:?}");
+    assert!(matches!(sent, Some((32.., Error::Format(_)))), "{sent:?}");
+}
+
+#[test]
+fn pages_are_answered_whatever_their_fragments_come_to() {
+    let place = Place::new("landing-many");
+    let landing = place.land(false);
+    // Of 56 GiB together.
+    for number in 0..900 {
+        let raw = promise(number, 1024).encode();
+        assert!(landing.page(number as u32, Codec::Store, &raw, &raw).unwrap());
+    }
+    let mut wanted = Vec::new();
+    while wanted.len() < 900 {
+        wanted.extend(landing.news(LONG).unwrap().wants);
+    }
+    assert!(wanted.iter().enumerate().all(|(at, want)| *want == (at as u32, vec![(0, 1024)])));
 }
 
 #[test]
