@@ -402,12 +402,12 @@ class TreeSource:
 
     `spans` are (first, behind the last) fragments of a page. It has threads of its own until `stop`."""
     def __new__(
-        cls, link: Link, walker: Walker, roots: Sequence[tuple[bytes, bytes]], records_fd: int, keys: ScopeKeys, *,
+        cls, link: Link, walker: Walker, roots: Sequence[tuple[bytes, bytes]], records: tuple[int, int], keys: ScopeKeys, *,
         cutter: tuple[int, int, int, int], policy: Sequence[tuple[float, int, int]], compression: tuple[str, int],
         everything: bool, window: int, threads: int, memory: int
     ) -> TreeSource:
-        """`roots` are those of the walker; the file `records_fd` takes the pages. `compression` is none, always, or
-        adaptive and the bytes a second below which a link is worth it."""
+        """`roots` are those of the walker; `records` are files for the pages, and for how files were cut before. `compression` is
+        none, always, or adaptive and the bytes a second below which a link is worth it."""
     def fileno(self) -> int:
         """A descriptor (eventfd) that is readable when there is news."""
     def news(self) -> tuple[list[int], list[tuple[int, _Spans]], tuple[int, bytes, int, int] | None]:

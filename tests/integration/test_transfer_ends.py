@@ -2,15 +2,18 @@
 
 import os
 import pty
+import random
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.transfers import Pair, Side, leftovers, noise, written
+from tests.transfers import Pair, Side, Warp, leftovers, noise, written
 from tests.trees import IS_ROOT, differences
 from warp_portal.clock import SYSTEM_CLOCK
 from warp_portal.protocol.ticket import Ticket
@@ -207,3 +210,87 @@ def answered(side: Side, ticket: str, target: Path, answer: bytes) -> bytes:
     os.close(terminal)
     assert process.returncode == 14, shown
     return shown
+
+
+def _bytes_read(process: Warp) -> int:
+    """How much a process has read from files and sockets, until it ended."""
+    found = 0
+    with suppress(OSError, ValueError):
+        while process.alive:
+            counts = (Path("/proc") / str(process.process.pid) / "io").read_text()
+            found = max(found, int(re.findall(r"rchar: (\d+)", counts)[0]))
+            time.sleep(0.005)
+    return found
+
+
+def test_a_killed_sender_reads_only_what_has_not_arrived(tmp_path: Path) -> None:
+    pair = Pair.at(tmp_path, WARP_CHECKPOINT_BYTES=str(MIB))
+    tree, target, size = tmp_path / "tree", tmp_path / "out", 160 * MIB
+    noise(tree / "large", size - 8 * MIB)
+    for number in range(64):
+        noise(tree / "small" / f"f{number}", MIB // 8, seed=number)
+    with pair.source.send(tree, "--limit", "100MiB/s") as sender:
+        ticket = sender.offer()["ticket"]
+        with pair.sink.receive(ticket, target) as receiver:
+            while written(target) < size * 3 // 4:
+                assert receiver.alive
+                time.sleep(0.005)
+            sender.kill()
+            with pair.source.send(tree) as again:
+                read = _bytes_read(again)
+                again.succeeded()
+            receiver.succeeded()
+    assert differences(tree, target / "tree") == ""
+    # What was on the way is read once more, and the program itself is read too.
+    assert read < size * 5 // 8, f"{read / MIB:.0f} MiB"
+    pair.assert_clean(target)
+
+
+def test_what_changed_while_the_sender_was_away_arrives_as_it_is(pair: Pair, tree: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    noise(tree / "large", 12 * MIB, seed=99)
+    with pair.source.send(tree, *SLOW) as sender:
+        ticket = sender.offer()["ticket"]
+        with pair.sink.receive(ticket, target) as receiver:
+            while written(target) < 2 * MIB:
+                assert receiver.alive
+                time.sleep(0.005)
+            sender.kill()
+            # All of them were read, and none has arrived.
+            for name, length in (("f6", MIB), ("f7", MIB // 2), ("large", 12 * MIB)):
+                stamp = (tree / name).stat()
+                noise(tree / name, length, seed=1000)
+                os.utime(tree / name, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+            (tree / "f5").unlink()
+            noise(tree / "f6a", 3000, seed=77)
+            (tree / "f4").rename(tree / "f9")
+            with pair.source.send(tree) as again:
+                again.succeeded()
+            receiver.succeeded()
+    assert differences(tree, target / "tree") == ""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_records_of_a_sender_cost_time_and_nothing_else(
+    pair: Pair, tree: Path, tmp_path: Path, seed: int
+) -> None:
+    target, rng = tmp_path / "out", random.Random(seed)
+    with pair.source.send(tree, *SLOW) as sender:
+        ticket = sender.offer()["ticket"]
+        with pair.sink.receive(ticket, target) as receiver:
+            while written(target) < 5 * MIB:
+                assert receiver.alive
+                time.sleep(0.005)
+            sender.kill()
+            [cuts] = (pair.source.home / "warp" / "sessions").glob("*/cuts")
+            assert cuts.stat().st_mode & 0o777 == 0o600
+            content = bytearray(cuts.read_bytes())
+            assert len(content) > 1000
+            for _ in range(3):
+                content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+            cuts.write_bytes(content[: len(content) - rng.randrange(20)])
+            with pair.source.send(tree) as again:
+                again.succeeded()
+            receiver.succeeded()
+    assert differences(tree, target / "tree") == ""
+    pair.assert_clean(target)

@@ -167,6 +167,11 @@ impl Cutter {
         self.sizes
     }
 
+    /// The algorithm.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// Stage 1: appends the candidates of `data` in ascending order. `base` is the stream offset of `data[0]`,
     /// `context` the up to 47 bytes before it (all there are; those further back are ignored). Segments may come in any order.
     pub fn candidates(&self, context: &[u8], data: &[u8], base: u64, out: &mut Vec<Candidate>) {
@@ -187,7 +192,12 @@ impl Cutter {
 
     /// Stage 2 for one stream.
     pub fn resolver(&self) -> Resolver {
-        Resolver { sizes: self.sizes, start: 0, held: Some(Vec::new()) }
+        self.resolver_from(0)
+    }
+
+    /// Stage 2 for the rest of a stream in which a fragment ends at `start`: what comes before plays no part any more.
+    pub fn resolver_from(&self, start: u64) -> Resolver {
+        Resolver { sizes: self.sizes, start, held: (start == 0).then(Vec::new) }
     }
 
     /// Both stages for a whole stream in one buffer: appends the end of each fragment.

@@ -18,7 +18,7 @@ use warp_core::pack::PackOptions;
 use warp_core::unpack::{self, Landing, LandingOptions, Overwrite, Records};
 use warp_core::walk::{Finder, Root, WalkOptions, Walker};
 use warp_net::{Carrier, Endpoint, Identity, Listening, Tuning};
-use warp_transfer::{Compression, SourceOptions, Throttle, TreeSink, TreeSource};
+use warp_transfer::{Compression, SourceOptions, SourceRecords, Throttle, TreeSink, TreeSource};
 
 const LONG: Duration = Duration::from_secs(60);
 const WINDOW: usize = 64 << 20;
@@ -89,9 +89,9 @@ fn main() {
     let pack = PackOptions { keys, cutter, chunk: CHUNK, policy, threads, memory: 256 << 20, verify: false };
     let options = SourceOptions { everything, window: WINDOW, threads, compression };
     let throttle = Arc::new(Throttle::default());
-    let pages = record("sent");
+    let sent = SourceRecords { pages: record("sent"), cuts: record("cuts") };
     let source =
-        TreeSource::new(Arc::clone(&dialer), walker, finder, pages, pack, options, throttle).expect("source");
+        TreeSource::new(Arc::clone(&dialer), walker, finder, sent, pack, options, throttle).expect("source");
 
     let mut first = None;
     let landed = loop {

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use archive::{ArchiveNews, ArchiveSink, ArchiveSource, ArchiveSourceNews, Epochs, PAGE_CHUNKS, Place};
 pub use error::{Error, Result};
 pub use sink::TreeSink;
-pub use source::{Catalogued, Compression, SourceNews, SourceOptions, TreeSource};
+pub use source::{Catalogued, Compression, SourceNews, SourceOptions, SourceRecords, TreeSource};
 pub use throttle::Throttle;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,7 +5,7 @@
 //!                                        └─▶ held until wanted ─▶ FRAGMENTS frames (packed on threads) ─▶ link
 //! ```
 //! A page holds its place in the window until the last of its bytes is on its way. What is wanted of a page that is gone is read
-//! once more from the tree, and checked.
+//! once more from the tree, and checked. So is what was not read at all, since an earlier try in the same session has cut the file.
 
 mod core;
 mod frames;
@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
-use warp_core::catalogue::{PageStore, Spans};
+use warp_core::catalogue::{Cuts, PageStore, Spans};
 use warp_core::codec::Policy;
 use warp_core::dedup::FragmentIndex;
 use warp_core::digest::Digest;
@@ -57,6 +57,15 @@ pub struct SourceOptions {
     pub compression: Compression,
 }
 
+/// Where a source keeps what it needs.
+#[derive(Debug)]
+pub struct SourceRecords {
+    /// The pages, written anew.
+    pub pages: File,
+    /// How files were cut by those that sent this tree before, in this session.
+    pub cuts: File,
+}
+
 /// All of the tree was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Catalogued {
@@ -92,7 +101,7 @@ pub struct TreeSource {
 }
 
 impl TreeSource {
-    /// Begins to send what `walker` finds; `finder` opens it again, `records` takes the pages.
+    /// Begins to send what `walker` finds; `finder` opens it again.
     ///
     /// # Errors
     /// [`Error::Core`] if threads cannot start or `records` cannot be written.
@@ -100,17 +109,18 @@ impl TreeSource {
         link: Arc<Link>,
         walker: Arc<Mutex<Walker>>,
         finder: Finder,
-        records: File,
+        records: SourceRecords,
         pack: PackOptions,
         options: SourceOptions,
         throttle: Arc<Throttle>,
     ) -> Result<Self> {
         let most = pack.cutter.sizes().max;
-        let store = PageStore::open(records, most)?;
+        let store = PageStore::open(records.pages, most)?;
         store.truncate(0)?;
+        let cuts = Arc::new(Cuts::open(records.cuts, &pack.keys, &pack.cutter)?);
         let keys = Arc::clone(&pack.keys);
         let index = Arc::new(Mutex::new(FragmentIndex::new(pack.memory, std::env::temp_dir())));
-        let pipeline = CataloguePipeline::new(pack, index, options.window)?;
+        let pipeline = CataloguePipeline::new(pack, index, options.window, Some(Arc::clone(&cuts)))?;
         let (sender, jobs) = unbounded();
         let threads = options.threads.max(1);
         let below = if let Compression::Adaptive(_, below) = options.compression { below } else { 0 };
@@ -121,6 +131,7 @@ impl TreeSource {
             options,
             throttle,
             store,
+            cuts,
             finder: Mutex::new(finder),
             waiting: Mutex::default(),
             jobs: Mutex::new(Some(sender)),

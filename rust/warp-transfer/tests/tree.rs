@@ -6,9 +6,10 @@ use std::fs::{self, File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{LONG, WINDOW, frame, pair, random};
+use warp_core::catalogue::{CutRecords, Cuts, Spans};
 use warp_core::codec::{Codec, Policy, PolicyRow};
 use warp_core::cutter::{Algorithm, Cutter, Sizes};
 use warp_core::keys::{ScopeKeys, Suite};
@@ -17,7 +18,7 @@ use warp_core::unpack::{self, Landed, Landing, LandingOptions, Overwrite, Record
 use warp_core::walk::{Finder, Root, WalkOptions, Walker};
 use warp_net::frame::{Frame, Kind};
 use warp_net::{Carrier, Link};
-use warp_transfer::{Compression, Error, SourceOptions, Throttle, TreeSink, TreeSource};
+use warp_transfer::{Compression, Error, SourceOptions, SourceRecords, Throttle, TreeSink, TreeSource};
 
 const FRAGMENT: Sizes = Sizes { min: 4 << 10, mean: 16 << 10, max: 64 << 10 };
 const CHUNK: Sizes = Sizes { min: 64 << 10, mean: 128 << 10, max: 256 << 10 };
@@ -47,6 +48,14 @@ impl Scratch {
     fn file(&self, name: &str) -> File {
         let path = self.0.join(name);
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+    }
+
+    /// Waits until a change of any file would show in its times.
+    fn settle(&self) {
+        let start = SystemTime::now();
+        while start.elapsed().unwrap() < Duration::from_millis(110) {
+            std::thread::yield_now();
+        }
     }
 
     fn target(&self) -> PathBuf {
@@ -127,7 +136,7 @@ fn source(scratch: &Scratch, link: Arc<Link>, everything: bool, compression: Com
         verify: false,
     };
     let options = SourceOptions { everything, window: WINDOW, threads: 2, compression };
-    let records = scratch.file("sent");
+    let records = SourceRecords { pages: scratch.file("sent"), cuts: scratch.file("cuts") };
     TreeSource::new(link, walker, finder, records, pack, options, Arc::new(Throttle::default())).unwrap()
 }
 
@@ -177,17 +186,95 @@ fn a_tree_goes_over_every_carrier_in_every_way() {
 #[test]
 fn a_transfer_that_was_cut_goes_on() {
     let scratch = Scratch::new("cut");
-    for until in [1 << 20, 4 << 20, 6 << 20] {
+    scratch.settle();
+    let (mut read, mut reused) = (0, 0);
+    for until in [1 << 20, 4 << 20, 6 << 20, u64::MAX] {
         let ([dialer, listener], _ends) = pair(Carrier::Pipe);
         let sink = sink(&scratch, listener, false);
         let source = source(&scratch, dialer, false, Compression::None);
-        assert!(talk(&source, &sink, until).is_none());
+        assert_eq!(talk(&source, &sink, until).is_some(), until == u64::MAX);
+        let counters = source.totals().0;
+        read += counters.bytes_read;
+        reused = counters.bytes_reused;
     }
-    let ([dialer, listener], _ends) = pair(Carrier::Pipe);
-    let sink = sink(&scratch, listener, false);
-    let source = source(&scratch, dialer, false, Compression::None);
-    assert!(talk(&source, &sink, u64::MAX).is_some());
     scratch.assert_landed();
+    assert!(reused > 6 << 20, "{reused}");
+    // But for what a try has read and not noted when it ended, each byte is read once.
+    let total: u64 = contents(&scratch.target()).iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    assert!(read < total + (16 << 20), "{read} of {total}");
+}
+
+/// The fragments that are lost, once they are.
+fn lost(source: &TreeSource) -> Vec<(u32, Spans)> {
+    loop {
+        let news = source.news(LONG).unwrap();
+        if !news.lost.is_empty() {
+            return news.lost;
+        }
+    }
+}
+
+/// Frames of a kind, from one side of a link.
+fn next(link: &Link, kind: Kind) -> Frame {
+    loop {
+        let frame = link.receive_data(LONG).unwrap().unwrap();
+        if frame.header.kind == kind {
+            return frame;
+        }
+    }
+}
+
+#[test]
+fn what_was_not_read_is_read_when_it_is_wanted_and_checked() {
+    let scratch = Scratch::new("unread");
+    scratch.settle();
+    let mut pages = Vec::new();
+    let mut sent = Vec::new();
+    for round in 0..2 {
+        let ([dialer, listener], _ends) = pair(Carrier::Pipe);
+        let source = source(&scratch, dialer, false, Compression::None);
+        pages.push(next(&listener, Kind::Page));
+        assert_eq!(source.totals().0.bytes_reused > 0, round > 0);
+        source.answer(0, &vec![(0, 3)]).unwrap();
+        sent.push(next(&listener, Kind::Fragments));
+        if round == 0 {
+            continue;
+        }
+        let file = OpenOptions::new().write(true).open(scratch.0.join("source/large")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"changed", 0).unwrap();
+        source.answer(0, &vec![(0, 2)]).unwrap();
+        assert_eq!(lost(&source), [(0, vec![(0, 1)])]);
+        assert_eq!(next(&listener, Kind::Fragments).extension[4..], [1, 0, 1, 0]);
+    }
+    assert!(pages[0] == pages[1] && sent[0] == sent[1]);
+}
+
+#[test]
+fn notes_that_are_wrong_cost_a_try_and_no_more() {
+    let scratch = Scratch::new("wrong-notes");
+    scratch.settle();
+    let keys = keys();
+    let cutter = Cutter::new(Algorithm::Buzhash64, FRAGMENT, keys.cutter_key()).unwrap();
+    let roots = vec![Root { stored: Vec::new(), path: scratch.0.join("source") }];
+    let mut walker = Walker::new(WalkOptions { roots, ..WalkOptions::default() }).unwrap();
+    let found = walker.next(1000).unwrap().unwrap().entries;
+    let large = found.iter().find(|found| found.entry.path == b"large").unwrap();
+    let cuts = Cuts::open(scratch.file("cuts"), &keys, &cutter).unwrap();
+    let mut records = CutRecords::default();
+    records.push(&cuts.file(large.device, &large.entry), 0, false, &[(20_000, [1; 24]), (30_000, [2; 24])]);
+    cuts.append(&mut records).unwrap();
+    for expected in [1, 0] {
+        let ([dialer, listener], _ends) = pair(Carrier::Pipe);
+        let source = source(&scratch, dialer, false, Compression::None);
+        next(&listener, Kind::Page);
+        source.answer(0, &vec![(0, 1)]).unwrap();
+        if expected == 1 {
+            assert_eq!(lost(&source), [(0, vec![(0, 1)])]);
+        } else {
+            let first = next(&listener, Kind::Fragments);
+            assert!(fs::read(scratch.0.join("source/large")).unwrap().starts_with(&first.payload));
+        }
+    }
 }
 
 #[test]
@@ -195,28 +282,16 @@ fn what_is_wanted_again_is_read_again_and_checked() {
     let scratch = Scratch::new("again");
     let ([dialer, listener], _ends) = pair(Carrier::Pipe);
     let source = source(&scratch, dialer, false, Compression::None);
-    let next = |kind: Kind| loop {
-        let frame = listener.receive_data(LONG).unwrap().unwrap();
-        if frame.header.kind == kind {
-            return frame;
-        }
-    };
-    next(Kind::Page);
+    next(&listener, Kind::Page);
     source.answer(0, &vec![(0, 3)]).unwrap();
-    let first = next(Kind::Fragments);
+    let first = next(&listener, Kind::Fragments);
     source.answer(0, &vec![(0, 3)]).unwrap();
-    assert_eq!(next(Kind::Fragments), first);
+    assert_eq!(next(&listener, Kind::Fragments), first);
     let file = OpenOptions::new().write(true).open(scratch.0.join("source/large")).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"changed", 0).unwrap();
     source.answer(0, &vec![(0, 3)]).unwrap();
-    let lost = loop {
-        let news = source.news(LONG).unwrap();
-        if !news.lost.is_empty() {
-            break news.lost;
-        }
-    };
-    assert_eq!(lost, [(0, vec![(0, 1)])]);
-    let rest = next(Kind::Fragments);
+    assert_eq!(lost(&source), [(0, vec![(0, 1)])]);
+    let rest = next(&listener, Kind::Fragments);
     assert_eq!(rest.extension[4..], [1, 0, 2, 0]);
 }
 

@@ -114,10 +114,12 @@ class TreeSending(Sending):
         )
         self.limit()
 
-    def _records(self) -> int:
-        """A file for the pages, open for reading and writing."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(self._visit.records / "pages", flags, 0o600)
+    def _records(self) -> tuple[int, int]:
+        """Files for the pages, and for how files are cut, open for reading and writing."""
+        return self._open("pages"), self._open("cuts")
+
+    def _open(self, name: str) -> int:
+        fd = os.open(self._visit.records / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._resources.callback(os.close, fd)
         return fd
 

@@ -3,8 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::events::Problem;
+use super::recall;
 use super::sequence::{Bytes, Item, Message};
 use super::shared::Shared;
 use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE, Kind, MAX_EXTENTS, Timestamp};
@@ -22,12 +24,12 @@ pub(super) fn read(shared: &Arc<Shared>, job: BatchJob) {
     let mut out = Message { buffer: shared.buffers.take(), last: true, ..Message::default() };
     out.items.reserve(2 * job.entries.len());
     out.buffer.reserve(job.bytes as usize + 1);
-    let mut opener = Opener::default();
+    let (mut opener, now) = (Opener::default(), SystemTime::now());
     for item in job.entries {
         out.cost += super::input::content_bytes(&item) + super::input::ENTRY_COST;
         let start = (out.buffer.len(), out.items.len());
         let path = item.entry.path.clone();
-        if let Err(error) = read_entry(shared, item, &mut opener, &mut out) {
+        if let Err(error) = read_entry(shared, item, (&mut opener, now), &mut out) {
             out.buffer.truncate(start.0);
             out.items.truncate(start.1);
             out.items.push(Item::Failed(problem(path, "read", &error)));
@@ -54,7 +56,7 @@ pub(super) fn changed(path: &[u8]) -> Problem {
 fn read_entry(
     shared: &Shared,
     mut item: WalkEntry,
-    opener: &mut Opener,
+    (opener, now): (&mut Opener, SystemTime),
     out: &mut Message,
 ) -> io::Result<()> {
     if item.reused {
@@ -62,8 +64,12 @@ fn read_entry(
         return Ok(());
     }
     if item.entry.kind == Kind::File && item.entry.size > 0 {
+        if recall::small(shared, &mut item, out)? {
+            out.items.push(Item::File(item.entry));
+            return Ok(());
+        }
         let file = item.open(opener)?;
-        return read_file(shared, item, &file, out);
+        return read_file(shared, item, (&file, now), out);
     }
     if item.entry.kind == Kind::Symlink {
         item.entry.link = item.read_link()?;
@@ -75,7 +81,12 @@ fn read_entry(
     Ok(())
 }
 
-fn read_file(shared: &Shared, mut item: WalkEntry, file: &OwnedFd, out: &mut Message) -> io::Result<()> {
+fn read_file(
+    shared: &Shared,
+    mut item: WalkEntry,
+    (file, now): (&OwnedFd, SystemTime),
+    out: &mut Message,
+) -> io::Result<()> {
     let start = out.buffer.len();
     for attempt in 1..=2 {
         out.buffer.truncate(start);
@@ -100,6 +111,7 @@ fn read_file(shared: &Shared, mut item: WalkEntry, file: &OwnedFd, out: &mut Mes
     }
     item.entry.xattrs = item.xattrs(&shared.xattrs, Some(file.as_fd()))?;
     cut(shared, start, out);
+    out.items.extend(recall::note(shared, (item.device, &item.entry), now));
     out.items.push(Item::File(item.entry));
     Ok(())
 }
@@ -149,12 +161,17 @@ fn read_whole(file: &OwnedFd, size: u64, buffer: &mut Vec<u8>) -> io::Result<()>
     Ok(())
 }
 
+/// Whether a file has fewer blocks than its size needs. Below a page there is no hole to find, and tiny files may live in their inode,
+/// with no blocks at all.
+pub(super) fn may_have_holes(item: &WalkEntry) -> bool {
+    item.entry.size >= 4096 && item.blocks.saturating_mul(512) < item.entry.size
+}
+
 /// Notes the data extents of a file with holes; false if it has none.
 pub(crate) fn find_extents(file: &OwnedFd, item: &mut WalkEntry) -> io::Result<bool> {
     item.entry.flags &= !FLAG_SPARSE;
     item.entry.extents.clear();
-    // Below a page there is no hole to find, and tiny files may live in their inode, with no blocks at all.
-    if item.entry.size < 4096 || item.blocks.saturating_mul(512) >= item.entry.size {
+    if !may_have_holes(item) {
         return Ok(false);
     }
     let mut extents = Vec::new();

@@ -11,7 +11,7 @@ use super::lock;
 use super::sequence::{Bytes, Delivered, Item, Sequencer};
 use super::shared::Shared;
 use crate::Result;
-use crate::catalogue::Listing;
+use crate::catalogue::{CutFile, CutRecords, Cuts, Listing, Spans};
 use crate::dedup::FragmentIndex;
 use crate::digest::FragmentId;
 use crate::entry::{Entry, Kind};
@@ -26,6 +26,8 @@ const PAGE_ENTRIES: usize = 1024;
 const PAGE_WEIGHT: usize = 1 << 20;
 /// … or of fragments, so that several pages fit into a window: but not within a small file.
 const PAGE_BYTES: usize = 16 << 20;
+/// What a new fragment takes in memory, here and on its way, if not for its bytes.
+const FRAGMENT_WEIGHT: usize = 64;
 /// How soon a thread that waits notices that everything stopped.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -38,9 +40,37 @@ pub struct Page {
     pub first: u64,
     /// What it says.
     pub listing: Listing,
-    /// The bytes of its new fragments, joined.
+    /// The bytes of its new fragments, joined, but for those that were not read.
     pub data: Vec<u8>,
+    /// How much of each new fragment is there: all of it or nothing.
+    pub at_hand: Vec<u32>,
     _held: Held,
+}
+
+impl Page {
+    /// Where the bytes of these fragments are, all of which were read.
+    pub fn bytes(&self, (first, count): (u16, u16)) -> &[u8] {
+        let (first, count) = (usize::from(first), usize::from(count));
+        let length = |some: &[u32]| some.iter().map(|length| *length as usize).sum::<usize>();
+        let (before, from) = self.at_hand.split_at(first.min(self.at_hand.len()));
+        let start = length(before);
+        self.data.get(start..start + length(from.get(..count).unwrap_or(from))).unwrap_or_default()
+    }
+
+    /// Parts spans in what was read, and what was not.
+    pub fn split(&self, spans: &Spans) -> [Spans; 2] {
+        let mut parts = [Spans::new(), Spans::new()];
+        for (first, count) in spans {
+            for index in *first..*first + *count {
+                let is_unread = self.at_hand.get(usize::from(index)).is_some_and(|length| *length == 0);
+                match parts[usize::from(is_unread)].last_mut() {
+                    Some((first, count)) if *first + *count == index => *count += 1,
+                    _ => parts[usize::from(is_unread)].push((index, 1)),
+                }
+            }
+        }
+        parts
+    }
 }
 
 /// A place in the window.
@@ -129,7 +159,11 @@ pub(super) struct Cataloguer {
     weight: usize,
     fragments: Vec<(u32, FragmentId)>,
     data: Vec<u8>,
+    at_hand: Vec<u32>,
+    /// Bytes of its fragments, those among them that were not read too: pages end where they would end if all were read.
+    bytes: usize,
     recipe: Recipe,
+    notes: Notes,
     /// The large file that is being read.
     open: Option<Entry>,
     resumes: bool,
@@ -138,15 +172,18 @@ pub(super) struct Cataloguer {
 }
 
 impl Cataloguer {
-    pub fn new(window: Arc<Window>) -> Self {
+    pub fn new(window: Arc<Window>, cuts: Option<Arc<Cuts>>) -> Self {
         Self {
             window,
+            notes: Notes { cuts, ..Notes::default() },
             number: 0,
             first: 0,
             entries: Vec::new(),
             weight: 0,
             fragments: Vec::new(),
             data: Vec::new(),
+            at_hand: Vec::new(),
+            bytes: 0,
             recipe: Recipe::default(),
             open: None,
             resumes: false,
@@ -163,7 +200,9 @@ impl Cataloguer {
         out: &mut Delivered,
     ) -> Result<()> {
         let length = bytes.length() as u32;
-        out.bytes_read += u64::from(length);
+        let is_read = !matches!(bytes, Bytes::Unread(_));
+        *(if is_read { &mut out.bytes_read } else { &mut out.bytes_reused }) += u64::from(length);
+        self.notes.fragment((length, id), is_read);
         if let Some(ordinal) = index.lookup(&id)? {
             out.bytes_duplicate += u64::from(length);
             self.recipe.refer(ordinal);
@@ -174,6 +213,8 @@ impl Cataloguer {
         }
         out.fragments += 1;
         bytes.append_to(own, &mut self.data);
+        self.at_hand.push(if is_read { length } else { 0 });
+        self.bytes += length as usize;
         self.fragments.push((length, id));
         self.recipe.refer(index.insert(&id)?);
         Ok(())
@@ -194,7 +235,7 @@ impl Cataloguer {
 
     fn is_full(&self) -> bool {
         self.fragments.len() >= PAGE_FRAGMENTS
-            || self.data.len() >= PAGE_BYTES
+            || self.bytes >= PAGE_BYTES
             || self.entries.len() >= PAGE_ENTRIES
             || self.weight >= PAGE_WEIGHT
     }
@@ -202,6 +243,7 @@ impl Cataloguer {
     /// What was read of the present file does not count.
     fn forget(&mut self) {
         self.recipe.clear();
+        self.notes.end();
         // A part of it in the page before is in vain.
         self.resumes &= !self.entries.is_empty();
     }
@@ -223,9 +265,11 @@ impl Sequencer for Cataloguer {
                 Item::Fragment { id, bytes, .. } => {
                     self.fragment(shared, index, (id, bytes), own, &mut out)?;
                 }
+                Item::Cut { file, attributes } => self.notes.cut(&file, attributes),
                 Item::File(mut entry) => {
                     entry.runs = std::mem::take(&mut self.recipe);
                     self.open = None;
+                    self.notes.end();
                     self.list(shared, entry, &mut out)?;
                 }
                 Item::Complete(entry) => self.list(shared, entry, &mut out)?,
@@ -238,6 +282,7 @@ impl Sequencer for Cataloguer {
                 }
             }
         }
+        self.notes.write()?;
         Ok(out)
     }
 
@@ -250,15 +295,17 @@ impl Sequencer for Cataloguer {
         if self.entries.is_empty() && self.fragments.is_empty() {
             return Ok(());
         }
-        let entries = std::mem::take(&mut self.entries);
+        let table = EntryTable { entries: std::mem::take(&mut self.entries) };
         let resumes = std::mem::replace(&mut self.resumes, continues);
         let fragments = std::mem::take(&mut self.fragments);
-        let data = std::mem::take(&mut self.data);
-        let held = self.window.take(shared, data.len() + std::mem::take(&mut self.weight))?;
+        let (data, at_hand) = (std::mem::take(&mut self.data), std::mem::take(&mut self.at_hand));
+        (self.bytes, self.weight) = (0, 0);
+        let weight = table.weight() + fragments.len() * FRAGMENT_WEIGHT;
+        let held = self.window.take(shared, data.len() + weight)?;
         let first = self.first;
         self.first += fragments.len() as u64;
-        let listing = Listing { table: EntryTable { entries }, resumes, continues, fragments };
-        self.window.push(Page { number: self.number, first, listing, data, _held: held });
+        let listing = Listing { table, resumes, continues, fragments };
+        self.window.push(Page { number: self.number, first, listing, data, at_hand, _held: held });
         self.number += 1;
         Ok(())
     }
@@ -268,5 +315,46 @@ impl Sequencer for Cataloguer {
         self.window.end();
         shared.finish_writing();
         Ok(())
+    }
+}
+
+/// What is to be noted of the files that are read.
+#[derive(Default)]
+struct Notes {
+    cuts: Option<Arc<Cuts>>,
+    records: CutRecords,
+    /// Fragments of the present file that were read, and are not in a record.
+    fragments: Vec<(u32, FragmentId)>,
+    /// Bytes of its data before those.
+    start: u64,
+}
+
+impl Notes {
+    fn fragment(&mut self, fragment: (u32, FragmentId), is_read: bool) {
+        match is_read && self.cuts.is_some() {
+            true => self.fragments.push(fragment),
+            false => self.start += u64::from(fragment.0),
+        }
+    }
+
+    fn cut(&mut self, file: &CutFile, attributes: bool) {
+        self.records.push(file, self.start, attributes, &self.fragments);
+        self.leave();
+    }
+
+    /// What is not noted by now is not worth it.
+    fn leave(&mut self) {
+        self.start += self.fragments.drain(..).map(|(length, _)| u64::from(length)).sum::<u64>();
+    }
+
+    /// The next file begins.
+    fn end(&mut self) {
+        self.fragments.clear();
+        self.start = 0;
+    }
+
+    fn write(&mut self) -> Result<()> {
+        self.leave();
+        self.cuts.iter().try_for_each(|cuts| cuts.append(&mut self.records))
     }
 }

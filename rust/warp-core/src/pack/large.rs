@@ -4,18 +4,21 @@
 //! As soon as the next segment in order is there, the resolver decides the cuts (stage 2) and the fragments
 //! that ended go to be hashed, again by any worker; the sequencer gets them in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
 
 use super::batch;
 use super::events::Problem;
 use super::lock;
 use super::queues::Job;
+use super::recall;
 use super::segment::{Content, HashJob, Segment};
 use super::sequence::{Item, Message, Pieces};
 use super::shared::Shared;
+use crate::catalogue::{CutFile, CutPart};
 use crate::cutter::Resolver;
 use crate::entry::{Entry, FLAG_CHANGED_WHILE_READ, FLAG_SPARSE};
 use crate::walk::{Opener, WalkEntry};
@@ -35,6 +38,14 @@ struct Progress {
     attempt: u8,
     /// Bytes of data to read, by the extents or the size; unknown for a stream.
     data: u64,
+    /// What the file is, if how it is cut is to be noted.
+    file: Option<CutFile>,
+    /// Parts that an earlier try has cut, which are not queued yet, each with its number.
+    recalled: VecDeque<(u64, Vec<CutPart>)>,
+    /// Bytes of data in all of those: segments begin behind them.
+    start: u64,
+    /// Where segments stand among the jobs of the file: behind those parts.
+    first_segment: u64,
     next_read: u64,
     arrived: BTreeMap<u64, Segment>,
     next_resolve: u64,
@@ -67,6 +78,10 @@ impl LargeFile {
             source,
             attempt: 0,
             data: 0,
+            file: None,
+            recalled: VecDeque::new(),
+            start: 0,
+            first_segment: 0,
             next_read: 0,
             arrived: BTreeMap::new(),
             next_resolve: 0,
@@ -79,6 +94,11 @@ impl LargeFile {
         };
         let cost = (shared.limits.segments * shared.limits.segment) as u64;
         Self { sequence, cost, progress: Mutex::new(progress) }
+    }
+
+    /// What the parts of the file have in common: its place in walk order, and what it takes of the window.
+    pub fn place(&self) -> (u64, u64) {
+        (self.sequence, self.cost)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -108,30 +128,35 @@ impl LargeFile {
         let Source::File { descriptor: Some(_), .. } = &progress.source else {
             return;
         };
-        while !progress.finished
-            && progress.in_flight < shared.limits.segments
-            && progress.next_read * segment < progress.data
-        {
-            let index = progress.next_read;
-            progress.next_read += 1;
+        while progress.in_flight < shared.limits.segments {
+            let file = Arc::clone(self);
+            let (position, job) = if let Some((part, cut)) = progress.recalled.pop_front() {
+                (part, Job::Recall { file, part, cut })
+            } else if !progress.finished && progress.start + progress.next_read * segment < progress.data {
+                let index = progress.next_read;
+                progress.next_read += 1;
+                (progress.first_segment + index, Job::Segment { file, attempt: progress.attempt, index })
+            } else {
+                return;
+            };
             progress.in_flight += 1;
-            let job = Job::Segment { file: Arc::clone(self), attempt: progress.attempt, index };
-            shared.queue_read((self.sequence, index), job);
+            shared.queue_read((self.sequence, position), job);
         }
     }
 
-    /// What there is to read; None if that attempt is over.
-    pub fn content(&self, attempt: u8) -> Option<Content> {
+    /// What there is to read, and where its first segment begins; None if that attempt is over.
+    pub fn content(&self, attempt: u8) -> Option<(Content, u64)> {
         let progress = self.progress();
         let Source::File { item, descriptor: Some(descriptor) } = &progress.source else {
             return None;
         };
         let current = !progress.finished && progress.attempt == attempt;
-        current.then(|| Content {
+        let content = || Content {
             file: Arc::clone(descriptor),
             extents: item.entry.extents.as_slice().into(),
             length: progress.data,
-        })
+        };
+        current.then(|| (content(), progress.start))
     }
 
     /// The file can't be read: it is left out.
@@ -160,13 +185,14 @@ pub(super) fn open(shared: &Shared, file: &Arc<LargeFile>) {
         return file.fail(shared, &mut progress, batch::problem(path, "open", &error));
     }
     file.queue_segments(&mut progress, shared);
-    if progress.data == 0 {
-        // It became empty, or is one hole: there is no segment to wait for.
-        finish_empty(shared, file, &mut progress);
+    if progress.start == progress.data {
+        // It became empty, is one hole, or an earlier try has read it: there is no segment to wait for.
+        finish_unread(shared, file, &mut progress);
     }
 }
 
 fn start(shared: &Shared, progress: &mut Progress) -> io::Result<()> {
+    let now = SystemTime::now();
     let Source::File { item, descriptor } = &mut progress.source else {
         return Ok(());
     };
@@ -182,18 +208,19 @@ fn start(shared: &Shared, progress: &mut Progress) -> io::Result<()> {
         true => item.entry.extents.iter().map(|(_, length)| length).sum(),
         false => item.entry.size,
     };
+    let cut = recall::large(shared, item, progress.data, now);
     *descriptor = Some(opened);
     progress.attempt += 1;
     progress.next_read = 0;
     progress.next_resolve = 0;
     progress.arrived.clear();
     progress.open.clear();
-    progress.open_at = 0;
-    progress.resolver = shared.options.cutter.resolver();
+    progress.take_recalled(cut);
+    progress.resolver = shared.options.cutter.resolver_from(progress.start);
     Ok(())
 }
 
-fn finish_empty(shared: &Shared, file: &LargeFile, progress: &mut Progress) {
+fn finish_unread(shared: &Shared, file: &LargeFile, progress: &mut Progress) {
     progress.finished = true;
     let items = vec![Item::File(progress.entry())];
     let message = Message { items, last: true, cost: file.cost, ..Message::default() };
@@ -217,23 +244,29 @@ pub(super) fn scan(shared: &Shared, file: &Arc<LargeFile>, mut segment: Segment)
         progress.next_resolve += 1;
         let last = segment.last;
         let short = segment.short;
+        // Of this attempt: another one may begin below.
+        let (cut, part) = (progress.file, progress.next_part);
+        progress.next_part += 1;
         let fragments = progress.resolve(segment);
         let again = if last { conclude(shared, &mut progress, short) } else { None };
+        // The last part of a file that changed may be cut otherwise if it is read alone.
+        let is_sound =
+            matches!(&again, Some(Item::File(entry)) if entry.flags & FLAG_CHANGED_WHILE_READ == 0);
         let job = HashJob {
-            position: (file.sequence, progress.next_part),
+            position: (file.sequence, part),
             fragments,
             last: progress.finished,
             cost: file.cost,
             source: Arc::clone(file),
+            file: cut.filter(|_| !last || is_sound),
             end: again,
         };
-        progress.next_part += 1;
         shared.queue_hash(job);
         if last && !progress.finished {
             progress.in_flight = 0;
             file.queue_segments(&mut progress, shared);
-            if progress.data == 0 {
-                finish_empty(shared, file, &mut progress);
+            if progress.start == progress.data {
+                finish_unread(shared, file, &mut progress);
             }
             return;
         }
@@ -267,6 +300,17 @@ fn conclude(shared: &Shared, progress: &mut Progress, short: bool) -> Option<Ite
 }
 
 impl Progress {
+    /// Parts that need not be read come first.
+    fn take_recalled(&mut self, cut: recall::Cut) {
+        self.file = cut.file;
+        self.start = cut.length;
+        self.open_at = cut.length;
+        self.recalled =
+            cut.parts.into_iter().zip(self.next_part..).map(|(part, number)| (number, part)).collect();
+        self.next_part += self.recalled.len() as u64;
+        self.first_segment = self.next_part;
+    }
+
     fn path(&self) -> Vec<u8> {
         match &self.source {
             Source::File { item, .. } => item.entry.path.clone(),

@@ -21,6 +21,7 @@ mod large;
 mod output;
 mod pool;
 mod queues;
+mod recall;
 pub(crate) mod segment;
 mod sequence;
 mod shared;
@@ -32,7 +33,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::attributes::XattrSupport;
+use crate::catalogue::Cuts;
 use crate::codec::Policy;
 use crate::cutter::{Cutter, Sizes};
 use crate::dedup::FragmentIndex;
@@ -115,7 +116,7 @@ impl PackPipeline {
         index: Arc<Mutex<FragmentIndex>>,
     ) -> Result<Self> {
         let sizes = options.chunk;
-        let (shared, mut threads) = start(options, Some((output, offset)))?;
+        let (shared, mut threads) = start(options, Some((output, offset)), None)?;
         let run = move |shared: &Arc<Shared>| {
             sequence::run(shared, &index, |fragments| Packer::new(sizes, fragments))
         };
@@ -160,12 +161,18 @@ impl Deref for CataloguePipeline {
 }
 
 impl CataloguePipeline {
-    /// Starts the threads. Pages that are not dropped yet hold at most `window` bytes, or one page; `index` must be empty.
-    pub fn new(options: PackOptions, index: Arc<Mutex<FragmentIndex>>, window: usize) -> Result<Self> {
+    /// Starts the threads. Pages that are not dropped yet hold at most `window` bytes, or one page; `index` must be empty. Files that
+    /// `cuts` knows are not read.
+    pub fn new(
+        options: PackOptions,
+        index: Arc<Mutex<FragmentIndex>>,
+        window: usize,
+        cuts: Option<Arc<Cuts>>,
+    ) -> Result<Self> {
         let window = Window::new(window);
-        let (shared, mut threads) = start(options, None)?;
+        let (shared, mut threads) = start(options, None, cuts.clone())?;
         let pages = Arc::clone(&window);
-        let run = move |shared: &Arc<Shared>| sequence::run(shared, &index, |_| Cataloguer::new(pages));
+        let run = move |shared: &Arc<Shared>| sequence::run(shared, &index, |_| Cataloguer::new(pages, cuts));
         threads.push(spawn(&shared, "warp-sequencer", run)?);
         Ok(Self { input: Input::new(shared, threads), window })
     }
@@ -180,13 +187,17 @@ impl CataloguePipeline {
 }
 
 /// The shared state and the workers of a pipeline.
-fn start(options: PackOptions, output: Option<(OwnedFd, u64)>) -> Result<(Arc<Shared>, Vec<JoinHandle<()>>)> {
+fn start(
+    options: PackOptions,
+    output: Option<(OwnedFd, u64)>,
+    cuts: Option<Arc<Cuts>>,
+) -> Result<(Arc<Shared>, Vec<JoinHandle<()>>)> {
     if options.threads == 0 {
         return Err(Error::Parameter("number of threads: 0".into()));
     }
     let threads = options.threads;
     let limits = Limits::new(&options);
-    let shared = Arc::new(Shared::new(options, limits, output, XattrSupport::default()));
+    let shared = Arc::new(Shared::new(options, limits, output, cuts));
     let mut handles = Vec::with_capacity(threads + 2);
     for number in 0..threads {
         handles.push(spawn(&shared, &format!("warp-worker-{number}"), work)?);
@@ -232,6 +243,7 @@ fn work(shared: &Arc<Shared>) -> Result<()> {
             Job::Hash(job) => segment::hash(shared, *job),
             Job::Batch(job) => batch::read(shared, job),
             Job::Open(file) => large::open(shared, &file),
+            Job::Recall { file, part, cut } => recall::part(shared, &file, part, &cut)?,
             Job::Segment { file, attempt, index } => segment::read(shared, &file, attempt, index),
             Job::Scan { file, segment } => large::scan(shared, &file, segment),
         }

@@ -9,6 +9,7 @@ use super::events::EventLog;
 use super::large::LargeFile;
 use super::segment::{HashJob, Segment};
 use super::sequence::Message;
+use crate::catalogue::CutPart;
 use crate::{Error, Result};
 
 /// Place of a message in walk order: (submission, part).
@@ -19,6 +20,7 @@ pub(super) enum Job {
     Hash(Box<HashJob>),
     Batch(BatchJob),
     Open(Arc<LargeFile>),
+    Recall { file: Arc<LargeFile>, part: u64, cut: Vec<CutPart> },
     Segment { file: Arc<LargeFile>, attempt: u8, index: u64 },
     Scan { file: Arc<LargeFile>, segment: Segment },
 }

@@ -10,6 +10,7 @@ use super::pool::Lent;
 use super::queues::Position;
 use super::sequence::{Bytes, Item, Message, Pieces};
 use super::shared::Shared;
+use crate::catalogue::CutFile;
 use crate::cutter::Candidate;
 
 /// Data of one segment: `context` bytes of the one before, then its own.
@@ -31,6 +32,8 @@ pub(super) struct Segment {
 pub(super) struct HashJob {
     pub position: Position,
     pub fragments: Vec<Pieces>,
+    /// What the file is, if how it is cut is to be noted.
+    pub file: Option<CutFile>,
     pub end: Option<Item>,
     pub last: bool,
     pub cost: u64,
@@ -39,11 +42,11 @@ pub(super) struct HashJob {
 
 /// A worker reads one segment and finds its candidates.
 pub(super) fn read(shared: &Shared, file: &Arc<LargeFile>, attempt: u8, index: u64) {
-    let Some(content) = file.content(attempt) else {
+    let Some((content, start)) = file.content(attempt) else {
         return;
     };
     let size = shared.limits.segment as u64;
-    let base = index * size;
+    let base = start + index * size;
     let context = base.min(CONTEXT as u64);
     let wanted = size.min(content.length - base) + context;
     let mut buffer = shared.segments.lend(wanted as usize);
@@ -114,6 +117,7 @@ pub(super) fn hash(shared: &Shared, job: HashJob) {
         hasher.finalize_xof().fill(&mut id);
         items.push(Item::Fragment { id, length: length as u32, bytes: Bytes::Pieces(pieces) });
     }
+    items.extend(job.file.map(|file| Item::Cut { file, attributes: false }));
     items.extend(job.end);
     let message =
         Message { items, last: job.last, cost: job.cost, source: Some(job.source), ..Message::default() };

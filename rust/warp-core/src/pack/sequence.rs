@@ -11,6 +11,7 @@ use super::lock;
 use super::pool::Lent;
 use super::shared::Shared;
 use crate::Result;
+use crate::catalogue::CutFile;
 use crate::cutter::Sizes;
 use crate::dedup::FragmentIndex;
 use crate::digest::FragmentId;
@@ -26,6 +27,8 @@ pub(super) enum Bytes {
     Own(Range<usize>),
     /// In segments of a large file.
     Pieces(Pieces),
+    /// Not here: so many, which an earlier try has read and named.
+    Unread(u32),
 }
 
 impl Bytes {
@@ -33,14 +36,16 @@ impl Bytes {
     pub fn length(&self) -> usize {
         match self {
             Self::Own(range) => range.len(),
+            Self::Unread(length) => *length as usize,
             Self::Pieces(pieces) => pieces.iter().map(|(_, range)| range.len()).sum(),
         }
     }
 
-    /// Copy them; `own` is the message's buffer.
+    /// Copy them, as far as they were read; `own` is the message's buffer.
     pub fn append_to(&self, own: &[u8], target: &mut Vec<u8>) {
         match self {
             Self::Own(range) => target.extend_from_slice(own.get(range.clone()).unwrap_or_default()),
+            Self::Unread(_) => {}
             Self::Pieces(pieces) => {
                 for (buffer, range) in pieces {
                     target.extend_from_slice(buffer.get(range.clone()).unwrap_or_default());
@@ -71,6 +76,9 @@ pub(super) trait Sequencer {
 pub(super) enum Item {
     /// The next fragment of the present file.
     Fragment { id: FragmentId, length: u32, bytes: Bytes },
+    /// The present file, which this stands for, is cut so as it was since the last of these, or since it began: what was read of it
+    /// is worth noting.
+    Cut { file: CutFile, attributes: bool },
     /// The present file is complete: it takes the fragments since the one before.
     File(Entry),
     /// An entry that is complete by itself, or whose recipe is known.
@@ -252,6 +260,8 @@ impl Sequencer for Packer {
                     self.deliver(entry, &mut out);
                 }
                 Item::Complete(entry) => self.complete(entry, &mut out),
+                // Only a catalogue is made of the same files again.
+                Item::Cut { .. } => {}
                 Item::Restart => self.recipe.clear(),
                 Item::Failed(problem) => {
                     self.recipe.clear();

@@ -15,6 +15,7 @@ use super::segment::HashJob;
 use super::sequence::{Delivered, Message};
 use super::{Limits, PackOptions, lock};
 use crate::attributes::XattrSupport;
+use crate::catalogue::Cuts;
 use crate::{Error, Result};
 
 /// Buffers kept while nobody uses them.
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub options: PackOptions,
     pub limits: Limits,
     pub xattrs: XattrSupport,
+    /// How files were cut before, for a catalogue.
+    pub cuts: Option<Arc<Cuts>>,
     /// For messages and chunks.
     pub buffers: Pool,
     /// For segments of large files.
@@ -45,10 +48,11 @@ impl Shared {
         options: PackOptions,
         limits: Limits,
         output: Option<(OwnedFd, u64)>,
-        xattrs: XattrSupport,
+        cuts: Option<Arc<Cuts>>,
     ) -> Self {
         Self {
-            xattrs,
+            xattrs: XattrSupport::default(),
+            cuts,
             buffers: Pool::new(SPARE_BUFFERS),
             // As many as there can be at once: the window admits the last file whole.
             segments: Arc::new(Pool::new(limits.window as usize / limits.segment + limits.segments)),

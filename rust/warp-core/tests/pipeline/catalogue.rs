@@ -61,7 +61,7 @@ impl Catalogue {
 }
 
 fn start(threads: usize, window: usize) -> CataloguePipeline {
-    CataloguePipeline::new(options(threads), new_index(), window).unwrap()
+    CataloguePipeline::new(options(threads), new_index(), window, None).unwrap()
 }
 
 /// Walks `root` and takes pages as they come.

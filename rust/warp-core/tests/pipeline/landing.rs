@@ -27,7 +27,7 @@ struct Sent {
 
 impl Sent {
     fn of(root: &Path) -> Self {
-        let pipeline = CataloguePipeline::new(options(2), new_index(), 1 << 30).unwrap();
+        let pipeline = CataloguePipeline::new(options(2), new_index(), 1 << 30, None).unwrap();
         let mut walker = walker(root);
         let mut pages = Vec::new();
         let mut digest = digest::Hasher::default();

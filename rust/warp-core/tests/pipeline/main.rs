@@ -1,6 +1,7 @@
 //! The pipelines that read a tree, end to end.
 
 mod catalogue;
+mod cuts;
 mod landing;
 mod pack;
 

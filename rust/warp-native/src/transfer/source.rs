@@ -12,7 +12,7 @@ use warp_core::codec::{Codec, Policy, PolicyRow};
 use warp_core::pack::PackOptions;
 use warp_core::walk::{Finder, Root};
 use warp_net::Bell;
-use warp_transfer::{Catalogued, Compression, SourceOptions, Throttle};
+use warp_transfer::{Catalogued, Compression, SourceOptions, SourceRecords, Throttle};
 
 use super::{NOW, PySpans, bell, descriptor, raise_transfer, stopped, to_core, to_python};
 use crate::descriptor::duplicate;
@@ -65,14 +65,14 @@ impl TreeSource {
 #[pymethods]
 impl TreeSource {
     #[new]
-    #[pyo3(signature = (link, walker, roots, records_fd, keys, *, cutter, policy, compression, everything, window, threads, memory))]
+    #[pyo3(signature = (link, walker, roots, records, keys, *, cutter, policy, compression, everything, window, threads, memory))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         link: &Link,
         walker: &Walker,
         roots: Roots,
-        records_fd: i32,
+        records: (i32, i32),
         keys: &ScopeKeys,
         cutter: (u8, u32, u32, u32),
         policy: Vec<(f64, u8, i32)>,
@@ -93,7 +93,8 @@ impl TreeSource {
         let root = |(stored, path)| Root { stored, path: OsString::from_vec(path).into() };
         let roots: Vec<Root> = roots.into_iter().map(root).collect();
         let throttle = Arc::new(Throttle::default());
-        let (records, link) = (File::from(duplicate(records_fd)?), Arc::clone(link.link()));
+        let [pages, cuts] = [duplicate(records.0)?, duplicate(records.1)?].map(File::from);
+        let (records, link) = (SourceRecords { pages, cuts }, Arc::clone(link.link()));
         let (walker, rate) = (Arc::clone(&walker.0), Arc::clone(&throttle));
         let start = move || {
             let finder = Finder::new(&roots)?;
@@ -139,6 +140,7 @@ impl TreeSource {
             ("entries", counters.entries),
             ("files", counters.files),
             ("bytes_read", counters.bytes_read + counters.bytes_reused),
+            ("bytes_unread", counters.bytes_reused),
             ("bytes_duplicate", counters.bytes_duplicate),
             ("bytes_packed", packed),
             ("pages", u64::from(pages)),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use warp_core::catalogue::{Layout, PageStore, Spans, StoredPage};
+use warp_core::catalogue::{Cuts, Layout, PageStore, Spans, StoredPage};
 use warp_core::digest;
 use warp_core::keys::ScopeKeys;
 use warp_core::pack::{CataloguePipeline, Counters, Page, Problem};
@@ -50,6 +50,7 @@ pub(super) struct Core {
     pub(super) options: SourceOptions,
     pub(super) throttle: Arc<Throttle>,
     pub(super) store: PageStore,
+    pub(super) cuts: Arc<Cuts>,
     pub(super) finder: Mutex<Finder>,
     /// Pages that were sent and not answered.
     pub(super) waiting: Mutex<HashMap<u32, Arc<Page>>>,
@@ -154,8 +155,12 @@ impl Core {
 
     /// Fragments of a page are to be sent.
     pub(super) fn queue(&self, page: &Arc<Page>, spans: &Spans) -> Result<()> {
-        for runs in frames::cut(&page.listing, spans) {
+        let [read, unread] = page.split(spans);
+        for runs in frames::cut(&page.listing, &read) {
             self.submit(FrameJob::Page { page: Arc::clone(page), runs })?;
+        }
+        for runs in frames::cut(&page.listing, &unread) {
+            self.submit(FrameJob::Unread { page: Arc::clone(page), runs })?;
         }
         Ok(())
     }
@@ -179,6 +184,7 @@ impl Core {
                     drop(page);
                     self.send(frame)?;
                 }
+                FrameJob::Unread { page, runs } => self.again(&mut packer, page.number, &runs)?,
                 FrameJob::Again { number, spans } => self.again(&mut packer, number, &spans)?,
             }
         }

@@ -19,8 +19,10 @@ const PAGE_ENTROPY: f64 = 7.5;
 
 /// What makes a frame.
 pub(super) enum FrameJob {
-    /// Fragments of a page that is held.
+    /// Fragments of a page that is held, which were read with it.
     Page { page: Arc<Page>, runs: Spans },
+    /// Fragments of a page that is held, which were not.
+    Unread { page: Arc<Page>, runs: Spans },
     /// Fragments of a page that is gone.
     Again { number: u32, spans: Spans },
 }
@@ -55,22 +57,11 @@ impl Packer {
         Ok((codec, Frame::new(Kind::Page, codec as u8, ids, Bytes::new(), payload)?))
     }
 
-    /// A frame of fragments of a page that is held.
+    /// A frame of fragments of a page that is held, which were read with it.
     pub fn fragments(&mut self, core: &Core, page: &Arc<Page>, runs: &Spans) -> Result<Frame> {
-        let lengths = &page.listing.fragments;
-        let offset = |end: usize| -> usize {
-            lengths.get(..end).unwrap_or_default().iter().map(|(length, _)| *length as usize).sum()
-        };
-        let part = |(first, count): &(u16, u16)| {
-            let start = offset(usize::from(*first));
-            start..start + offset(usize::from(*first) + usize::from(*count)) - start
-        };
         let raw = match runs.as_slice() {
-            [run] => Bytes::from_owner(Owner(Arc::clone(page))).slice(part(run)),
-            _ => {
-                let parts = runs.iter().map(|run| page.data.get(part(run)).unwrap_or_default());
-                Bytes::from(parts.collect::<Vec<_>>().concat())
-            }
+            [run] => Bytes::from_owner(Owner(Arc::clone(page))).slice_ref(page.bytes(*run)),
+            _ => Bytes::from(runs.iter().map(|run| page.bytes(*run)).collect::<Vec<_>>().concat()),
         };
         self.frame(core, page.number, runs, raw)
     }
