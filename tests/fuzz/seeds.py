@@ -94,6 +94,23 @@ def index_parts(encrypted: bool) -> list[bytes]:
     return [choice, *locators, *chunks, *fragments]
 
 
+def cuts_records() -> list[bytes]:
+    """How two files were cut, one of them in two parts, and one of which that is taken back, without their checks."""
+
+    def record(file: int, start: int, flags: int, *lengths: int) -> bytes:
+        head = len(lengths).to_bytes(4, "little") + flags.to_bytes(4, "little")
+        fragments = b"".join(length.to_bytes(4, "little") + bytes([length & 255]) * 24 for length in lengths)
+        return head + bytes([file]) * 16 + start.to_bytes(8, "little") + fragments
+
+    return [
+        record(1, 0, 0, 5000, 7000),
+        record(2, 0, 1, 40),
+        record(1, 12_000, 0, 65_536),
+        record(3, 0, 0, 9),
+        record(3, 0, 0),
+    ]
+
+
 def rust() -> dict[str, list[bytes]]:
     """Seeds of the Rust targets."""
     columns = table_parts(entries())
@@ -122,6 +139,7 @@ def rust() -> dict[str, list[bytes]]:
             for cut in (0, 1)
         ],
         "rust-cutter": [sections.join([(777).to_bytes(2, "little"), TEXT * 8]), sections.join([b"\1", ramp * 12])],
+        "rust-cuts": [sections.join([tail, *cuts_records()]) for tail in (b"", b"torn")],
         "rust-index": [sections.join(index_parts(encrypted)) for encrypted in (False, True)],
         "rust-index-missing": [
             sections.join([*index_parts(encrypted), bytes(marks), bytes([more])])

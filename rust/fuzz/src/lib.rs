@@ -7,6 +7,7 @@
 mod baseline;
 mod chunk;
 mod columns;
+mod cuts;
 mod cutter;
 mod index;
 mod matcher;
@@ -38,11 +39,12 @@ const fn parts(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     parts("rust-baseline", baseline::run),
     parts("rust-chunk", chunk::run),
     parts("rust-columns", columns::run),
     parts("rust-cutter", cutter::run),
+    parts("rust-cuts", cuts::run),
     parts("rust-index", index::run),
     parts("rust-index-missing", index::run_missing),
     parts("rust-index-pages", index::run_pages),
