@@ -1,5 +1,5 @@
 //! Work on what is here already. What others wait for comes before what is only checked: of a tree that is half there, that may be
-//! terabytes.
+//! terabytes. Half of the threads check at most, so that the others, and what comes, find a processor.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -11,12 +11,14 @@ use super::lock;
 struct Queues {
     urgent: VecDeque<LocalJob>,
     checks: VecDeque<LocalJob>,
+    /// Checks that are under way.
+    checking: usize,
     over: bool,
 }
 
 /// Jobs that wait for a thread.
-#[derive(Default)]
 pub(super) struct Jobs {
+    most_checks: usize,
     queues: Mutex<Queues>,
     changed: Condvar,
 }
@@ -28,6 +30,11 @@ impl std::fmt::Debug for Jobs {
 }
 
 impl Jobs {
+    /// None yet, for so many threads.
+    pub fn new(threads: usize) -> Self {
+        Self { most_checks: (threads / 2).max(1), queues: Mutex::default(), changed: Condvar::new() }
+    }
+
     /// Adds one.
     pub fn push(&self, job: LocalJob) {
         let mut queues = lock(&self.queues);
@@ -43,13 +50,24 @@ impl Jobs {
     pub fn next(&self) -> Option<LocalJob> {
         let mut queues = lock(&self.queues);
         while !queues.over {
-            let job = queues.urgent.pop_front();
-            if let Some(job) = job.or_else(|| queues.checks.pop_front()) {
+            if let Some(job) = queues.urgent.pop_front() {
+                return Some(job);
+            }
+            if queues.checking < self.most_checks
+                && let Some(job) = queues.checks.pop_front()
+            {
+                queues.checking += 1;
                 return Some(job);
             }
             queues = self.changed.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
         None
+    }
+
+    /// A check is done.
+    pub fn checked(&self) {
+        lock(&self.queues).checking -= 1;
+        self.changed.notify_one();
     }
 
     /// Ends it for all threads.
@@ -73,17 +91,25 @@ mod tests {
         let stored =
             StoredPage { number: 0, base: 0, position: 0, listing, places: Vec::new(), offsets: vec![0] };
         let page = ActivePage::new(Arc::new(stored), Vec::new(), (Vec::new(), Vec::new()), 0);
-        let jobs = Jobs::default();
+        let jobs = Jobs::new(3);
         for need in 0..2 {
             jobs.push(LocalJob::Check { page: Arc::clone(&page), need, first: 0, count: 0 });
             jobs.push(LocalJob::Look { page: Arc::clone(&page), needs: need..need });
         }
-        let order = std::array::from_fn(|_| match jobs.next() {
+        let next = || match jobs.next() {
             Some(LocalJob::Look { needs, .. }) => ("look", needs.start),
             Some(LocalJob::Check { need, .. }) => ("check", need),
             _ => ("another", 0),
+        };
+        assert_eq!([next(), next(), next()], [("look", 0), ("look", 1), ("check", 0)]);
+        // One of three threads checks: the next check waits, and what is urgent does not.
+        jobs.push(LocalJob::Look { page: Arc::clone(&page), needs: 2..2 });
+        assert_eq!(next(), ("look", 2));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(next);
+            jobs.checked();
+            assert_eq!(waiting.join().unwrap(), ("check", 1));
         });
-        assert_eq!(order, [("look", 0), ("look", 1), ("check", 0), ("check", 1)]);
         std::thread::scope(|scope| {
             let threads = [(); 2].map(|()| scope.spawn(|| jobs.next().is_none()));
             jobs.end();

@@ -53,6 +53,7 @@ pub(super) fn run(core: &Core) {
             }
             LocalJob::Check { page, need, first, count } => {
                 worker.check(&page, need, first, count);
+                core.local.checked();
                 page
             }
             LocalJob::Look { page, needs } => {

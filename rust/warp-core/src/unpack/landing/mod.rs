@@ -183,7 +183,7 @@ impl Landing {
             active: Mutex::default(),
             order: Mutex::default(),
             unanswered: Mutex::default(),
-            local: Jobs::default(),
+            local: Jobs::new(options.restore.threads),
             shared: Mutex::default(),
             changed: Condvar::new(),
             error: Mutex::new(None),
