@@ -133,10 +133,10 @@ class TreeReceiving(Receiving):
         self._resources.close()
 
     def progress(self) -> ReceiveProgress:
-        """How far it is."""
-        known = self._end or self._offer
-        totals = self.totals
-        counted = (totals["entries"], totals["files"], totals["bytes_written"], totals["bytes_received"])
+        """What is dealt with counts, be it written now or before, or a hole; so the offer's size is the whole, if it was known then."""
+        told = [each for each in (self._offer, self._end) if each is not None and each.size_bytes is not None]
+        totals, known = self.totals, told[0] if told else self._offer
+        counted = (totals["entries"], totals["files"], totals["bytes_covered"], totals["bytes_received"])
         return ReceiveProgress(*counted, self.kept, self.link.traffic()[1], known.entries, known.size_bytes)
 
     def outcome(self, finished: Finished) -> Outcome:
