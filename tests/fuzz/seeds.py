@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.fuzz import forging, protocol_seeds, sections, transport_seeds
+from tests.fuzz import forging, protocol_seeds, record_seeds, sections, transport_seeds
 from tests.fuzz.whole import COMPACT
 from tests.vectors import ARCHIVE_KEY, HERE, IDENTITY_SEED, SIGNING_SEED
 from warp_portal._native import OBJECT_PAGE, ScopeKeys, blake3
@@ -123,7 +123,7 @@ def rust() -> dict[str, list[bytes]]:
     ramp = bytes(n & 255 for n in _NUMBERS)
     payloads = {codec: [encoded(codec, raw) for raw in (TEXT, b"", ramp)] for codec in (ZSTD, LZ4, LZ4_BLOCKS)}
     page = pages.IndexPage(0, (bytes(16), bytes(8), bytes(64))).serialize(pages.LOCATOR_WIDTHS)
-    return {
+    return record_seeds.seeds(entries()) | {
         "rust-columns": [sections.join(parts) for parts in tables],
         "rust-unpack": [sections.join([*parts, bytes([choice])]) for parts in tables for choice in (0, 9, 14)],
         "rust-baseline": [sections.join([*parts, bytes(range(12))]) for parts in tables],

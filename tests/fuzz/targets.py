@@ -10,8 +10,9 @@ from typing import Final
 from tests.fuzz import chains, proofs, protocol, sessions, structures, texts, transport, whole
 
 RUST: Final = (
-    "rust-baseline", "rust-chunk", "rust-columns", "rust-cutter", "rust-cuts", "rust-index", "rust-index-missing", "rust-index-pages",
-    "rust-lz4", "rust-lz4-blocks", "rust-matcher", "rust-merkle", "rust-paths", "rust-payload", "rust-seal", "rust-unpack", "rust-zstd",
+    "rust-baseline", "rust-chunk", "rust-columns", "rust-cutter", "rust-cuts", "rust-frame", "rust-index", "rust-index-missing",
+    "rust-index-pages", "rust-journal", "rust-listing", "rust-lz4", "rust-lz4-blocks", "rust-matcher", "rust-merkle",
+    "rust-paths", "rust-payload", "rust-seal", "rust-stored-pages", "rust-unpack", "rust-zstd",
 )  # fmt: skip
 """As in rust/fuzz/src/lib.rs; a test compares the two."""
 

@@ -1,4 +1,4 @@
-//! Fuzz targets: every parser of warp-core that takes bytes from outside, with what must hold of its answers.
+//! Fuzz targets: every parser of the core that takes bytes from outside, with what must hold of its answers.
 //!
 //! A target is a function of bytes that panics when something is wrong. libFuzzer calls it (`src/main.rs`), and so do the
 //! tests with the inputs that are kept (`tests/replay.rs`). Besides "no panic" the targets check that what is accepted
@@ -15,6 +15,7 @@ pub mod memory;
 mod merkle;
 mod paths;
 mod payload;
+mod records;
 mod seal;
 pub mod sections;
 mod unpack;
@@ -39,15 +40,18 @@ const fn parts(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 21] = [
     parts("rust-baseline", baseline::run),
     parts("rust-chunk", chunk::run),
     parts("rust-columns", columns::run),
     parts("rust-cutter", cutter::run),
     parts("rust-cuts", cuts::run),
+    plain("rust-frame", records::run_frame),
     parts("rust-index", index::run),
     parts("rust-index-missing", index::run_missing),
     parts("rust-index-pages", index::run_pages),
+    parts("rust-journal", records::run_journal),
+    plain("rust-listing", records::run_listing),
     plain("rust-lz4", payload::run_lz4),
     plain("rust-lz4-blocks", payload::run_lz4_blocks),
     parts("rust-matcher", matcher::run),
@@ -55,6 +59,7 @@ pub const TARGETS: [Target; 17] = [
     parts("rust-paths", paths::run),
     plain("rust-payload", payload::run),
     parts("rust-seal", seal::run),
+    parts("rust-stored-pages", records::run_stored),
     parts("rust-unpack", unpack::run),
     plain("rust-zstd", payload::run_zstd),
 ];
