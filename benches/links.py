@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from tests.networks import namespace, reason_to_skip
+from tests.networks import DEVICE, namespace, reason_to_skip
+from tests.networks import line as machines
 
 ETHERNET_MTU: Final = 1500
 SENDER, RECEIVER = "10.77.0.1", "10.77.0.2"
-_DEVICE: Final = "line0"
 # What HTB lets one class send at a turn; from the rate alone it would take more than a packet's room allows, and warn.
 _QUANTUM: Final = "60000"
 _SENT_COLUMN, _COLUMNS = 8, 16
@@ -66,16 +66,12 @@ def line(rate: str) -> Iterator[Network]:
     """Two machines on a line of a rate as `tc` reads it (`1gbit`). SystemExit where that cannot be."""
     if reason := reason_without("tc"):
         raise SystemExit(f"--link: {reason}")
-    with namespace() as sender, namespace() as receiver:
-        other = receiver[1].removeprefix("--net=")
-        _run(sender, "ip", "link", "add", _DEVICE, "type", "veth", "peer", "name", _DEVICE, "netns", other)
-        for within, address in ((sender, SENDER), (receiver, RECEIVER)):
-            _run(within, "ip", "address", "add", f"{address}/24", "dev", _DEVICE)
-            _run(within, "ip", "link", "set", _DEVICE, "up")
-            _run(within, "tc", "qdisc", "add", "dev", _DEVICE, "root", "handle", "1:", "htb", "default", "1")
+    with machines((SENDER, RECEIVER)) as (sender, receiver):
+        for within in (sender, receiver):
+            _run(within, "tc", "qdisc", "add", "dev", DEVICE, "root", "handle", "1:", "htb", "default", "1")
             limits = ("rate", rate, "ceil", rate, "quantum", _QUANTUM)
-            _run(within, "tc", "class", "add", "dev", _DEVICE, "parent", "1:", "classid", "1:1", "htb", *limits)
-        yield Network(rate, SENDER, sender, receiver, lambda: sum(_counted(sender, _DEVICE)))
+            _run(within, "tc", "class", "add", "dev", DEVICE, "parent", "1:", "classid", "1:1", "htb", *limits)
+        yield Network(rate, SENDER, sender, receiver, lambda: sum(_counted(sender, DEVICE)))
 
 
 def counted(table: str, device: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Networks of a test's own: a namespace that has one address, and the rules that a firewall has."""
+"""Networks of a test's own: namespaces, a line between two of them, and the rules that a firewall has."""
 
 import shutil
 import subprocess
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tests.trees import IS_ROOT
 
+DEVICE = "line0"
 _TOOLS = ("ip", "nsenter", "unshare")
 
 
@@ -38,3 +39,17 @@ def namespace(address: str | None = None, rules: str = "") -> Iterator[list[str]
             yield within
         finally:
             holder.stdin.close()
+
+
+@contextmanager
+def line(addresses: tuple[str, str], rules: str = "") -> Iterator[tuple[list[str], list[str]]]:
+    """Two machines on one line, each with its IPv4 address; the first has these rules. What runs a command in each."""
+    with namespace(rules=rules) as first, namespace() as second:
+        other = second[1].removeprefix("--net=")
+        subprocess.run(
+            [*first, "ip", "link", "add", DEVICE, "type", "veth", "peer", "name", DEVICE, "netns", other], check=True
+        )
+        for within, address in zip((first, second), addresses, strict=True):
+            subprocess.run([*within, "ip", "address", "add", f"{address}/24", "dev", DEVICE], check=True)
+            subprocess.run([*within, "ip", "link", "set", DEVICE, "up"], check=True)
+        yield first, second

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.networks import namespace, reason_to_skip
-from tests.transfers import Pair, noise
+from tests.networks import line, reason_to_skip
+from tests.transfers import Pair, Side, noise
 from tests.trees import differences
 
-# Of the namespace alone.
-HOST = "10.9.0.1"
+# Of the namespaces alone.
+HOST, OTHER = "10.9.0.1", "10.9.0.2"
 WITHOUT_UDP = """
 table inet test {
     chain in {
@@ -32,15 +32,16 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def without_udp() -> Iterator[list[str]]:
+def without_udp(tmp_path: Path) -> Iterator[Pair]:
+    """A source that UDP does not get through to."""
     if reason := reason_to_skip("nft"):
         pytest.skip(reason)
-    with namespace(HOST, WITHOUT_UDP) as within:
-        yield within
+    with line((HOST, OTHER), WITHOUT_UDP) as (source, sink):
+        yield Pair(Side(tmp_path, "source", source), Side(tmp_path, "sink", sink))
 
 
-def test_where_udp_is_blocked_tcp_takes_over_and_says_so(tree: Path, tmp_path: Path, without_udp: list[str]) -> None:
-    pair, target = Pair.at(tmp_path, without_udp), tmp_path / "out"
+def test_where_udp_is_blocked_tcp_takes_over_and_says_so(tree: Path, tmp_path: Path, without_udp: Pair) -> None:
+    pair, target = without_udp, tmp_path / "out"
     with pair.both(target, tree) as (sender, receiver):
         assert "UDP does not get through to 10.9.0.1" in receiver.said("UDP does not get through")["message"]
         receiver.said(f"connected to {HOST}")

@@ -39,7 +39,7 @@ def run(output: Output, path: Path, more: Sequence[str] = ()) -> int:
         directory, words = content["cwd"], content["words"]
         if not isinstance(directory, str) or not isinstance(words, list) or not words:
             raise TypeError
-        if not all(isinstance(word, str) for word in words):
+        if not all(isinstance(word, str) for word in words) or not os.path.isabs(directory):
             raise TypeError
     except FileNotFoundError:
         raise NotFoundError("it is not noted how this was run: run the same command again") from None

@@ -12,7 +12,7 @@ from warp_portal.cli.progress import Reporter, Step
 from warp_portal.cli.text import count_of, printable
 from warp_portal.config import Config
 from warp_portal.errors import EXIT_OK, PartialError
-from warp_portal.transport.destinations import STDOUT, SUFFIX, Convert, Destination, IntoDirectory, IntoFile, IntoStdout
+from warp_portal.transport.destinations import SUFFIX, Convert, Destination, IntoDirectory, IntoFile, IntoStdout
 from warp_portal.transport.taking import Accept, ReceiveReport, TakeRules
 from warp_portal.units import format_bytes, format_duration, format_rate
 
@@ -172,10 +172,10 @@ def step_of(progress: "ReceiveProgress") -> Step:
 
 def conclude(output: Output, place: Destination, report: ReceiveReport, seconds: float) -> int:
     """Give the account; its exit code, or PartialError."""
-    outcome, where = report.outcome, "standard output" if place.target == STDOUT else str(place.target)
+    outcome, where = report.outcome, place.shown
     if outcome is None:
         output.status(f"all of {printable(report.title.encode(errors='replace'))} had come before")
-        output.summary(f"received into {where}", restored=report.restored, failed=report.failed, path=where)
+        output.summary(f"received into {where}", restored=report.restored, failed=report.failed, path=str(place.target))
         return _judge(report)
     output.problems(outcome.problems.kept, outcome.problems.count)
     what = (
@@ -189,7 +189,7 @@ def conclude(output: Output, place: Destination, report: ReceiveReport, seconds:
         f"{format_bytes(outcome.bytes_written)}, in {format_duration(seconds)}: "
         f"{format_rate(outcome.bytes_written / max(seconds, 1e-3))}, over the network {format_bytes(outcome.bytes_wire)}, "
         f"{format_rate(outcome.bytes_wire / max(seconds, 1e-3))}",
-        path=where,
+        path=str(place.target),
         **_fields(report, outcome, seconds),
     )
     return _judge(report)

@@ -78,7 +78,9 @@ class Destination(ABC):
     """Where one session goes."""
 
     target: Path
-    """Absolute; what a person calls the place."""
+    """Absolute."""
+    shown: str
+    """What a person calls the place."""
 
     @abstractmethod
     def check(self) -> None:
@@ -109,7 +111,7 @@ class IntoDirectory(Destination):
     """A tree into a directory, an archive as a file in it, or with `restore` what is in the archive."""
 
     def __init__(self, directory: Path, restore: Convert | None = None) -> None:
-        self.target = directory.resolve()
+        self.target, self.shown = directory.resolve(), str(directory)
         self._restore = restore
 
     @override
@@ -155,7 +157,7 @@ class IntoFile(Destination):
     """An archive into a file; a tree of one file likewise, or any tree packed into an archive by `pack`."""
 
     def __init__(self, path: Path, pack: Convert | None, overwrite: bool) -> None:
-        self.target = path.parent.resolve() / path.name
+        self.target, self.shown = path.parent.resolve() / path.name, str(path)
         self._pack, self._overwrite = pack, overwrite
 
     @override
@@ -218,7 +220,7 @@ class IntoStdout(Destination):
     """One file, or an archive, to standard output, when it is whole: a pipe can't go back."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
-        self.target = STDOUT
+        self.target, self.shown = STDOUT, "standard output"
         self._write = write
 
     @override

@@ -7,6 +7,7 @@ import secrets
 import selectors
 import threading
 from collections import deque
+from contextlib import suppress
 from importlib.metadata import version
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -127,7 +128,9 @@ class Listening:
         except (WarpPortalError, OSError) as error:
             # Who reaches us at two addresses says nothing at the one, and closes it without a reason.
             if not (isinstance(error, ClosedError) and error.code == EXIT_OK):
-                self._note(f"{link.address} was not let in: {error}")
+                # Where nobody reads what is said, whoever says the next thing that matters finds out.
+                with suppress(BrokenPipeError):
+                    self._note(f"{link.address} was not let in: {error}")
         finally:
             self._room.release()
 
