@@ -90,7 +90,7 @@ mod tests {
         let listing = Listing::default();
         let stored =
             StoredPage { number: 0, base: 0, position: 0, listing, places: Vec::new(), offsets: vec![0] };
-        let page = ActivePage::new(Arc::new(stored), Vec::new(), (Vec::new(), Vec::new()), 0);
+        let page = ActivePage::new(Arc::new(stored), Vec::new(), (Vec::new(), Vec::new()), 0, 0);
         let jobs = Jobs::new(3);
         for need in 0..2 {
             jobs.push(LocalJob::Check { page: Arc::clone(&page), need, first: 0, count: 0 });

@@ -149,7 +149,8 @@ impl ActivePage {
     ) -> Arc<Self> {
         let state = Mutex::default();
         let (looking, open) = (AtomicU64::new(1), AtomicU64::new(open + 1));
-        let fragments = size_of_val(stored.listing.fragments.as_slice()) + size_of_val(stored.offsets.as_slice());
+        let fragments =
+            size_of_val(stored.listing.fragments.as_slice()) + size_of_val(stored.offsets.as_slice());
         let places = size_of_val(stored.places.as_slice()) + size_of_val(needs.as_slice());
         let weight = weight + (size_of::<Self>() + fragments + places) as u64;
         Arc::new(Self { stored, needs, links, closing, weight, state, looking, open })
