@@ -77,8 +77,8 @@ class SendReport:
 class Visit:
     """One connection of a machine that takes the cargo.
 
-    `session` and `scope_secret` are those of the session; `records` is a directory of it alone. `is_back`: whether the other side has come again; then this connection is dead,
-    though nobody said so. `share`: among how many connections the limit is shared. `noted`
+    `session` and `scope_secret` are those of the session; `records` is a directory of it alone. `is_back`: whether the other side has
+    come again; then this connection is dead, though nobody said so. `share`: among how many connections the limit is shared. `noted`
     takes down how many bytes are done.
     """
 
