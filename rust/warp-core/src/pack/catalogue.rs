@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use super::events::Problem;
 use super::large::LargeFile;
 use super::lock;
+use super::pool::Lent;
+use super::rope::Rope;
 use super::sequence::{Bytes, Delivered, Item, Sequencer};
 use super::shared::Shared;
 use crate::Result;
@@ -40,21 +42,39 @@ pub struct Page {
     pub first: u64,
     /// What it says.
     pub listing: Listing,
-    /// The bytes of its new fragments, joined, but for those that were not read.
-    pub data: Vec<u8>,
+    /// The bytes of its new fragments in order, but for those that were not read; where pieces end means nothing.
+    pub data: Vec<bytes::Bytes>,
     /// How much of each new fragment is there: all of it or nothing.
     pub at_hand: Vec<u32>,
     _held: Held,
 }
 
 impl Page {
-    /// Where the bytes of these fragments are, all of which were read.
-    pub fn bytes(&self, (first, count): (u16, u16)) -> &[u8] {
-        let (first, count) = (usize::from(first), usize::from(count));
-        let length = |some: &[u32]| some.iter().map(|length| *length as usize).sum::<usize>();
-        let (before, from) = self.at_hand.split_at(first.min(self.at_hand.len()));
-        let start = length(before);
-        self.data.get(start..start + length(from.get(..count).unwrap_or(from))).unwrap_or_default()
+    /// The bytes of these fragments, all of which were read; joined, if they lie apart.
+    pub fn bytes(&self, spans: &Spans) -> bytes::Bytes {
+        let mut parts = Vec::new();
+        for (first, count) in spans {
+            let (first, count) = (usize::from(*first), usize::from(*count));
+            let length = |some: &[u32]| some.iter().map(|length| *length as usize).sum::<usize>();
+            let (before, from) = self.at_hand.split_at(first.min(self.at_hand.len()));
+            self.find(length(before), length(from.get(..count).unwrap_or(from)), &mut parts);
+        }
+        if let [part] = parts.as_slice() { part.clone() } else { parts.concat().into() }
+    }
+
+    fn find(&self, start: usize, length: usize, parts: &mut Vec<bytes::Bytes>) {
+        let (mut skip, mut left) = (start, length);
+        for piece in &self.data {
+            let part = left.min(piece.len().saturating_sub(skip));
+            if part > 0 {
+                parts.push(piece.slice(skip..skip + part));
+            }
+            left -= part;
+            skip = skip.saturating_sub(piece.len());
+            if left == 0 {
+                break;
+            }
+        }
     }
 
     /// Parts spans in what was read, and what was not.
@@ -158,7 +178,7 @@ pub(super) struct Cataloguer {
     entries: Vec<Entry>,
     weight: usize,
     fragments: Vec<(u32, FragmentId)>,
-    data: Vec<u8>,
+    data: Rope,
     at_hand: Vec<u32>,
     /// Bytes of its fragments, those among them that were not read too: pages end where they would end if all were read.
     bytes: usize,
@@ -181,7 +201,7 @@ impl Cataloguer {
             entries: Vec::new(),
             weight: 0,
             fragments: Vec::new(),
-            data: Vec::new(),
+            data: Rope::default(),
             at_hand: Vec::new(),
             bytes: 0,
             recipe: Recipe::default(),
@@ -196,7 +216,7 @@ impl Cataloguer {
         shared: &Shared,
         index: &mut FragmentIndex,
         (id, bytes): (FragmentId, Bytes),
-        own: &[u8],
+        own: &Arc<Lent>,
         out: &mut Delivered,
     ) -> Result<()> {
         let length = bytes.length() as u32;
@@ -212,7 +232,7 @@ impl Cataloguer {
             self.close(shared)?;
         }
         out.fragments += 1;
-        bytes.append_to(own, &mut self.data);
+        bytes.each(own, |buffer, range| self.data.push(buffer, range));
         self.at_hand.push(if is_read { length } else { 0 });
         self.bytes += length as usize;
         self.fragments.push((length, id));
@@ -255,7 +275,7 @@ impl Sequencer for Cataloguer {
         shared: &Shared,
         index: &mut FragmentIndex,
         items: Vec<Item>,
-        own: &[u8],
+        own: &Arc<Lent>,
         source: Option<&LargeFile>,
     ) -> Result<Delivered> {
         let mut out = Delivered::default();
@@ -298,10 +318,11 @@ impl Sequencer for Cataloguer {
         let table = EntryTable { entries: std::mem::take(&mut self.entries) };
         let resumes = std::mem::replace(&mut self.resumes, continues);
         let fragments = std::mem::take(&mut self.fragments);
-        let (data, at_hand) = (std::mem::take(&mut self.data), std::mem::take(&mut self.at_hand));
+        let (data, at_hand) = (self.data.take(), std::mem::take(&mut self.at_hand));
         (self.bytes, self.weight) = (0, 0);
         let weight = table.weight() + fragments.len() * FRAGMENT_WEIGHT;
-        let held = self.window.take(shared, data.len() + weight)?;
+        let bytes: usize = data.iter().map(bytes::Bytes::len).sum();
+        let held = self.window.take(shared, bytes + weight)?;
         let first = self.first;
         self.first += fragments.len() as u64;
         let listing = Listing { table, resumes, continues, fragments };

@@ -22,6 +22,7 @@ mod output;
 mod pool;
 mod queues;
 mod recall;
+mod rope;
 pub(crate) mod segment;
 mod sequence;
 mod shared;
@@ -116,7 +117,7 @@ impl PackPipeline {
         index: Arc<Mutex<FragmentIndex>>,
     ) -> Result<Self> {
         let sizes = options.chunk;
-        let (shared, mut threads) = start(options, Some((output, offset)), None)?;
+        let (shared, mut threads) = start(options, Some((output, offset)), None, 0)?;
         let run = move |shared: &Arc<Shared>| {
             sequence::run(shared, &index, |fragments| Packer::new(sizes, fragments))
         };
@@ -169,8 +170,8 @@ impl CataloguePipeline {
         window: usize,
         cuts: Option<Arc<Cuts>>,
     ) -> Result<Self> {
+        let (shared, mut threads) = start(options, None, cuts.clone(), window)?;
         let window = Window::new(window);
-        let (shared, mut threads) = start(options, None, cuts.clone())?;
         let pages = Arc::clone(&window);
         let run = move |shared: &Arc<Shared>| sequence::run(shared, &index, |_| Cataloguer::new(pages, cuts));
         threads.push(spawn(&shared, "warp-sequencer", run)?);
@@ -186,18 +187,19 @@ impl CataloguePipeline {
     }
 }
 
-/// The shared state and the workers of a pipeline.
+/// The shared state and the workers of a pipeline, of which others hold up to `held` bytes of what was read.
 fn start(
     options: PackOptions,
     output: Option<(OwnedFd, u64)>,
     cuts: Option<Arc<Cuts>>,
+    held: usize,
 ) -> Result<(Arc<Shared>, Vec<JoinHandle<()>>)> {
     if options.threads == 0 {
         return Err(Error::Parameter("number of threads: 0".into()));
     }
     let threads = options.threads;
     let limits = Limits::new(&options);
-    let shared = Arc::new(Shared::new(options, limits, output, cuts));
+    let shared = Arc::new(Shared::new(options, limits, output, cuts, held));
     let mut handles = Vec::with_capacity(threads + 2);
     for number in 0..threads {
         handles.push(spawn(&shared, &format!("warp-worker-{number}"), work)?);

@@ -31,6 +31,11 @@ impl Pool {
         let mut bytes = self.any();
         // Only what the buffer did not hold before is zeroed.
         bytes.resize(length, 0);
+        self.own(bytes)
+    }
+
+    /// A buffer that comes here with its last reader.
+    pub fn own(self: &Arc<Self>, bytes: Vec<u8>) -> Lent {
         Lent { bytes, pool: Arc::clone(self) }
     }
 

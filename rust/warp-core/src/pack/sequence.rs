@@ -41,16 +41,12 @@ impl Bytes {
         }
     }
 
-    /// Copy them, as far as they were read; `own` is the message's buffer.
-    pub fn append_to(&self, own: &[u8], target: &mut Vec<u8>) {
+    /// Where they are, as far as they were read; `own` is the message's buffer.
+    pub fn each<'a>(&'a self, own: &'a Arc<Lent>, mut take: impl FnMut(&'a Arc<Lent>, Range<usize>)) {
         match self {
-            Self::Own(range) => target.extend_from_slice(own.get(range.clone()).unwrap_or_default()),
+            Self::Own(range) => take(own, range.clone()),
             Self::Unread(_) => {}
-            Self::Pieces(pieces) => {
-                for (buffer, range) in pieces {
-                    target.extend_from_slice(buffer.get(range.clone()).unwrap_or_default());
-                }
-            }
+            Self::Pieces(pieces) => pieces.iter().for_each(|(buffer, range)| take(buffer, range.clone())),
         }
     }
 }
@@ -63,7 +59,7 @@ pub(super) trait Sequencer {
         shared: &Shared,
         index: &mut FragmentIndex,
         items: Vec<Item>,
-        own: &[u8],
+        own: &Arc<Lent>,
         source: Option<&LargeFile>,
     ) -> Result<Delivered>;
     /// End what is open.
@@ -127,10 +123,10 @@ pub(super) fn run<S: Sequencer>(
     let mut position = (0, 0);
     while let Some(message) = shared.next_message(position)? {
         let Message { items, buffer, last, cost, source } = message;
-        let delivered = sequencer.take(shared, &mut index, items, &buffer, source.as_deref())?;
+        let own = Arc::new(shared.buffers.own(buffer));
+        let delivered = sequencer.take(shared, &mut index, items, &own, source.as_deref())?;
         shared.sequenced(delivered, if last { cost } else { 0 });
         position = if last { (position.0 + 1, 0) } else { (position.0, position.1 + 1) };
-        shared.buffers.give(buffer);
         if let Some(file) = source {
             file.read_on(shared);
         }
@@ -199,7 +195,7 @@ impl Packer {
         id: &FragmentId,
         length: u32,
         bytes: &Bytes,
-        own: &[u8],
+        own: &Arc<Lent>,
     ) -> Result<()> {
         if self.raw.len() + length as usize > self.sizes.max as usize {
             self.close(shared)?;
@@ -209,7 +205,9 @@ impl Packer {
             // Growing would copy; what is never touched costs nothing.
             self.raw.reserve(self.sizes.max as usize);
         }
-        bytes.append_to(own, &mut self.raw);
+        bytes.each(own, |buffer, range| {
+            self.raw.extend_from_slice(buffer.get(range).unwrap_or_default());
+        });
         self.lengths.extend_from_slice(&length.to_le_bytes());
         self.ids.extend_from_slice(id);
         Ok(())
@@ -234,7 +232,7 @@ impl Sequencer for Packer {
         shared: &Shared,
         index: &mut FragmentIndex,
         items: Vec<Item>,
-        own: &[u8],
+        own: &Arc<Lent>,
         _source: Option<&LargeFile>,
     ) -> Result<Delivered> {
         let mut out = Delivered::default();

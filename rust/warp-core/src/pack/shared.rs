@@ -28,7 +28,7 @@ pub(super) struct Shared {
     /// How files were cut before, for a catalogue.
     pub cuts: Option<Arc<Cuts>>,
     /// For messages and chunks.
-    pub buffers: Pool,
+    pub buffers: Arc<Pool>,
     /// For segments of large files.
     pub segments: Arc<Pool>,
     /// None where no archive is written.
@@ -49,13 +49,15 @@ impl Shared {
         limits: Limits,
         output: Option<(OwnedFd, u64)>,
         cuts: Option<Arc<Cuts>>,
+        held: usize,
     ) -> Self {
+        // As many as there can be at once: the window admits the last file whole.
+        let segments = (limits.window as usize + held) / limits.segment + limits.segments;
         Self {
             xattrs: XattrSupport::default(),
             cuts,
-            buffers: Pool::new(SPARE_BUFFERS),
-            // As many as there can be at once: the window admits the last file whole.
-            segments: Arc::new(Pool::new(limits.window as usize / limits.segment + limits.segments)),
+            buffers: Arc::new(Pool::new(SPARE_BUFFERS)),
+            segments: Arc::new(Pool::new(segments)),
             options,
             limits,
             output: Mutex::new(output.map(|(descriptor, offset)| Output::new(descriptor, offset))),

@@ -28,8 +28,9 @@ impl Catalogue {
     fn take(&mut self, page: Page) {
         assert_eq!((page.number, page.first), (self.pages, self.fragments.len() as u64));
         assert!(page.listing.fragments.len() <= 2048 && page.listing.table.entries.len() <= 1025);
-        assert!(page.data.len() <= 32 << 20);
-        let mut rest = page.data.as_slice();
+        let data = page.data.concat();
+        assert!(data.len() <= 32 << 20);
+        let mut rest = data.as_slice();
         for (length, id) in &page.listing.fragments {
             let (fragment, after) = rest.split_at(*length as usize);
             assert_eq!(keys().fragment_id(fragment), *id);
@@ -140,7 +141,7 @@ fn no_more_pages_are_made_than_the_window_holds() {
     // A page has 16 MiB, and a little more: two of them fit.
     while bytes < 20 << 20 {
         let page = pipeline.next_page(Duration::from_secs(60)).unwrap().0.unwrap();
-        bytes += page.data.len();
+        bytes += page.data.concat().len();
         held.push(page);
     }
     assert!(bytes <= 40 << 20, "{bytes}");
@@ -150,7 +151,7 @@ fn no_more_pages_are_made_than_the_window_holds() {
     left -= bytes;
     loop {
         let (page, last) = pipeline.next_page(SOON).unwrap();
-        left -= page.map_or(0, |page| page.data.len());
+        left -= page.map_or(0, |page| page.data.concat().len());
         if last {
             break;
         }

@@ -43,12 +43,12 @@ fn run(scratch: &Scratch, is_noting: bool, most: usize) -> Run {
             let bytes: u64 = page.listing.fragments.iter().map(|(length, _)| u64::from(*length)).sum();
             let unread = page.at_hand.iter().filter(|length| **length == 0).count();
             assert_eq!(page.at_hand.len(), page.listing.fragments.len());
-            assert!(bytes >= page.data.len() as u64);
+            assert!(bytes >= page.data.concat().len() as u64);
             run.unread += unread;
             for (index, (_, id)) in page.listing.fragments.iter().enumerate() {
-                let data = page.bytes((index as u16, 1));
+                let data = page.bytes(&vec![(index as u16, 1)]);
                 assert!(data.is_empty() == (page.at_hand[index] == 0));
-                assert!(data.is_empty() || keys().fragment_id(data) == *id);
+                assert!(data.is_empty() || keys().fragment_id(&data) == *id);
             }
             run.pages.push(page.listing.encode());
         }

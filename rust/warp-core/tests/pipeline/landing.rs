@@ -34,7 +34,7 @@ impl Sent {
         let mut take = |page: warp_core::pack::Page| {
             let raw = page.listing.encode();
             digest.update(&digest::hash(&raw));
-            pages.push((raw, page.listing.clone(), page.data.clone()));
+            pages.push((raw, page.listing.clone(), page.data.concat()));
         };
         while let Some(batch) = walker.next(64).unwrap() {
             let mut accepted = pipeline.submit(batch).unwrap();

@@ -27,12 +27,15 @@ pub(super) enum FrameJob {
     Again { number: u32, spans: Spans },
 }
 
-/// A page's bytes, that frames hold on to.
-struct Owner(Arc<Page>);
+/// A page's bytes, which keep its place in the window until they have gone.
+struct Owner {
+    bytes: Bytes,
+    _page: Arc<Page>,
+}
 
 impl AsRef<[u8]> for Owner {
     fn as_ref(&self) -> &[u8] {
-        &self.0.data
+        &self.bytes
     }
 }
 
@@ -59,11 +62,8 @@ impl Packer {
 
     /// A frame of fragments of a page that is held, which were read with it.
     pub fn fragments(&mut self, core: &Core, page: &Arc<Page>, runs: &Spans) -> Result<Frame> {
-        let raw = match runs.as_slice() {
-            [run] => Bytes::from_owner(Owner(Arc::clone(page))).slice_ref(page.bytes(*run)),
-            _ => Bytes::from(runs.iter().map(|run| page.bytes(*run)).collect::<Vec<_>>().concat()),
-        };
-        self.frame(core, page.number, runs, raw)
+        let owner = Owner { bytes: page.bytes(runs), _page: Arc::clone(page) };
+        self.frame(core, page.number, runs, Bytes::from_owner(owner))
     }
 
     /// A frame of these fragments, whose bytes are at hand.
