@@ -143,7 +143,7 @@ fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
 }
 
 fn add(mut body: &[u8], kept: &mut Noted) -> Result<()> {
-    let damaged = || Error::integrity("journal: a record that says nothing");
+    let damaged = || Error::integrity("journal: a record that makes no sense");
     while let Some(([p0, p1, p2, p3, s0, s1, s2, s3], rest)) = body.split_first_chunk::<8>() {
         let page = u32::from_le_bytes([*p0, *p1, *p2, *p3]);
         let spans = u32::from_le_bytes([*s0, *s1, *s2, *s3]) as usize;
@@ -154,7 +154,11 @@ fn add(mut body: &[u8], kept: &mut Noted) -> Result<()> {
             kept.forget(page);
         }
         for [f0, f1, c0, c1] in pairs {
-            kept.add(page, u16::from_le_bytes([*f0, *f1]), u16::from_le_bytes([*c0, *c1]));
+            let (first, count) = (u16::from_le_bytes([*f0, *f1]), u16::from_le_bytes([*c0, *c1]));
+            if count == 0 || first.checked_add(count).is_none() {
+                return Err(damaged());
+            }
+            kept.add(page, first, count);
         }
         body = later;
     }
@@ -219,6 +223,16 @@ mod tests {
                 Ok((journal, kept)) => assert!(kept.is_empty() && journal.epoch() == 0, "{at}"),
                 Err(error) => assert!(at < HEADER_BYTES && matches!(error, Error::Integrity(_))),
             }
+        }
+    }
+
+    #[test]
+    fn spans_that_no_page_has_are_refused() {
+        for (name, span) in [("none", (3, 0)), ("beyond", (u16::MAX, 1))] {
+            let scratch = Scratch::new(&format!("journal-{name}"));
+            let (mut journal, _) = Journal::open(file(&scratch), &SESSION).unwrap();
+            journal.append(&BTreeMap::from([(1, vec![span])])).unwrap();
+            assert!(matches!(Journal::open(file(&scratch), &SESSION), Err(Error::Integrity(_))));
         }
     }
 

@@ -134,12 +134,29 @@ fn malformed(why: &str) -> Error {
 struct Reader<'a>(Bytes<'a>);
 
 impl<'a> Reader<'a> {
+    /// Reads a number or a length, which must be written as we would: in the shortest form.
+    fn head<T: Copy, E, W>(
+        &mut self,
+        read: impl FnOnce(&mut Bytes<'a>) -> std::result::Result<T, E>,
+        write: impl FnOnce(&mut Vec<u8>, T) -> W,
+        missing: &str,
+    ) -> Result<T> {
+        let before = self.0.remaining_slice();
+        let value = read(&mut self.0).map_err(|_| malformed(missing))?;
+        let mut shortest = Vec::new();
+        // What is written to memory does not fail.
+        let _ = write(&mut shortest, value);
+        let used = before.len() - self.0.remaining_slice().len();
+        let is_shortest = before.get(..used) == Some(shortest.as_slice());
+        if is_shortest { Ok(value) } else { Err(malformed("a number that is not in its shortest form")) }
+    }
+
     fn map(&mut self) -> Result<u32> {
-        decode::read_map_len(&mut self.0).map_err(|_| malformed("no map"))
+        self.head(decode::read_map_len, encode::write_map_len, "no map")
     }
 
     fn key(&mut self, key: &str) -> Result<()> {
-        let length = decode::read_str_len(&mut self.0).map_err(|_| malformed("no key"))?;
+        let length = self.head(decode::read_str_len, encode::write_str_len, "no key")?;
         if self.take(length)? == key.as_bytes() { Ok(()) } else { Err(malformed("another key")) }
     }
 
@@ -149,7 +166,7 @@ impl<'a> Reader<'a> {
     }
 
     fn binary(&mut self) -> Result<&'a [u8]> {
-        let length = decode::read_bin_len(&mut self.0).map_err(|_| malformed("no bytes"))?;
+        let length = self.head(decode::read_bin_len, encode::write_bin_len, "no bytes")?;
         self.take(length)
     }
 
@@ -165,7 +182,7 @@ impl<'a> Reader<'a> {
 
     fn column(&mut self, key: &str) -> Result<ColumnRef<'a>> {
         Ok(match key {
-            "n" => ColumnRef::Int(decode::read_int(&mut self.0).map_err(|_| malformed("no number"))?),
+            "n" => ColumnRef::Int(self.head(decode::read_int, encode::write_uint, "no number")?),
             "xd" => ColumnRef::Sets(self.array(MOST_ENTRIES, |reader| reader.array(MOST_BYTES, Self::pair))?),
             _ => ColumnRef::Bytes(self.binary()?),
         })
@@ -179,7 +196,7 @@ impl<'a> Reader<'a> {
     }
 
     fn array_length(&mut self) -> Result<usize> {
-        let length = decode::read_array_len(&mut self.0).map_err(|_| malformed("no array"))? as usize;
+        let length = self.head(decode::read_array_len, encode::write_array_len, "no array")? as usize;
         // Each item takes a byte at least.
         if length > self.0.remaining_slice().len() {
             return Err(malformed("cut short"));
@@ -246,9 +263,32 @@ mod tests {
             raw[at] = byte;
             if let Ok(listing) = Listing::decode(&raw, 5000) {
                 prop_assert!(listing.fragments.len() == 2);
+                prop_assert_eq!(listing.encode(), raw.clone());
             }
             raw.truncate(at);
             prop_assert!(Listing::decode(&raw, 5000).is_err());
+        }
+    }
+
+    #[test]
+    fn numbers_and_lengths_in_longer_forms_are_refused() {
+        let raw = listing(vec![(7, [1; 24])]).encode();
+        let count = raw.iter().position(|byte| *byte == b'n').unwrap() + 1;
+        let bytes = count + 4;
+        assert_eq!((raw[count], raw[bytes]), (2, 0xc4));
+        let length = [0xc5, 0, raw[bytes + 1]];
+        let longer = |at: usize, old: usize, new: &[u8]| [&raw[..at], new, &raw[at + old..]].concat();
+        let forms = [
+            longer(count, 1, &[0xcc, 2]),
+            longer(count, 1, &[0xd1, 0, 2]),
+            longer(bytes, 2, &length),
+            longer(0, 3, &[0xdf, 0, 0, 0, 26]),
+            longer(3, 1, &[0xd9, 1]),
+        ];
+        for form in forms {
+            assert!(
+                matches!(Listing::decode(&form, 5000), Err(Error::Format(why)) if why.contains("shortest"))
+            );
         }
     }
 
