@@ -16,6 +16,8 @@ const MOST: u32 = 64 << 10;
 const SESSION: [u8; 16] = [7; 16];
 const STORED_HEADER: usize = 80;
 const DIGEST_AT: usize = 40;
+const PLACES_AT: usize = 36;
+const PLACE_BYTES: usize = 20;
 const CHECK: usize = 8;
 
 /// The header of a frame.
@@ -62,6 +64,12 @@ fn stored(record: &[u8]) -> Vec<u8> {
         let raw = record[STORED_HEADER..].get(..length).map(digest::hash);
         if let Some(found) = raw.filter(|_| record[8] == 0) {
             record[DIGEST_AT..DIGEST_AT + found.len()].copy_from_slice(&found);
+        }
+        let places = sections::number(&record[32..36]) as usize * PLACE_BYTES;
+        if let Some(found) =
+            record[STORED_HEADER..].get(length..).and_then(|rest| rest.get(..places)).map(digest::hash)
+        {
+            record[PLACES_AT..DIGEST_AT].copy_from_slice(&found[..DIGEST_AT - PLACES_AT]);
         }
         let check = digest::hash(&record[..STORED_HEADER - CHECK]);
         record[STORED_HEADER - CHECK..STORED_HEADER].copy_from_slice(&check[..CHECK]);

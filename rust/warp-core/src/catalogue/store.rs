@@ -1,7 +1,8 @@
 //! The pages of a session on disk, for whoever needs one again: to go on after a kill, or to find where a fragment lies.
 //!
 //! A record is a header of 80 bytes, the page as it travelled, and its places. Header: u32 stored bytes, u32 raw bytes, u32 codec, u32 new
-//! fragments, u64 ordinal of the first of them, u64 position, u32 places, u32 zero, digest (32), the first 8 bytes of BLAKE3 of all before.
+//! fragments, u64 ordinal of the first of them, u64 position, u32 places, the first 4 bytes of BLAKE3 of the places, digest (32), the first
+//! 8 bytes of BLAKE3 of all before.
 //! A place is first, count, entry as u32 each, then u64 position.
 
 use std::fs::File;
@@ -46,7 +47,7 @@ impl StoredPage {
             return None;
         }
         let at = |index: u32| self.offsets.get(index as usize).copied();
-        Some((place, place.position + at(fragment)? - at(place.first)?))
+        Some((place, place.position.checked_add(at(fragment)?.checked_sub(at(place.first)?)?)?))
     }
 }
 
@@ -60,6 +61,8 @@ struct Header {
     base: u64,
     position: u64,
     places: u32,
+    /// Of what is said of the places.
+    places_check: [u8; 4],
     digest: Digest,
 }
 
@@ -73,6 +76,7 @@ impl Header {
         bytes[16..24].copy_from_slice(&self.base.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.position.to_le_bytes());
         bytes[32..36].copy_from_slice(&self.places.to_le_bytes());
+        bytes[36..40].copy_from_slice(&self.places_check);
         bytes[40..72].copy_from_slice(&self.digest);
         let check = digest::hash(&bytes[..CHECKED_BYTES]);
         bytes[CHECKED_BYTES..].copy_from_slice(&check[..8]);
@@ -94,6 +98,7 @@ impl Header {
             base: long(16),
             position: long(24),
             places: word(32),
+            places_check: std::array::from_fn(|i| bytes[36 + i]),
             digest: std::array::from_fn(|i| bytes[40 + i]),
         })
     }
@@ -193,6 +198,13 @@ impl PageStore {
     /// # Errors
     /// [`Error::Io`].
     pub fn record(&self, page: &StoredPage, codec: Codec, raw: &[u8], payload: &[u8]) -> Result<()> {
+        let mut places = Vec::with_capacity(page.places.len() * PLACE_BYTES);
+        for place in &page.places {
+            places.extend_from_slice(&place.first.to_le_bytes());
+            places.extend_from_slice(&place.count.to_le_bytes());
+            places.extend_from_slice(&place.entry.to_le_bytes());
+            places.extend_from_slice(&place.position.to_le_bytes());
+        }
         let mut index = self.lock();
         let header = Header {
             stored: payload.len() as u32,
@@ -202,17 +214,10 @@ impl PageStore {
             base: index.fragments,
             position: page.position,
             places: page.places.len() as u32,
+            places_check: check(&places),
             digest: digest::hash(raw),
         };
-        let mut record = Vec::with_capacity(header.length() as usize);
-        record.extend_from_slice(&header.to_bytes());
-        record.extend_from_slice(payload);
-        for place in &page.places {
-            record.extend_from_slice(&place.first.to_le_bytes());
-            record.extend_from_slice(&place.count.to_le_bytes());
-            record.extend_from_slice(&place.entry.to_le_bytes());
-            record.extend_from_slice(&place.position.to_le_bytes());
-        }
+        let record = [&header.to_bytes()[..], payload, &places].concat();
         self.file.write_all_at(&record, index.end).map_err(|error| Error::io("store a page", error))?;
         index.add(&header);
         Ok(())
@@ -264,6 +269,9 @@ impl PageStore {
         }
         let mut places = vec![0; header.places as usize * PLACE_BYTES];
         self.read(&mut places, offset + HEADER_BYTES as u64 + u64::from(header.stored))?;
+        if check(&places) != header.places_check {
+            return Err(damaged());
+        }
         let listing = Listing::decode(payload, self.most)?;
         let page = Arc::new(StoredPage {
             number,
@@ -345,8 +353,67 @@ impl Index {
     }
 }
 
+fn check(places: &[u8]) -> [u8; 4] {
+    let digest = digest::hash(places);
+    std::array::from_fn(|at| digest[at])
+}
+
 fn place(bytes: &[u8; PLACE_BYTES]) -> Place {
     let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
     let position = u64::from_le_bytes(std::array::from_fn(|i| bytes[12 + i]));
     Place { first: word(0), count: word(4), entry: word(8), position }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::EntryTable;
+    use crate::walk::tests::Scratch;
+
+    const MOST: u32 = 5000;
+
+    fn page() -> StoredPage {
+        let table = EntryTable { entries: Vec::new() };
+        let fragments = vec![(7, [1; 24]), (9, [2; 24])];
+        let listing = Listing { table, resumes: false, continues: false, fragments };
+        let places = vec![
+            Place { first: 0, count: 1, entry: 3, position: 0 },
+            Place { first: 1, count: 1, entry: 4, position: 5 },
+        ];
+        StoredPage { number: 0, base: 0, position: 0, places, offsets: Layout::offsets_of(&listing), listing }
+    }
+
+    fn file(scratch: &Scratch) -> File {
+        let path = scratch.path().join("pages");
+        File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+    }
+
+    #[test]
+    fn every_flipped_byte_of_a_stored_page_is_found() {
+        let scratch = Scratch::new("pages-flip");
+        let page = page();
+        let raw = page.listing.encode();
+        PageStore::open(file(&scratch), MOST).unwrap().record(&page, Codec::Store, &raw, &raw).unwrap();
+        let stored = PageStore::open(file(&scratch), MOST).unwrap().get(0).unwrap();
+        assert_eq!((&stored.places, &stored.listing), (&page.places, &page.listing));
+        let bytes = std::fs::read(scratch.path().join("pages")).unwrap();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            std::fs::write(scratch.path().join("pages"), flipped).unwrap();
+            let store = PageStore::open(file(&scratch), MOST).unwrap();
+            assert_eq!(store.len(), u32::from(at >= HEADER_BYTES), "{at}");
+            assert!(matches!(store.get(0), Err(Error::Integrity(_))), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_place_beyond_all_files_is_none() {
+        let mut page = page();
+        assert_eq!(page.locate(1).map(|(place, position)| (place.entry, position)), Some((4, 5)));
+        page.places[1].position = u64::MAX;
+        page.places[1].first = 0;
+        page.places[1].count = 2;
+        assert!(page.locate(1).is_none());
+    }
 }
