@@ -13,6 +13,7 @@ from typing_extensions import Buffer
 
 _Spans: TypeAlias = list[tuple[int, int]]
 
+VERSION: str
 OBJECT_CHUNK: int
 OBJECT_PAGE: int
 OBJECT_TOC: int

@@ -20,6 +20,7 @@ use crate::error::{raise, usage};
 
 /// Registers what this module defines.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("OBJECT_CHUNK", ObjectKind::Chunk as u8)?;
     module.add("OBJECT_PAGE", ObjectKind::Page as u8)?;
     module.add("OBJECT_TOC", ObjectKind::Toc as u8)?;

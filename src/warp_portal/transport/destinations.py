@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 
 from typing_extensions import override
 
-from warp_portal.archive.abandoning import is_finished
 from warp_portal.archive.partfile import rename_new
 from warp_portal.archive.storage import ArchiveFile
 from warp_portal.errors import ExistsError, NotFoundError, UsageError
@@ -262,6 +261,9 @@ class IntoStdout(Destination):
 
 def _is_whole(archive: Path) -> bool:
     """Whether it was packed to its end before."""
+    # With it comes all that writes archives, which takes longer to load than all that a tree needs.
+    from warp_portal.archive.abandoning import is_finished
+
     try:
         with ArchiveFile(archive) as file:
             return is_finished(file)

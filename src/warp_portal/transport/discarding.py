@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from warp_portal.archive import partfile
-from warp_portal.archive.abandoning import abandon
 from warp_portal.archive.state import StateStore
 from warp_portal.transport.destinations import STDOUT, packed, staging
 from warp_portal.transport.record import Kind
@@ -39,6 +38,9 @@ def _removed(session: Session, state: StateStore) -> int:
         if place == staged:
             staged.unlink(missing_ok=True)
         return int(was_there)
+    # With it comes all that writes archives, which is loaded for this alone.
+    from warp_portal.archive.abandoning import abandon
+
     archive = packed(staged)
     abandon(os.fsencode(archive), state)
     removed = int(archive.exists())

@@ -8,11 +8,10 @@ import selectors
 import threading
 from collections import deque
 from contextlib import suppress
-from importlib.metadata import version
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from warp_portal._native import Endpoint, Link
+from warp_portal._native import VERSION, Endpoint, Link
 from warp_portal.errors import EXIT_OK, BusyError, CancelledError, ClosedError, WarpPortalError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
@@ -39,7 +38,7 @@ class Visitor(NamedTuple):
 def hello(role: Role) -> Hello:
     """What this side says first."""
     random = secrets.token_bytes(RANDOM_BYTES)
-    return Hello(role, random, f"warp {version('warp-portal')}", greased(FEATURES, bool(random[0] & 1)))
+    return Hello(role, random, f"warp {VERSION}", greased(FEATURES, bool(random[0] & 1)))
 
 
 class Place(NamedTuple):
