@@ -17,8 +17,8 @@ pub const SOCKETS_MAX: usize = 8;
 const NUMBER_MASK: u8 = SOCKETS_MAX as u8 - 1;
 /// Set in packets of handshakes (RFC 8999 §5.1), which stay where they came to: their IDs may be the other side's choice.
 const LONG_HEADER: u8 = 0x80;
-/// Datagrams that wait for one socket; more are lost, as they are where a socket is full.
-const WAITING_MAX: usize = 256;
+/// Receipts, of up to 64 KiB, that wait for one socket; more are lost, as they are where a socket is full.
+const WAITING_MAX: usize = 64;
 
 /// A random ID of a connection that lives at socket `number`.
 pub(crate) fn numbered(mut id: [u8; 8], number: usize) -> ConnectionId {

@@ -73,18 +73,18 @@ class Side(NamedTuple):
 class Branching(Company):
     """The further connections of one that was dialed."""
 
-    def __init__(self, side: Side, first: Connected, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, side: Side, first: Connected, load: Load | None = None) -> None:
         self._side, self._first = side, first
         link, ours = first.link, side.key.public.raw
         self._ends = proofs.Link(link.exporter, ours, link.peer)
         # The first has shown what gets through.
         self._network = replace(side.network, carriers=Carriers[link.carrier.upper()])
         self._most = most_connections(side.network.connections)
-        self._load = Load(clock)
+        self._load = load or Load()
         self._changing = threading.Lock()
         self._branches = list[Connected]()
         self._begun = 1
-        self._is_over = False
+        self._is_over = self._has_told = False
 
     def beat(self) -> None:
         """Open those that were asked for, or one more if it helps."""
@@ -131,11 +131,13 @@ class Branching(Company):
         link.send_over(branch.link)
 
     def _give_up(self, error: WarpPortalError | OSError) -> None:
-        """What can't be had is not asked for again."""
+        """What can't be had is not asked for again; it is said once, if it was to be."""
+        wanted = self._side.network.connections
         with self._changing:
             self._most = self._begun
-            count, is_over = 1 + len(self._branches), self._is_over
-        if not is_over and self._side.network.connections:
+            is_quiet = self._is_over or self._has_told or not wanted
+            self._has_told = True
+        if not is_quiet:
             # Where nobody reads what is said, whoever says the next thing that matters finds out.
             with suppress(BrokenPipeError):
-                self._side.note(f"going on with {count} of {self._side.network.connections} connections: {error}")
+                self._side.note(f"not all of {wanted} connections can be had: {error}")
