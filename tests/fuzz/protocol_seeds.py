@@ -3,13 +3,14 @@
 from tests.fuzz import sections
 from tests.fuzz.sessions import STEP
 from tests.unit.protocol.common import DIGEST, MESSAGES, SECRET, SESSION
-from tests.unit.protocol.dialogue import OFFER, claims, dialer, door, listener, shake
+from tests.unit.protocol.dialogue import FURTHER, LINK, OFFER, claims, dialer, door, gathering, listener, shake
 from tests.unit.protocol.trees import FINISH, WINDOW
 from tests.vectors import HERE
 from warp_portal.archive.offering import Offering
 from warp_portal.keys import text as keytext
 from warp_portal.protocol import cbor
 from warp_portal.protocol.addresses import Address
+from warp_portal.protocol.claims import ByJoin
 from warp_portal.protocol.code import ShortCode
 from warp_portal.protocol.ending import Close, Done, Finish
 from warp_portal.protocol.exchange import METADATA_PAGES, Cancel, Kept, Lost, Want
@@ -42,7 +43,9 @@ def _handshakes() -> list[bytes]:
         left, right = shake(dialer(claims()[name]), listener(door()))
         out.append(_session(which, [message.serialize() for message in right.said]))
         out.append(_session(3, [message.serialize() for message in left.said]))
-    return out
+    left, right = shake(dialer(ByJoin(LINK), FURTHER), listener(gathering(), FURTHER))
+    joins = enumerate((right.said, left.said), start=8)
+    return [*out, *(_session(which, [message.serialize() for message in said]) for which, said in joins)]
 
 
 def _trees() -> list[bytes]:

@@ -8,12 +8,25 @@ from typing import Final
 
 from tests.fuzz import sections
 from tests.unit.protocol.common import DIGEST
-from tests.unit.protocol.dialogue import OFFER, Side, claims, dialer, door, listener, public_key, sign
+from tests.unit.protocol.dialogue import (
+    FURTHER,
+    LINK,
+    OFFER,
+    Side,
+    claims,
+    dialer,
+    door,
+    gathering,
+    listener,
+    public_key,
+    sign,
+)
 from tests.unit.protocol.test_archive_sessions import OFFER as ARCHIVE_OFFER
 from tests.unit.protocol.trees import WINDOW
 from warp_portal.errors import ProtocolError, UsageError
 from warp_portal.protocol.archive_sink import ArchiveSink, Expected
 from warp_portal.protocol.archive_source import ArchiveSource
+from warp_portal.protocol.claims import ByJoin
 from warp_portal.protocol.code import ShortCode
 from warp_portal.protocol.ending import Close
 from warp_portal.protocol.handshake import Handshake
@@ -36,6 +49,8 @@ ROLES: Final[tuple[Callable[[], Session], ...]] = (
     lambda: Sink(public_key()),
     lambda: ArchiveSource(ARCHIVE_OFFER, 5000, DIGEST),
     ArchiveSink,
+    lambda: dialer(ByJoin(LINK), FURTHER),
+    lambda: listener(gathering(), FURTHER),
 )
 
 

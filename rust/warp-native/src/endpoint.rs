@@ -27,7 +27,7 @@ pub struct Endpoint {
 impl Endpoint {
     #[new]
     #[pyo3(signature = (seed, *, address="0.0.0.0:0", listen=false, window=None, socket_buffer=None, mtu_most=None,
-        mtu_first=None, congestion="cubic", first_flight=None, acknowledge_each=None, idle=None))]
+        mtu_first=None, congestion="cubic", first_flight=None, acknowledge_each=None, idle=None, threads=1))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -42,6 +42,7 @@ impl Endpoint {
         first_flight: Option<u64>,
         acknowledge_each: Option<u32>,
         idle: Option<f64>,
+        threads: usize,
     ) -> PyResult<Self> {
         let seed = Zeroizing::new(*seed.as_array("seed")?);
         let identity = Identity::from_seed(&seed).map_err(raise_net)?;
@@ -58,6 +59,7 @@ impl Endpoint {
             first_flight: first_flight.unwrap_or(usual.first_flight),
             acknowledge_each: acknowledge_each.unwrap_or(usual.acknowledge_each),
             idle: idle.map(seconds).transpose()?.unwrap_or(usual.idle),
+            threads,
         };
         let listening = if listen { Listening::Yes } else { Listening::No };
         let bell = Bell::new().map_err(raise_socket)?;
@@ -102,6 +104,10 @@ impl Endpoint {
         let carrier = self::carrier(carrier)?;
         let dialing = self.inner.begin(SocketAddr::new(host, port), expected, carrier, seconds(timeout)?);
         Link::new(finish(py, dialing)?.map_err(raise_net)?)
+    }
+
+    fn worked(&self) -> f64 {
+        self.inner.worked().as_secs_f64()
     }
 
     fn close(&self, py: Python<'_>) {

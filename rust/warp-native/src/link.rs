@@ -99,6 +99,19 @@ impl Link {
         self.inner.authorize();
     }
 
+    fn receive_over(&self, branch: &Self) -> PyResult<()> {
+        self.inner.receive_over(&branch.inner).map_err(raise_net)
+    }
+
+    fn send_over(&self, branch: &Self) -> PyResult<()> {
+        self.inner.send_over(&branch.inner).map_err(raise_net)
+    }
+
+    #[getter]
+    fn connections(&self) -> usize {
+        self.inner.connections()
+    }
+
     fn finish(&self) {
         self.inner.finish();
     }

@@ -1,48 +1,45 @@
-//! Where connections begin: a thread of its own that dials, accepts and moves frames.
+//! Where connections begin: a thread of its own, or several, that dial, accept and move frames.
 
 use std::collections::VecDeque;
-use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::net::{SocketAddr, TcpListener as StdTcpListener, TcpStream as StdTcpStream, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig, Incoming};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use crate::dial::Dialing;
 use crate::identity::{Identity, PublicKey, key_of};
 use crate::link::{Carrier, EXPORTER_BYTES, Ends, Link};
+use crate::ports::Ports;
 use crate::queue::Queue;
 use crate::socket::SplittingRuntime;
+use crate::sorting::{Place, numbered};
 use crate::tls::{self, EXPORTER_LABEL};
 use crate::tuning::Tuning;
+use crate::worker::Worker;
 use crate::{Bell, Error, Result, quic, stream};
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Connections of a carrier that may be in their handshake at once; QUIC asks for a proof of address from half of it on.
 const HALF_OPEN_MAX: usize = 64;
-/// How long an endpoint that closes waits for the other sides to hear of it.
-const CLOSING: Duration = Duration::from_secs(1);
 /// Accepted connections that wait to be taken.
 const BACKLOG: usize = 16;
 
-/// A socket pair (UDP and TCP on one port) and the thread that serves it.
+/// UDP and TCP on one port, and the threads that serve it.
 pub struct Endpoint {
     address: SocketAddr,
-    /// Bytes that the kernel gave each direction of the UDP socket.
+    /// Bytes that the kernel gave each direction of a UDP socket.
     buffers: (usize, usize),
     accepted: Arc<Queue<Arc<Link>>>,
-    /// The thread has it, so that the sockets are closed with it.
     shared: Weak<Shared>,
     runtime: tokio::runtime::Handle,
-    stop: Arc<Notify>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    workers: Mutex<Vec<Worker>>,
 }
 
 pub(crate) struct Shared {
@@ -73,37 +70,24 @@ impl Endpoint {
     ) -> Result<Self> {
         // What does not do is told before anything is bound.
         tuning.transport()?;
-        let (udp, tcp) = bind(address, listening)?;
-        let address = udp.local_addr().map_err(|error| Error::io("socket", &error))?;
-        let buffers = enlarge(&udp, tuning.socket_buffer)?;
+        let threads = (listening == Listening::Yes).then_some(tuning.threads);
+        let ports = Ports::bind(address, threads, tuning.socket_buffer)?;
+        let (address, buffers) = (ports.address, ports.buffers);
         let accepted = Arc::new(Queue::new(BACKLOG));
-        let taken = Arc::clone(&accepted);
-        let (ready, started) = mpsc::sync_channel(1);
-        let stop = Arc::new(Notify::new());
-        let stopping = Arc::clone(&stop);
-        let thread = std::thread::Builder::new()
-            .name("warp-net".into())
-            .spawn(move || {
-                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                    Ok(runtime) => runtime,
-                    Err(error) => return drop(ready.send(Err(Error::io("runtime", &error)))),
-                };
-                runtime.block_on(async move {
-                    match serve((identity, tuning), (udp, buffers.0), tcp, taken) {
-                        Ok(shared) => {
-                            let runtime = tokio::runtime::Handle::current();
-                            drop(ready.send(Ok((Arc::downgrade(&shared), runtime))));
-                            stopping.notified().await;
-                            shared.quic.close(0u32.into(), b"");
-                            let _ = tokio::time::timeout(CLOSING, shared.quic.wait_idle()).await;
-                        }
-                        Err(error) => drop(ready.send(Err(error))),
-                    }
-                });
-            })
-            .map_err(|error| Error::io("thread", &error))?;
-        let (shared, runtime) = started.recv().map_err(|_| Error::Cancelled)??;
-        Ok(Self { address, buffers, accepted, shared, runtime, stop, thread: Mutex::new(Some(thread)) })
+        let mut workers = Vec::new();
+        for (udp, place) in ports.udp.into_iter().zip(Place::all(threads.unwrap_or(1))) {
+            let shared = (identity.clone(), tuning.clone(), Arc::clone(&accepted));
+            let serve = move || serve(shared, (udp, buffers.0), place, listening);
+            workers.push(Worker::start(serve, listening == Listening::No)?);
+        }
+        let (shared, runtime) = (Weak::clone(&workers[0].shared), workers[0].runtime.clone());
+        if let Some(tcp) = ports.tcp {
+            let acceptor = TlsAcceptor::from(Arc::new(tls::listener(&identity)?));
+            let spread =
+                workers.iter().map(|each| (each.runtime.clone(), Weak::clone(&each.shared))).collect();
+            runtime.spawn(accept_tcp(spread, tcp, acceptor));
+        }
+        Ok(Self { address, buffers, accepted, shared, runtime, workers: Mutex::new(workers) })
     }
 
     /// The address it is bound to.
@@ -124,6 +108,11 @@ impl Endpoint {
     /// Rings `bell` while connections wait to be accepted, and from the end on.
     pub fn set_bell(&self, bell: Arc<Bell>) {
         self.accepted.set_bell(bell);
+    }
+
+    /// Time that processors spent on the thread of an endpoint that only dials, as it was a moment ago.
+    pub fn worked(&self) -> Duration {
+        self.lock().iter().map(Worker::worked).sum()
     }
 
     /// Begins to open a connection to a machine that holds `expected`, or to any if that is None.
@@ -156,11 +145,12 @@ impl Endpoint {
     /// Takes and opens no more connections, and ends those that there are. Waits until the ports are free.
     pub fn close(&self) {
         self.accepted.fail(Error::Cancelled);
-        self.stop.notify_one();
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // A panic was printed by the thread itself.
-            let _ = thread.join();
-        }
+        let workers = std::mem::take(&mut *self.lock());
+        workers.iter().for_each(Worker::stop);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Worker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -170,76 +160,38 @@ impl Drop for Endpoint {
     }
 }
 
-/// UDP, and TCP on the same port.
-fn bind(address: SocketAddr, listening: Listening) -> Result<(UdpSocket, Option<StdTcpListener>)> {
-    let named = |error: std::io::Error| Error::io(format!("listen on {address}"), &error);
-    // Another program may have the TCP port that UDP was given, so a few are tried.
-    for _ in 0..16 {
-        let udp = UdpSocket::bind(address).map_err(named)?;
-        if listening == Listening::No {
-            return Ok((udp, None));
-        }
-        match StdTcpListener::bind(udp.local_addr().map_err(named)?) {
-            Ok(tcp) => {
-                tcp.set_nonblocking(true).map_err(named)?;
-                return Ok((udp, Some(tcp)));
-            }
-            Err(error) if address.port() != 0 || error.kind() != std::io::ErrorKind::AddrInUse => {
-                return Err(named(error));
-            }
-            Err(_) => {}
-        }
-    }
-    Err(Error::network(format!("listen on {address}"), "no port is free for both UDP and TCP"))
-}
-
-/// Asks for larger socket buffers; what the kernel gave.
-fn enlarge(socket: &UdpSocket, wanted: usize) -> Result<(usize, usize)> {
-    use rustix::net::sockopt;
-    let named = |error: rustix::io::Errno| Error::io("socket buffers", &error.into());
-    sockopt::set_socket_recv_buffer_size(socket, wanted).map_err(named)?;
-    sockopt::set_socket_send_buffer_size(socket, wanted).map_err(named)?;
-    // Linux counts its bookkeeping too and so reports twice what it grants.
-    let receive = sockopt::socket_recv_buffer_size(socket).map_err(named)? / 2;
-    let send = sockopt::socket_send_buffer_size(socket).map_err(named)? / 2;
-    Ok((receive, send))
-}
-
 fn serve(
-    (identity, tuning): (Identity, Tuning),
+    (identity, tuning, accepted): (Identity, Tuning, Arc<Queue<Arc<Link>>>),
     (udp, buffer): (UdpSocket, usize),
-    tcp: Option<StdTcpListener>,
-    accepted: Arc<Queue<Arc<Link>>>,
+    place: Place,
+    listening: Listening,
 ) -> Result<Arc<Shared>> {
     let port = udp.local_addr().map_err(|error| Error::io("socket", &error))?.port();
-    let mut config = endpoint_config(&identity, port);
+    let mut config = endpoint_config(&identity, port, place.number());
     config
         .max_udp_payload_size(tuning.mtu_most.max(1472))
         .map_err(|error| Error::Parameter(format!("datagram size: {error}")))?;
-    let server = tcp.is_some().then(|| quic_server(&identity, &tuning)).transpose()?;
-    let quic = quinn::Endpoint::new(config, server, udp, Arc::new(SplittingRuntime))
+    let server = (listening == Listening::Yes).then(|| quic_server(&identity, &tuning)).transpose()?;
+    let quic = quinn::Endpoint::new(config, server, udp, Arc::new(SplittingRuntime(place)))
         .map_err(|error| Error::io("QUIC", &error))?;
     let shared = Arc::new(Shared { identity, tuning, quic, buffer, accepted });
-    if let Some(tcp) = tcp {
-        let acceptor = TlsAcceptor::from(Arc::new(tls::listener(&shared.identity)?));
-        let listener = TcpListener::from_std(tcp).map_err(|error| Error::io("TCP", &error))?;
+    if listening == Listening::Yes {
         tokio::spawn(accept_quic(Arc::clone(&shared)));
-        tokio::spawn(accept_tcp(Arc::clone(&shared), listener, acceptor));
     }
     Ok(shared)
 }
 
 /// After a restart an endpoint knows the packets of connections that it had, and resets them (RFC 9000 §10.3): the other side
 /// would wait for its idle time else. The port is part of the key, so that no other endpoint of this machine does it (§21.11).
-fn endpoint_config(identity: &Identity, port: u16) -> EndpointConfig {
+fn endpoint_config(identity: &Identity, port: u16, number: usize) -> EndpointConfig {
     let secret = hmac::Key::new(hmac::HMAC_SHA256, &identity.endpoint_secret(port));
     let mut config = EndpointConfig::new(Arc::new(secret));
-    config.cid_generator(|| Box::new(RandomIds));
+    config.cid_generator(move || Box::new(RandomIds(number)));
     config
 }
 
-/// Connection IDs that those of an endpoint that was restarted are not told from.
-struct RandomIds;
+/// Connection IDs that those of an endpoint that was restarted are not told from; they hold the number of the socket.
+struct RandomIds(usize);
 
 /// Bytes of a connection ID.
 const ID_BYTES: usize = 8;
@@ -249,7 +201,7 @@ impl ConnectionIdGenerator for RandomIds {
         let mut id = [0; ID_BYTES];
         // It fails on no system; equal ones would only be refused by the endpoint.
         let _ = aws_lc_rs::rand::fill(&mut id);
-        ConnectionId::new(&id)
+        numbered(id, self.0)
     }
 
     fn cid_len(&self) -> usize {
@@ -266,29 +218,35 @@ fn quic_server(identity: &Identity, tuning: &Tuning) -> Result<quinn::ServerConf
         .map_err(|error| Error::Parameter(format!("TLS for QUIC: {error}")))?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(tuning.transport()?);
-    config.max_incoming(HALF_OPEN_MAX);
+    config.max_incoming(HALF_OPEN_MAX / tuning.threads);
     Ok(config)
 }
 
 /// Connections in their handshake, the oldest first. For one too many the oldest is given up: who means it was through
 /// long before, and whoever only holds places is left with none.
-#[derive(Default)]
-struct HalfOpen(VecDeque<oneshot::Sender<()>>);
+struct HalfOpen {
+    held: VecDeque<oneshot::Sender<()>>,
+    most: usize,
+}
 
 impl HalfOpen {
+    fn new(most: usize) -> Self {
+        Self { held: VecDeque::new(), most }
+    }
+
     /// Takes a place, to be dropped when the handshake is over. It resolves if it is lost before.
     fn enter(&mut self) -> oneshot::Receiver<()> {
-        if self.count() == HALF_OPEN_MAX {
-            self.0.pop_front();
+        if self.count() == self.most {
+            self.held.pop_front();
         }
         let (held, place) = oneshot::channel();
-        self.0.push_back(held);
+        self.held.push_back(held);
         place
     }
 
     fn count(&mut self) -> usize {
-        self.0.retain(|held| !held.is_closed());
-        self.0.len()
+        self.held.retain(|held| !held.is_closed());
+        self.held.len()
     }
 }
 
@@ -301,9 +259,9 @@ async fn in_time<T>(place: oneshot::Receiver<()>, handshake: impl Future<Output 
 }
 
 async fn accept_quic(shared: Arc<Shared>) {
-    let mut half_open = HalfOpen::default();
+    let mut half_open = HalfOpen::new(HALF_OPEN_MAX / shared.tuning.threads);
     while let Some(incoming) = shared.quic.accept().await {
-        if half_open.count() >= HALF_OPEN_MAX / 2 && incoming.may_retry() {
+        if half_open.count() >= half_open.most / 2 && incoming.may_retry() {
             // Costs nothing here, and only who can be reached at its address goes on.
             let _ = incoming.retry();
             continue;
@@ -325,33 +283,49 @@ async fn take_quic(shared: &Shared, incoming: Incoming) -> Result<(quinn::Connec
     Ok((connection, link))
 }
 
-async fn accept_tcp(shared: Arc<Shared>, listener: TcpListener, acceptor: TlsAcceptor) {
-    let mut half_open = HalfOpen::default();
-    loop {
-        let socket = match listener.accept().await {
-            Ok((socket, _)) => socket,
-            Err(_) => {
+/// Takes connections, each for the next of the threads.
+async fn accept_tcp(
+    spread: Vec<(tokio::runtime::Handle, Weak<Shared>)>,
+    listener: StdTcpListener,
+    acceptor: TlsAcceptor,
+) {
+    // It fails where there is no runtime, and here is one.
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let mut half_open = HalfOpen::new(HALF_OPEN_MAX);
+    for (runtime, shared) in spread.iter().cycle() {
+        let socket = loop {
+            match listener.accept().await {
+                Ok((socket, _)) => break socket,
                 // Out of descriptors, as a rule: trying at once again would only burn the processor.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         };
         let place = half_open.enter();
-        let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
-        tokio::spawn(async move {
-            let address = prepare(&socket);
-            let Some(Ok(session)) = in_time(place, acceptor.accept(socket)).await else { return };
-            let state = session.get_ref().1;
-            let peer = state.peer_certificates().and_then(|shown| key_of(shown.first()?));
-            let mut exporter = [0; EXPORTER_BYTES];
-            let exported = state.export_keying_material(&mut exporter, EXPORTER_LABEL, Some(b"")).is_ok();
-            let (Some(peer), true) = (peer, exported) else { return };
-            let ends = Ends { carrier: Carrier::Tcp, dialed: false, peer, exporter, address };
-            let link = Link::new(ends, shared.tuning.window);
-            take(&shared, &link);
-            stream::run(session, link).await;
-        });
+        // A socket is waited for by the runtime in which it was made.
+        if let Ok(socket) = socket.into_std() {
+            runtime.spawn(take_tcp(Weak::clone(shared), socket, acceptor.clone(), place));
+        }
     }
+}
+
+async fn take_tcp(
+    shared: Weak<Shared>,
+    socket: StdTcpStream,
+    acceptor: TlsAcceptor,
+    place: oneshot::Receiver<()>,
+) {
+    let (Ok(socket), Some(shared)) = (TcpStream::from_std(socket), shared.upgrade()) else { return };
+    let address = prepare(&socket);
+    let Some(Ok(session)) = in_time(place, acceptor.accept(socket)).await else { return };
+    let state = session.get_ref().1;
+    let peer = state.peer_certificates().and_then(|shown| key_of(shown.first()?));
+    let mut exporter = [0; EXPORTER_BYTES];
+    let exported = state.export_keying_material(&mut exporter, EXPORTER_LABEL, Some(b"")).is_ok();
+    let (Some(peer), true) = (peer, exported) else { return };
+    let ends = Ends { carrier: Carrier::Tcp, dialed: false, peer, exporter, address };
+    let link = Link::new(ends, shared.tuning.window);
+    take(&shared, &link);
+    stream::run(session, link).await;
 }
 
 /// Hands a connection to whoever accepts; one too many is closed.
@@ -375,8 +349,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_connection_outlives_its_address_however_many_sockets_there_are() {
+        const LONG: Duration = Duration::from_secs(20);
+        let local = SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), 0);
+        let identity = |number| Identity::from_seed(&[number; 32]).unwrap();
+        let tuning = Tuning { threads: 8, ..Tuning::default() };
+        let server = Endpoint::new(identity(1), tuning, local, Listening::Yes).unwrap();
+        let client = Endpoint::new(identity(2), Tuning::default(), local, Listening::No).unwrap();
+        let here = client.dial(server.address(), None, Carrier::Quic, LONG).unwrap();
+        let there = server.accept(LONG).unwrap().unwrap();
+        for number in 0..6u8 {
+            assert!(here.send_message(vec![number].into(), LONG).unwrap());
+            assert_eq!(there.receive_message(LONG).unwrap().unwrap(), [number].as_slice());
+            assert!(there.send_message(vec![number].into(), LONG).unwrap());
+            assert_eq!(here.receive_message(LONG).unwrap().unwrap(), [number].as_slice());
+            // Another port, and so another of the eight sockets, as a rule.
+            let _runtime = client.runtime.enter();
+            client.shared.upgrade().unwrap().quic.rebind(UdpSocket::bind(local).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
     fn one_too_many_takes_the_place_of_the_oldest() {
-        let mut half_open = HalfOpen::default();
+        let mut half_open = HalfOpen::new(HALF_OPEN_MAX);
         let mut places: Vec<_> = (0..HALF_OPEN_MAX).map(|_| half_open.enter()).collect();
         // One that is through leaves room for one.
         drop(places.pop());

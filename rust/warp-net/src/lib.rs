@@ -1,11 +1,12 @@
 //! Carriers: how frames of docs/transfer-protocol.md get from one machine to another.
 //!
-//! An [`Endpoint`] is a thread that dials and accepts; a [`Link`] is one connection, as queues. QUIC, TCP and a pipe in
+//! An [`Endpoint`] is threads that dial and accept; a [`Link`] is one connection, as queues. QUIC, TCP and a pipe in
 //! memory fill and empty them; who uses a link doesn't see which. It decides nothing: who may, what is sent and when
 //! comes from above.
 #![forbid(unsafe_code)]
 
 mod bell;
+mod branch;
 mod dial;
 mod endpoint;
 mod error;
@@ -14,15 +15,19 @@ mod identity;
 mod link;
 mod pipe;
 mod pool;
+mod ports;
 mod queue;
 mod quic;
 mod socket;
+mod sorting;
 mod stream;
 mod tls;
 mod tuning;
 mod window;
+mod worker;
 
 pub use bell::Bell;
+pub use branch::BRANCHES_MAX;
 pub use dial::Dialing;
 pub use endpoint::{Endpoint, Listening};
 pub use error::{Error, Result};

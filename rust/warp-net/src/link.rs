@@ -3,13 +3,14 @@
 //! What a carrier is, is who empties the one half of the queues and fills the other. Threads block on them; tasks wait.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::Notify;
 
+use crate::branch::{BRANCHES_MAX, Branches, Branching};
 use crate::frame::{Frame, HEADER_BYTES, Header, Kind};
 use crate::identity::PublicKey;
 use crate::pool::{Lent, Pool};
@@ -83,7 +84,7 @@ pub struct Link {
     pub(crate) messages_out: Queue<Frame>,
     pub(crate) data_out: Queue<Frame>,
     messages_in: Queue<Bytes>,
-    data_in: Queue<Frame>,
+    pub(crate) data_in: Queue<Frame>,
     pool: Arc<Pool>,
     proven: AtomicBool,
     proven_now: Notify,
@@ -92,7 +93,11 @@ pub struct Link {
     received: AtomicU64,
     path: Mutex<Path>,
     pub(crate) aborted: Notify,
-    abort: Mutex<Option<(u32, String)>>,
+    pub(crate) abort: Mutex<Option<(u32, String)>>,
+    /// The link whose data goes over this one, which is a branch of it.
+    pub(crate) first: OnceLock<Weak<Link>>,
+    pub(crate) branching: Branching,
+    pub(crate) branches: Mutex<Branches>,
 }
 
 impl Link {
@@ -113,6 +118,9 @@ impl Link {
             path: Mutex::default(),
             aborted: Notify::new(),
             abort: Mutex::new(None),
+            first: OnceLock::new(),
+            branching: Branching::default(),
+            branches: Mutex::default(),
         })
     }
 
@@ -130,7 +138,8 @@ impl Link {
 
     /// Bytes of data that may wait to be taken by this side.
     pub fn window(&self) -> usize {
-        self.window
+        // All branches together have as much as the first link.
+        if self.is_branch() { self.window / (BRANCHES_MAX + 1) } else { self.window }
     }
 
     /// Sends one message; false if there was no room within `timeout`.
@@ -191,6 +200,9 @@ impl Link {
     pub fn finish(&self) {
         self.data_out.close();
         self.messages_out.close();
+        for branch in self.close_branches() {
+            branch.finish();
+        }
     }
 
     /// Closes at once. QUIC tells the other side why; TCP can't, so a message that says it should go before.
@@ -201,14 +213,26 @@ impl Link {
         self.aborted.notify_one();
     }
 
-    /// Bytes so far.
+    /// Bytes so far, those of branches too.
     pub fn traffic(&self) -> Traffic {
-        Traffic { sent: self.sent.load(Ordering::Relaxed), received: self.received.load(Ordering::Relaxed) }
+        let mut sum = Traffic { sent: self.sent.load(Ordering::Relaxed), received: self.received() };
+        for branch in self.branches() {
+            let more = branch.traffic();
+            sum.sent += more.sent;
+            sum.received += more.received;
+        }
+        sum
     }
 
-    /// The path, as it was when a carrier last looked.
+    /// The path, as it was when a carrier last looked; windows and losses are those of branches too.
     pub fn path(&self) -> Path {
-        *self.path.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut sum = *self.path.lock().unwrap_or_else(PoisonError::into_inner);
+        for branch in self.branches() {
+            let more = branch.path();
+            sum.window += more.window;
+            sum.lost += more.lost;
+        }
+        sum
     }
 
     // --- what carriers do ---
@@ -223,13 +247,14 @@ impl Link {
         self.messages_in.break_off(error.clone());
         self.data_in.fail(error.clone());
         self.messages_out.fail(error.clone());
-        self.data_out.fail(error);
+        self.data_out.fail(error.clone());
+        self.tell_failure(&error);
     }
 
     /// The other side sends nothing more; what waits can still be taken.
     pub(crate) fn ended(&self) {
-        self.data_in.close();
         self.messages_in.close();
+        self.tell_end();
     }
 
     /// The other side sends no more messages.
@@ -251,6 +276,11 @@ impl Link {
 
     pub(crate) fn is_proven(&self) -> bool {
         self.proven.load(Ordering::Acquire)
+    }
+
+    /// Bytes that came over this connection alone.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     pub(crate) fn count_sent(&self, frame: &Frame) {
@@ -280,7 +310,10 @@ impl Link {
         if length == 0 {
             return Ok(Bytes::new());
         }
-        let mut buffer = self.pool.take(length);
+        // Branches take from one pool, so that together they keep no more than one link does.
+        let first = self.first();
+        let pool = first.as_ref().map_or(&self.pool, |first| &first.pool);
+        let mut buffer = pool.take(length);
         input.read_exact(&mut buffer.bytes).await.map_err(|error| lost(&error))?;
         Ok(buffer.freeze())
     }
@@ -289,8 +322,12 @@ impl Link {
     pub(crate) async fn deliver(&self, frame: Frame, expected_message: &mut u64) -> Result<()> {
         let size = frame.size();
         if frame.header.kind != Kind::Message {
-            return self.data_in.push_async(frame, size).await;
+            return match self.is_branch() {
+                true => self.deliver_to_first(frame, size).await,
+                false => self.data_in.push_async(frame, size).await,
+            };
         }
+        self.check_message(frame.header.number)?;
         if frame.header.number != *expected_message {
             return Err(Error::protocol(format!(
                 "message {} where {expected_message} was next",

@@ -43,6 +43,8 @@ pub struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
     readable: Notify,
+    /// For those that take only some items: who takes any is told of each beside them.
+    some_readable: Notify,
     writable: Notify,
 }
 
@@ -61,6 +63,7 @@ impl<T> Queue<T> {
             state: Mutex::new(state),
             changed: Condvar::new(),
             readable: Notify::new(),
+            some_readable: Notify::new(),
             writable: Notify::new(),
         }
     }
@@ -74,6 +77,11 @@ impl<T> Queue<T> {
     pub fn set_most(&self, most: usize) {
         self.lock().most = most;
         self.tell_writers();
+    }
+
+    /// Whether nothing more is added.
+    pub fn is_closed(&self) -> bool {
+        self.lock().ended.is_some()
     }
 
     /// Rings `bell` from now on.
@@ -168,6 +176,18 @@ impl<T> Queue<T> {
         }
     }
 
+    /// The first item that is `suited`, past those that are not; None at the end.
+    pub async fn pop_suited(&self, suited: impl Fn(&T) -> bool) -> Result<Option<T>> {
+        loop {
+            match self.take_suited(self.lock(), &suited)?.1 {
+                Taken::Item(item) => return Ok(Some(item)),
+                Taken::End => return Ok(None),
+                Taken::Nothing => {}
+            }
+            self.some_readable.notified().await;
+        }
+    }
+
     /// Nothing more is added; what waits can still be taken.
     pub fn close(&self) {
         self.end(None, true);
@@ -195,8 +215,10 @@ impl<T> Queue<T> {
         state.ring();
         drop(state);
         self.changed.notify_all();
-        self.readable.notify_waiters();
-        self.readable.notify_one();
+        for readable in [&self.readable, &self.some_readable] {
+            readable.notify_waiters();
+            readable.notify_one();
+        }
         self.tell_writers();
     }
 
@@ -208,11 +230,20 @@ impl<T> Queue<T> {
         }
         drop(state);
         self.changed.notify_all();
-        self.readable.notify_one();
+        self.tell_readers();
     }
 
-    fn take<'a>(&self, mut state: MutexGuard<'a, State<T>>) -> Result<(MutexGuard<'a, State<T>>, Taken<T>)> {
-        let Some((item, size)) = state.items.pop_front() else {
+    fn take<'a>(&self, state: MutexGuard<'a, State<T>>) -> Result<(MutexGuard<'a, State<T>>, Taken<T>)> {
+        self.take_suited(state, |_| true)
+    }
+
+    fn take_suited<'a>(
+        &self,
+        mut state: MutexGuard<'a, State<T>>,
+        suited: impl Fn(&T) -> bool,
+    ) -> Result<(MutexGuard<'a, State<T>>, Taken<T>)> {
+        let place = state.items.iter().position(|(item, _)| suited(item));
+        let Some((item, size)) = place.and_then(|place| state.items.remove(place)) else {
             return match &state.ended {
                 Some(Some(error)) => Err(error.clone()),
                 Some(None) => Ok((state, Taken::End)),
@@ -223,11 +254,16 @@ impl<T> Queue<T> {
         state.clear_bell();
         if !state.items.is_empty() {
             // Of several tasks that wait, the next is woken by the one that was.
-            self.readable.notify_one();
+            self.tell_readers();
         }
         self.changed.notify_all();
         self.tell_writers();
         Ok((state, Taken::Item(item)))
+    }
+
+    fn tell_readers(&self) {
+        self.readable.notify_one();
+        self.some_readable.notify_one();
     }
 
     fn tell_writers(&self) {
@@ -250,137 +286,4 @@ fn check<T>(state: &State<T>) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Duration = Duration::ZERO;
-    const LONG: Duration = Duration::from_secs(60);
-
-    #[test]
-    fn items_come_in_order_and_the_bound_holds() {
-        let queue = Queue::new(10);
-        assert_eq!(queue.push('a', 6, NOW).unwrap(), None);
-        assert_eq!(queue.push('b', 5, NOW).unwrap(), Some('b'));
-        assert_eq!(queue.push('c', 4, NOW).unwrap(), None);
-        assert_eq!(queue.pop(NOW).unwrap(), Some('a'));
-        assert_eq!(queue.pop(NOW).unwrap(), Some('c'));
-        assert_eq!(queue.pop(NOW).unwrap(), None);
-    }
-
-    #[test]
-    fn one_item_fits_however_large_it_is() {
-        let queue = Queue::new(1);
-        assert_eq!(queue.push((), 1000, NOW).unwrap(), None);
-        assert_eq!(queue.push((), 1, NOW).unwrap(), Some(()));
-    }
-
-    #[test]
-    fn what_waits_is_taken_after_a_close_and_not_after_a_failure() {
-        let queue = Queue::new(10);
-        queue.push(1, 1, NOW).unwrap();
-        queue.close();
-        assert!(queue.push(2, 1, NOW).is_err());
-        assert_eq!(queue.pop(NOW).unwrap(), Some(1));
-        assert!(matches!(queue.pop(LONG), Err(Error::Cancelled)));
-        queue.fail(Error::protocol("x"));
-        assert!(matches!(queue.pop(LONG), Err(Error::Protocol(_))));
-        queue.fail(Error::Cancelled);
-        assert!(matches!(queue.pop(LONG), Err(Error::Protocol(_))));
-    }
-
-    #[test]
-    fn what_waits_is_taken_before_the_reason_why_it_broke_off() {
-        let queue = Queue::new(10);
-        queue.push(1, 1, NOW).unwrap();
-        queue.push(2, 1, NOW).unwrap();
-        queue.break_off(Error::protocol("x"));
-        assert!(queue.push(3, 1, NOW).is_err() && !queue.is_at_end());
-        assert_eq!(queue.pop(NOW).unwrap(), Some(1));
-        assert_eq!(queue.drain().unwrap(), [2]);
-        assert!(matches!(queue.drain(), Err(Error::Protocol(_))));
-        assert!(matches!(queue.pop(LONG), Err(Error::Protocol(_))));
-        queue.fail(Error::Cancelled);
-        assert!(matches!(queue.drain(), Err(Error::Protocol(_))));
-    }
-
-    #[test]
-    fn a_queue_that_was_closed_does_not_break_off() {
-        let queue = Queue::new(10);
-        queue.push(1, 1, NOW).unwrap();
-        queue.close();
-        queue.break_off(Error::protocol("x"));
-        assert!(!queue.is_at_end());
-        assert_eq!(queue.drain().unwrap(), [1]);
-        assert!(queue.is_at_end() && queue.drain().unwrap().is_empty());
-    }
-
-    #[test]
-    fn the_bell_can_be_read_exactly_while_there_is_something_to_take() {
-        let queue = Queue::new(10);
-        queue.push(1, 1, NOW).unwrap();
-        let bell = Bell::new().unwrap();
-        assert!(!rung(&bell));
-        queue.set_bell(Arc::clone(&bell));
-        assert!(rung(&bell));
-        queue.push(2, 1, NOW).unwrap();
-        assert_eq!(queue.pop(NOW).unwrap(), Some(1));
-        assert!(rung(&bell));
-        assert_eq!(queue.pop(NOW).unwrap(), Some(2));
-        assert!(!rung(&bell));
-        assert_eq!(queue.pop(NOW).unwrap(), None);
-        queue.push(3, 1, NOW).unwrap();
-        assert!(rung(&bell));
-        assert_eq!(queue.drain().unwrap(), [3]);
-        assert!(!rung(&bell));
-        for end in [|queue: &Queue<i32>| queue.close(), |queue: &Queue<i32>| queue.fail(Error::Cancelled)] {
-            let queue = Queue::new(10);
-            let bell = Bell::new().unwrap();
-            queue.set_bell(Arc::clone(&bell));
-            queue.push(4, 1, NOW).unwrap();
-            end(&queue);
-            let _ = queue.drain();
-            assert!(rung(&bell));
-        }
-    }
-
-    fn rung(bell: &Bell) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut descriptors = [PollFd::new(bell, PollFlags::IN)];
-        poll(&mut descriptors, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
-    }
-
-    #[test]
-    fn tasks_and_threads_pass_everything_on() {
-        const COUNT: usize = 20_000;
-        let (forth, back) = (Arc::new(Queue::new(100)), Arc::new(Queue::new(70)));
-        let relays: Vec<_> = (0..3).map(|_| (Arc::clone(&forth), Arc::clone(&back))).collect();
-        let tasks = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let tasks: Vec<_> = relays
-                .into_iter()
-                .map(|(forth, back)| {
-                    runtime.spawn(async move {
-                        while let Some(item) = forth.pop_async().await.unwrap() {
-                            back.push_async(item, item % 7).await.unwrap();
-                        }
-                    })
-                })
-                .collect();
-            for task in tasks {
-                runtime.block_on(task).unwrap();
-            }
-        });
-        let feeder = Arc::clone(&forth);
-        let feeding = std::thread::spawn(move || {
-            for item in 0..COUNT {
-                assert_eq!(feeder.push(item, item % 11, LONG).unwrap(), None);
-            }
-            feeder.close();
-        });
-        let mut seen: Vec<_> = (0..COUNT).map(|_| back.pop(LONG).unwrap().unwrap()).collect();
-        seen.sort_unstable();
-        assert!(seen.into_iter().eq(0..COUNT));
-        feeding.join().unwrap();
-        tasks.join().unwrap();
-    }
-}
+mod tests;

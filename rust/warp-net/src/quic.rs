@@ -150,12 +150,12 @@ async fn write_messages(link: &Link, stream: &mut Outgoing) -> Result<()> {
 }
 
 async fn write_data(link: &Link, connection: &Connection) -> Result<()> {
-    let Some(first) = link.data_out.pop_async().await? else {
+    let Some(first) = link.next_data().await? else {
         return Ok(());
     };
     let mut stream = Outgoing(connection.open_uni().await.map_err(closed)?);
     send(link, &mut stream, first).await?;
-    while let Some(frame) = link.data_out.pop_async().await? {
+    while let Some(frame) = link.next_data().await? {
         send(link, &mut stream, frame).await?;
     }
     finish(stream).await
@@ -229,7 +229,7 @@ async fn take_lanes(link: Arc<Link>, connection: Connection, no_more: Arc<Notify
 }
 
 async fn look(connection: &Connection, link: &Link, buffer: usize) {
-    let mut window = ReceiveWindow::new(buffer, link.window());
+    let mut window = None;
     loop {
         let stats = connection.stats().path;
         link.set_path(Path {
@@ -239,7 +239,10 @@ async fn look(connection: &Connection, link: &Link, buffer: usize) {
             lost: stats.lost_packets,
         });
         if link.is_proven()
-            && let Some(larger) = window.look(stats.rtt, link.traffic().received, Instant::now())
+            && let Some(larger) = window
+                // What there is for it is known from the proof on.
+                .get_or_insert_with(|| ReceiveWindow::new(buffer, link.window()))
+                .look(stats.rtt, link.received(), Instant::now())
         {
             connection.set_receive_window(VarInt::try_from(larger).unwrap_or(VarInt::MAX));
         }

@@ -2,6 +2,7 @@
 //!
 //! quinn hands over up to ten datagrams of equal size for segmentation offload, whatever their size; the kernel refuses
 //! more than 64 KiB together (EMSGSIZE), which quinn takes for a loss: with datagrams above 6.5 KB nothing would get through.
+//! Of what it receives it takes what is for connections of its own (see `sorting`).
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -9,18 +10,20 @@ use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
 
+use crate::sorting::Place;
+
 /// What one UDP datagram can hold over IPv4, which also bounds the datagrams sent together.
 const TOGETHER_BYTES: usize = 65_507;
 
-/// tokio, with such sockets.
+/// tokio, with such sockets; this one's place among those of the port.
 #[derive(Debug)]
-pub(crate) struct SplittingRuntime;
+pub(crate) struct SplittingRuntime(pub Place);
 
 impl Runtime for SplittingRuntime {
     fn new_timer(&self, until: Instant) -> Pin<Box<dyn AsyncTimer>> {
@@ -32,12 +35,12 @@ impl Runtime for SplittingRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Ok(Arc::new(SplittingSocket(TokioRuntime.wrap_udp_socket(socket)?)))
+        Ok(Arc::new(SplittingSocket(TokioRuntime.wrap_udp_socket(socket)?, self.0.clone())))
     }
 }
 
 #[derive(Debug)]
-struct SplittingSocket(Arc<dyn AsyncUdpSocket>);
+struct SplittingSocket(Arc<dyn AsyncUdpSocket>, Place);
 
 impl AsyncUdpSocket for SplittingSocket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
@@ -56,7 +59,13 @@ impl AsyncUdpSocket for SplittingSocket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_recv(context, buffers, meta)
+        let handed_over = self.1.take(context, buffers, meta);
+        if handed_over > 0 {
+            return Poll::Ready(Ok(handed_over));
+        }
+        let received = ready!(self.0.poll_recv(context, buffers, meta))?;
+        self.1.sort(&buffers[..received], &mut meta[..received]);
+        Poll::Ready(Ok(received))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

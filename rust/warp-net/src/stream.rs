@@ -47,9 +47,9 @@ async fn next(link: &Link) -> Result<Option<Frame>> {
         biased;
         message = link.messages_out.pop_async() => match message? {
             Some(frame) => Ok(Some(frame)),
-            None => link.data_out.pop_async().await,
+            None => link.next_data().await,
         },
-        data = link.data_out.pop_async() => match data? {
+        data = link.next_data() => match data? {
             Some(frame) => Ok(Some(frame)),
             None => link.messages_out.pop_async().await,
         },

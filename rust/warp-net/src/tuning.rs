@@ -6,6 +6,7 @@ use std::time::Duration;
 use quinn::congestion::{BbrConfig, CubicConfig};
 use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
+use crate::sorting::SOCKETS_MAX;
 use crate::{Error, Result};
 
 const KIB: usize = 1 << 10;
@@ -46,6 +47,8 @@ pub struct Tuning {
     pub acknowledge_each: u32,
     /// After so long without an answer a connection is lost.
     pub idle: Duration,
+    /// Threads that connections from outside are spread over, at most 8.
+    pub threads: usize,
 }
 
 /// So often it is asked within the idle time whether the other side is there: one that was restarted says that it knows nothing.
@@ -62,6 +65,7 @@ impl Default for Tuning {
             first_flight: 128 * KIB as u64,
             acknowledge_each: 10,
             idle: Duration::from_secs(30),
+            threads: 1,
         }
     }
 }
@@ -77,6 +81,9 @@ impl Tuning {
         }
         if self.window < UNPROVEN_WINDOW || self.idle < IDLE_LEAST {
             return Err(parameter("window or idle time"));
+        }
+        if !(1..=SOCKETS_MAX).contains(&self.threads) {
+            return Err(Error::Parameter("number of threads of an endpoint".into()));
         }
         let mut discovery = MtuDiscoveryConfig::default();
         discovery.upper_bound(self.mtu_most);

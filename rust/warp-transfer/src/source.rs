@@ -114,6 +114,10 @@ impl TreeSource {
         options: SourceOptions,
         throttle: Arc<Throttle>,
     ) -> Result<Self> {
+        if options.everything {
+            // Fragments that nobody asked for must not overtake their pages.
+            link.keep_order();
+        }
         let most = pack.cutter.sizes().max;
         let store = PageStore::open(records.pages, most)?;
         store.truncate(0)?;

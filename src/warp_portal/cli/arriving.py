@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from warp_portal.cli.offering import over
 from warp_portal.cli.output import Output
 from warp_portal.cli.progress import Reporter, Step
 from warp_portal.cli.text import count_of, printable
@@ -163,10 +164,18 @@ def step_of(progress: "ReceiveProgress") -> Step:
     """Progress for display."""
     fields = {
         name: value
-        for name in ("entries", "files", "bytes_received", "fragments_kept", "bytes_wire", "total_entries")
+        for name in (
+            "entries",
+            "files",
+            "bytes_received",
+            "fragments_kept",
+            "bytes_wire",
+            "connections",
+            "total_entries",
+        )
         if (value := getattr(progress, name)) is not None
     }
-    note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} received"
+    note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} received{over(progress.connections)}"
     return Step(progress.bytes_written, progress.total_bytes, note, b"", fields)
 
 

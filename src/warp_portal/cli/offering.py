@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from warp_portal.transport.waiting import Waiting, WaitPlan
 
 _CARRIERS = ("quic", "tcp")
+AUTO = "auto"
 COMPRESSIONS = ("adaptive", "always", "none")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,12 +81,29 @@ def going(function: F) -> F:
     )(function)
 
 
-def network(carrier: str, congestion: str = "cubic") -> "Network":
+def connecting(function: F) -> F:
+    """How many connections one session uses."""
+    return click.option(
+        "--connections",
+        type=click.Choice((AUTO, *map(str, range(1, 9)))),
+        default=AUTO,
+        metavar="N",
+        help="Use N connections (1 to 8), each with a core of its own; auto (default): more while one core is the limit.",
+    )(function)
+
+
+def number_of(connections: str) -> int:
+    """What `--connections` says as the transport layer takes it: 0 for auto."""
+    return 0 if connections == AUTO else int(connections)
+
+
+def network(carrier: str, connections: str, congestion: str = "cubic") -> "Network":
     """What is tried, and how."""
     from warp_portal.protocol.ticket import Carriers
     from warp_portal.transport.dialing import ANY_CARRIER, Network
 
-    return Network(ANY_CARRIER if carrier == "any" else Carriers[carrier.upper()], congestion)
+    carriers = ANY_CARRIER if carrier == "any" else Carriers[carrier.upper()]
+    return Network(carriers, congestion, number_of(connections))
 
 
 def waiting(function: F) -> F:
@@ -162,7 +180,8 @@ def wait_plan(state: Path, door: dict[str, Any], congestion: str = "cubic") -> "
         from warp_portal.transport.discovery import LocalNetwork
 
         rendezvous = LocalNetwork()
-    return WaitPlan(rendezvous, door["port"], peers=saved, congestion=congestion)
+    connections = number_of(door["connections"])
+    return WaitPlan(rendezvous, door["port"], peers=saved, congestion=congestion, connections=connections)
 
 
 def announce(output: Output, waiting: "Waiting", command: str, qr: bool, resumed: bool) -> None:
@@ -196,8 +215,13 @@ def step_of(progress: "SendProgress") -> Step:
     """Progress for display."""
     fields = {
         name: value
-        for name in ("entries", "files", "fragments_kept", "bytes_wire", "total_entries")
+        for name in ("entries", "files", "fragments_kept", "bytes_wire", "connections", "total_entries")
         if (value := getattr(progress, name)) is not None
     }
-    note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} sent"
+    note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} sent{over(progress.connections)}"
     return Step(progress.bytes_read, progress.total_bytes, note, b"", fields)
+
+
+def over(connections: int) -> str:
+    """Over how many connections, if it is not one."""
+    return f" over {connections} connections" if connections > 1 else ""

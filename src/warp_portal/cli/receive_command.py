@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits.")
 @click.option("-y", "--yes", is_flag=True, help="Take what is offered without asking.")
 @offering.going
+@offering.connecting
 @click.option("--listen", is_flag=True, help="Wait here for a machine that runs `warp send --to`.")
 @offering.waiting
 @click.option("--code/--no-code", "shows_code", default=True, help="With --listen: make a short code (default: yes).")
@@ -65,7 +66,7 @@ def command(
     before it is written. After a cut it goes on by itself, and after a kill with the same ticket; a code is good for one
     time, so after a kill take the ticket instead, or `warp sessions resume`.
     """
-    here = {key: flags.pop(key) for key in ("qr", "port", "guests", "shows_code", "carrier", *_PLACES)}
+    here = {key: flags.pop(key) for key in ("qr", "port", "guests", "shows_code", "carrier", "connections", *_PLACES)}
     settings = begin(output, "receive", **flags)
     from warp_portal.cli import again, arriving, asking
     from warp_portal.cli.progress import Reporter
@@ -83,9 +84,8 @@ def command(
         else:
             route = _route(output, settings, code, session)
             output.resume_hint = _hint(route)
-            receiver = Receiver(
-                Path(settings.state_path()), destination, output.note, rules, offering.network(here["carrier"])
-            )
+            network = offering.network(here["carrier"], here["connections"])
+            receiver = Receiver(Path(settings.state_path()), destination, output.note, rules, network)
             report = receiver.run(route)
         return arriving.conclude(output, destination, report, SYSTEM_CLOCK.monotonic_s() - began)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     help="Go to where `warp receive --listen` waits: its ticket or code, a saved machine's name, or HOST:PORT.",
 )
 @offering.going
+@offering.connecting
 @click.option("--name", metavar="NAME", help="With - as PATH: the name that the file has there (default: stdin).")
 @click.option("--session", hidden=True)
 @options.common
@@ -59,7 +60,7 @@ def command(
     encrypted between the two, and checked as it arrives. After a cut it goes on where it stopped, whichever side was
     restarted: the same command again takes up the unfinished session, and its ticket stays valid.
     """
-    door = {key: flags.pop(key) for key in ("qr", "port", "guests", "code")}
+    door = {key: flags.pop(key) for key in ("qr", "port", "guests", "code", "connections")}
     settings = begin(output, "send", **flags)
     from warp_portal.cli import again
     from warp_portal.cli.progress import Reporter
@@ -88,7 +89,7 @@ def command(
             wait,
             number,
             again.noted(output, options=("--to", "--session")),
-            offering.network(carrier, congestion),
+            offering.network(carrier, door["connections"], congestion),
         )
         route = _route(settings, to, number)
         return _go(output, state, plan, route) if route else _wait(output, state, plan, door["qr"])

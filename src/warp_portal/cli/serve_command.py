@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--at-once", type=click.IntRange(1, 64), default=8, metavar="N", help="Serve N machines at a time (default: 8)."
 )
+@offering.connecting
 @click.option("--session", hidden=True)
 @options.common
 def command(
@@ -52,7 +53,7 @@ def command(
     The other sides run `warp receive` with it, also again later: each gets what PATHs are then. Nothing is ever written
     into PATHs. After Ctrl-C the same command again has the same ticket. --limit is for all machines together.
     """
-    door = {key: flags.pop(key) for key in ("qr", "port", "guests", "code")}
+    door = {key: flags.pop(key) for key in ("qr", "port", "guests", "code", "connections")}
     settings = begin(output, "serve", **flags)
     from dataclasses import replace
 

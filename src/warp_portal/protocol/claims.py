@@ -1,8 +1,9 @@
-"""By what right a dialer comes: a ticket, a code, or keys saved before (docs/transfer-protocol.md §4).
+"""By what right a dialer comes: a ticket, a code, keys saved before, or a connection that there is (docs/transfer-protocol.md §4).
 
 prove(link, randoms)  →  PROVE                      ticket  session and tag
 answer(confirm)       →  what is said after it      code    nameplate and share, and then the tag
                                                     peer    nothing: TLS has proved both keys
+                                                    join    the group of the first connection, and tag
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +16,7 @@ from warp_portal.errors import WrongKeyError
 from warp_portal.protocol.code import ShortCode
 from warp_portal.protocol.fields import Message
 from warp_portal.protocol.pairing import Shares, channel_identifier, check_code_tag, code_tag
-from warp_portal.protocol.proofs import Link, Prover, check_ticket_tag, ticket_tag
+from warp_portal.protocol.proofs import Link, Prover, check_join_tag, check_ticket_tag, join_tag, ticket_tag
 from warp_portal.protocol.proving import Confirm, Confirmed, Method, Prove
 from warp_portal.protocol.ticket import Ticket
 
@@ -96,6 +97,27 @@ class ByPeer(Claim):
     @override
     def answer(self, confirm: Confirm) -> tuple[Message, ...]:
         """Nothing is left to prove."""
+        return ()
+
+
+class ByJoin(Claim):
+    """A further connection of two machines that have one already, and have proved there who they are."""
+
+    def __init__(self, first: Link) -> None:
+        self._first = first
+
+    @override
+    def prove(self, link: Link, randoms: bytes) -> Prove:
+        """The group of the first connection, and the tag."""
+        _come_only_to((self._first.listener,), link)
+        self._binding = link.binding(self._first.group)
+        tag = join_tag(self._first.exporter, Prover.DIALER, self._binding)
+        return Prove(Method.JOIN, session=self._first.group, tag=tag)
+
+    @override
+    def answer(self, confirm: Confirm) -> tuple[Message, ...]:
+        """The listener has the first connection too."""
+        check_join_tag(confirm.tag or b"", self._first.exporter, Prover.LISTENER, self._binding)
         return ()
 
 

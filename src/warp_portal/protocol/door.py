@@ -1,10 +1,11 @@
-"""What opens to whom: the tickets, codes and saved peers of a listener, one door for all its connections (docs/transfer-protocol.md §4)."""
+"""What opens to whom: tickets, codes, saved peers and first connections of a listener, one door for all (docs/transfer-protocol.md §4)."""
 
 from typing import Final
 
 from warp_portal.clock import Clock
-from warp_portal.errors import NotFoundError, PolicyError, UsageError
+from warp_portal.errors import BusyError, NotFoundError, PolicyError, UsageError
 from warp_portal.protocol.code import ShortCode
+from warp_portal.protocol.proofs import Link
 from warp_portal.protocol.ticket import Ticket
 
 CODE_LIFE_S: Final = 600.0
@@ -23,6 +24,16 @@ class OpenCode:
         self.guesses = 0
 
 
+class _Gathering:
+    """A connection that others may join."""
+
+    __slots__ = ("first", "left")
+
+    def __init__(self, first: Link, left: int) -> None:
+        self.first = first
+        self.left = left
+
+
 class Door:
     """It remembers what it was told to open, and asks the clock what is too old."""
 
@@ -32,6 +43,7 @@ class Door:
         self._ended: set[bytes] = set()
         self._codes: dict[int, OpenCode] = {}
         self._peers: set[bytes] = set()
+        self._gatherings: dict[bytes, _Gathering] = {}
 
     def admit(self, ticket: Ticket) -> None:
         """Let in who holds this ticket, until it expires; it takes the place of another one of its session."""
@@ -102,3 +114,25 @@ class Door:
     def knows(self, peer: bytes) -> bool:
         """Whether the machine with this key is let in."""
         return peer in self._peers
+
+    def gather(self, first: Link, most: int) -> None:
+        """Let so many further connections in that prove that they join this one, as long as it lasts."""
+        self._gatherings[first.group] = _Gathering(first, most)
+
+    def part(self, group: bytes) -> None:
+        """Let none join any more: the first connection of the group is over."""
+        self._gatherings.pop(group, None)
+
+    def first(self, group: bytes) -> Link | None:
+        """The connection that whoever names this group must prove to have; None: there is no such."""
+        gathering = self._gatherings.get(group)
+        return None if gathering is None else gathering.first
+
+    def join(self, group: bytes) -> None:
+        """One more comes in. Raises NotFoundError if the first connection is over, BusyError for one too many."""
+        gathering = self._gatherings.get(group)
+        if gathering is None:
+            raise NotFoundError("a connection would join one that is over")
+        if gathering.left == 0:
+            raise BusyError("a connection would join that is one too many")
+        gathering.left -= 1

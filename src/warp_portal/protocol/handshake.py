@@ -12,13 +12,21 @@ from enum import Enum
 from typing import Final
 
 from warp_portal._native import cpace_respond
-from warp_portal.errors import WrongKeyError
+from warp_portal.errors import ProtocolError, WrongKeyError
 from warp_portal.protocol.claims import Claim
 from warp_portal.protocol.door import Door, OpenCode
 from warp_portal.protocol.fields import Message
-from warp_portal.protocol.hello import Agreement, Hello, agree
+from warp_portal.protocol.hello import BRANCHES, Agreement, Hello, agree
 from warp_portal.protocol.pairing import Shares, channel_identifier, check_code_tag, code_tag
-from warp_portal.protocol.proofs import SECRET_BYTES, Link, Prover, check_ticket_tag, ticket_tag
+from warp_portal.protocol.proofs import (
+    SECRET_BYTES,
+    Link,
+    Prover,
+    check_join_tag,
+    check_ticket_tag,
+    join_tag,
+    ticket_tag,
+)
 from warp_portal.protocol.proving import Confirm, Confirmed, Method, Prove
 from warp_portal.protocol.session import Output, Outputs, Session, out_of_turn
 
@@ -28,12 +36,19 @@ _OF_NOBODY: Final = bytes(SECRET_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Proved(Output):
-    """Both sides know with whom they talk. `session` is that of a ticket, `nameplate` that of a code."""
+    """Both sides know with whom they talk. `session` is that of a ticket, or the group of a join; `nameplate` that of a code."""
 
     method: Method
     agreement: Agreement
     session: bytes | None = None
     nameplate: int | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Joins(Output):
+    """Data may come on this connection, for the first one of the group; it is to be so before what is said next leaves."""
+
+    group: bytes
 
 
 class Turn(Enum):
@@ -120,6 +135,8 @@ class Listener(Handshake):
                 return self._ticket(message, message.session or b"", message.tag or b"")
             case Turn.PROVE, Prove(method=Method.CODE):
                 return self._code(message, message.nameplate or 0, message.share or b"")
+            case Turn.PROVE, Prove(method=Method.JOIN):
+                return self._join(message, message.session or b"", message.tag or b"")
             case Turn.PROVE, Prove():
                 return self._peer(message)
             case Turn.CONFIRMED, Confirmed():
@@ -153,3 +170,14 @@ class Listener(Handshake):
         if not self._door.knows(self._link.dialer):
             raise WrongKeyError("a dialer came as a peer whose key is not among the saved")
         return (*self._say(Confirm()), self._proved(prove))
+
+    def _join(self, prove: Prove, group: bytes, tag: bytes) -> Outputs:
+        if not self._agreement.features & BRANCHES:
+            raise ProtocolError("PROVE: a further connection, where it was not agreed that there are any")
+        first, binding = self._door.first(group), self._link.binding(group)
+        check_join_tag(tag, _OF_NOBODY if first is None else first.exporter, Prover.DIALER, binding)
+        if first is None or (first.dialer, first.listener) != (self._link.dialer, self._link.listener):
+            raise WrongKeyError("a dialer would join a connection that is not here, or not its own")
+        self._door.join(group)
+        answer = Confirm(join_tag(first.exporter, Prover.LISTENER, binding))
+        return (Joins(group), *self._say(answer), self._proved(prove))

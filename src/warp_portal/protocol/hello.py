@@ -18,7 +18,9 @@ MAX_SOFTWARE_BYTES: Final = 64
 
 ZSTD: Final = 1 << 0
 LZ4: Final = 1 << 1
-FEATURES: Final = ZSTD | LZ4
+# Further connections may join the first.
+BRANCHES: Final = 1 << 2
+FEATURES: Final = ZSTD | LZ4 | BRANCHES
 # It means nothing and is set at random: a peer that refuses bits which it doesn't know fails every other time, at once.
 NOTHING: Final = 1 << 63
 

@@ -1,8 +1,10 @@
-"""Tags by which dialer and listener prove to each other that they hold a ticket's secret (docs/transfer-protocol.md §4).
+"""Tags by which dialer and listener prove to each other that they hold a secret (docs/transfer-protocol.md §4).
 
     tag(r) = BLAKE3_keyed(derive_key(context, secret), r ‖ E ‖ key of the dialer ‖ key of the listener ‖ session)
 
 E is the exporter of the connection, so a tag is worth nothing on another; r tells the two apart, so none can be sent back.
+The secret is that of a ticket; or, where a further connection joins a first one, the exporter of the first, whose group takes the
+place of the session.
 """
 
 import hmac
@@ -15,6 +17,8 @@ from warp_portal.errors import UsageError, WrongKeyError
 from warp_portal.protocol.fields import SESSION_BYTES
 
 TICKET_CONTEXT: Final = "warp-portal 2026-11 ticket proof v1"
+JOIN_CONTEXT: Final = "warp-portal 2026-11 join proof v1"
+GROUP_CONTEXT: Final = "warp-portal 2026-11 join group v1"
 SECRET_BYTES: Final = 32
 EXPORTER_BYTES: Final = 32
 KEY_BYTES: Final = 32
@@ -62,16 +66,36 @@ class Link:
         """What the tags of a session hold for on this connection."""
         return Binding(self.exporter, self.dialer, self.listener, session)
 
+    @property
+    def group(self) -> bytes:
+        """What names the connections that join this one (16 bytes): only its two ends know it."""
+        return blake3(self.exporter, context=GROUP_CONTEXT)[:SESSION_BYTES]
+
 
 def ticket_tag(secret: bytes, prover: Prover, binding: Binding) -> bytes:
     """The tag (32 bytes) of one side. Raises UsageError unless the secret has 32 bytes."""
-    if len(secret) != SECRET_BYTES:
-        raise UsageError(f"the secret of a ticket has {SECRET_BYTES} bytes")
-    key = blake3(secret, context=TICKET_CONTEXT)
-    return blake3(bytes([prover]) + binding.serialize(), key=key)
+    return _tag(TICKET_CONTEXT, secret, prover, binding)
 
 
 def check_ticket_tag(tag: bytes, secret: bytes, prover: Prover, binding: Binding) -> None:
     """Raises WrongKeyError unless this is the tag of that side; the comparison takes the same time for any tag."""
     if not hmac.compare_digest(tag, ticket_tag(secret, prover, binding)):
         raise WrongKeyError(f"the {prover.name.lower()} does not hold this ticket's secret: ask for another ticket")
+
+
+def join_tag(first: bytes, prover: Prover, binding: Binding) -> bytes:
+    """The tag (32 bytes) of one side of a further connection; `first` is the exporter of the one that it joins."""
+    return _tag(JOIN_CONTEXT, first, prover, binding)
+
+
+def check_join_tag(tag: bytes, first: bytes, prover: Prover, binding: Binding) -> None:
+    """Raises WrongKeyError unless this is the tag of that side; the comparison takes the same time for any tag."""
+    if not hmac.compare_digest(tag, join_tag(first, prover, binding)):
+        raise WrongKeyError(f"the {prover.name.lower()} is not at the other end of the connection that it would join")
+
+
+def _tag(context: str, secret: bytes, prover: Prover, binding: Binding) -> bytes:
+    if len(secret) != SECRET_BYTES:
+        raise UsageError(f"the secret of a proof has {SECRET_BYTES} bytes")
+    key = blake3(secret, context=context)
+    return blake3(bytes([prover]) + binding.serialize(), key=key)

@@ -4,6 +4,7 @@ method   PROVE             CONFIRM      CONFIRMED
 ticket   session, tag      tag
 code     nameplate, share  share, tag   tag
 peer
+join     group, tag        tag
 """
 
 from dataclasses import dataclass, field
@@ -27,11 +28,12 @@ class Method(IntEnum):
     TICKET = 1
     CODE = 2
     PEER = 3
+    JOIN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Prove(Message):
-    """The dialer's claim. Of the other fields those are set that the method has (see above)."""
+    """The dialer's claim. Of the other fields those are set that the method has (see above); `session` is the group of a join too."""
 
     TYPE: ClassVar = 2
     NAME: ClassVar = "PROVE"
@@ -43,15 +45,15 @@ class Prove(Message):
     share: bytes | None = field(default=None, repr=False)
 
     def values(self) -> dict[int, object]:
-        """Keys 1 to 4; key 2 is the session or the nameplate."""
+        """Keys 1 to 4; key 2 is the session, the group or the nameplate."""
         second = self.nameplate if self.method == Method.CODE else self.session
         return {1: int(self.method), 2: second, 3: self.tag, 4: self.share}
 
     @classmethod
     def read(cls, content: Content) -> Self:
         """From the keys of its map; raises ProtocolError."""
-        method = Method(content.number(1, Method.PEER, least=Method.TICKET))
-        if method == Method.TICKET:
+        method = Method(content.number(1, Method.JOIN, least=Method.TICKET))
+        if method in (Method.TICKET, Method.JOIN):
             return cls(method, session=content.binary(_SESSION, SESSION_BYTES), tag=content.binary(_TAG, TAG_BYTES))
         if method == Method.CODE:
             nameplate = content.number(_NAMEPLATE, MAX_NAMEPLATE, least=1)

@@ -148,7 +148,8 @@ class ArchiveReceiving(Receiving):
         total = arriving.commit.end - base
         there = total * self._there // max(1, arriving.commit.chunks)
         done = min(total, there + self._received)
-        return ReceiveProgress(0, 0, done, self._received, self.kept, self.link.traffic()[1], None, total)
+        network = self.link.traffic()[1], self.link.connections
+        return ReceiveProgress(0, 0, done, self._received, self.kept, *network, None, total)
 
     def outcome(self, finished: Finished) -> Outcome:
         """What became of it, after the end."""

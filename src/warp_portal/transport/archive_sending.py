@@ -178,8 +178,8 @@ class ArchiveSending(Sending):
         """Chunks are asked for in their order, so those before the last one asked for are there, or on their way."""
         total = self._commit.end - self._base
         asked = total * self._through // max(1, self._commit.chunks)
-        wire = self._visit.link.traffic()[0]
-        return SendProgress(0, 0, max(self._sent, asked), self.kept, wire, None, total)
+        network = self._visit.link.traffic()[0], self._visit.link.connections
+        return SendProgress(0, 0, max(self._sent, asked), self.kept, *network, None, total)
 
     def report(self, finished: Finished) -> SendReport:
         """What became of it, after the end."""

@@ -9,9 +9,10 @@ from warp_portal.errors import UnreachableError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
 from warp_portal.protocol.handshake import Dialer
-from warp_portal.protocol.hello import Role
+from warp_portal.protocol.hello import BRANCHES, Role
+from warp_portal.transport.branching import Branching, Side
 from warp_portal.transport.conversation import Conversation
-from warp_portal.transport.dialing import ANY_NETWORK, Network, Note, connect
+from warp_portal.transport.dialing import ANY_NETWORK, Network, Note, connect, most_connections
 from warp_portal.transport.listening import Visitor, hello
 from warp_portal.transport.routes import Route
 
@@ -59,7 +60,12 @@ class Caller:
             link = connected.link
             conversation = Conversation(link)
             ends = proofs.Link(link.exporter, self._key.public.raw, link.peer)
-            proved = conversation.handshake(Dialer(ends, hello(self._role), route.claim))
+            more = most_connections(network.connections) > 1
+            proved = conversation.handshake(Dialer(ends, hello(self._role, more), route.claim))
             self._connected = True
+            if proved.agreement.features & BRANCHES:
+                conversation.company = Branching(Side(self._key, self._role, network, self._note), connected)
+            elif network.connections > 1:
+                self._note("the other side takes one connection alone")
             self._note(f"connected to {link.address} over {link.carrier.upper()}")
             return visit(Visitor(proved, link, conversation))

@@ -25,7 +25,7 @@ from warp_portal.errors import (
     UnreachableError,
     WarpPortalError,
 )
-from warp_portal.protocol.handshake import Handshake, Proved
+from warp_portal.protocol.handshake import Handshake, Joins, Proved
 from warp_portal.protocol.messages import PROVED, STRANGER, Limits, parse
 from warp_portal.protocol.session import Closed, Output, Outputs, Send, Session, close_of
 from warp_portal.protocol.tree import Finished
@@ -66,6 +66,16 @@ class Hands(ABC):
         """End the engine's threads; what it has done is left for another try."""
 
 
+class Company:
+    """What goes along with a conversation; nothing, unless it is given another."""
+
+    def beat(self) -> None:
+        """Called a few times a second while data is on its way."""
+
+    def end(self) -> None:
+        """The conversation is over; idempotent."""
+
+
 class Notes:
     """Takes down every few seconds how far something is, for who looks at it from outside, or after a kill."""
 
@@ -89,10 +99,14 @@ class Conversation:
         self._clock = clock
         self._limits: Limits = STRANGER
         self._heard = deque[bytes]()
+        self.company = Company()
 
-    def handshake(self, handshake: Handshake) -> Proved:
-        """Find out with whom we talk. Raises what failed, of which the other side was told."""
-        hands = _Proving(self._clock)
+    def handshake(self, handshake: Handshake, join: Callable[[bytes], None] | None = None) -> Proved:
+        """Find out with whom we talk. Raises what failed, of which the other side was told.
+
+        `join`: has the link carry data of the first connection of a group.
+        """
+        hands = _Proving(self._clock, join)
         proved = self._converse(handshake, handshake.start(), hands, Proved)
         self._limits = PROVED
         self._link.authorize()
@@ -104,11 +118,16 @@ class Conversation:
             finished = self._converse(session, begin, hands, Finished)
             self._part()
             return finished
+        except ClosedError:
+            # Nobody closes without a reason but who has lost another connection of the session.
+            raise UnreachableError("the other side gave this connection up") from None
         finally:
             hands.stop()
+            self.company.end()
 
     def turn_away(self, error: WarpPortalError) -> None:
         """End it before a session has begun: the other side is told why, if it listens."""
+        self.company.end()
         with suppress(WarpPortalError, OSError):
             self._link.send(close_of(error).serialize(), 0.0)
             self._part()
@@ -149,6 +168,8 @@ class Conversation:
                     selector.register(watched, selectors.EVENT_READ)
                 selector.select(0 if self._heard else BEAT_S)
                 hands.beat()
+                if watched is not None:
+                    self.company.beat()
                 # What the engine did comes first: messages may be answers to it.
                 found = self._carry_out(hands.news(), hands, last) or self._hear(session, hands, last)
         return found
@@ -200,14 +221,17 @@ class Conversation:
 
 
 class _Proving(Hands):
-    """The hands of a handshake: nothing to do, and ten seconds."""
+    """The hands of a handshake: little to do, and ten seconds."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, join: Callable[[bytes], None] | None) -> None:
+        self._clock, self._join = clock, join
         self._deadline = clock.monotonic_s() + PROOF_S
 
     def carry_out(self, output: Output) -> Outputs:
-        """A handshake has no other outputs."""
+        """A connection that joins another. A handshake has no other outputs."""
+        if isinstance(output, Joins) and self._join is not None:
+            self._join(output.group)
+            return ()
         raise ProtocolError(f"a handshake does not end in {output}")
 
     def fileno(self) -> int | None:

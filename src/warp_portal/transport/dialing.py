@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from warp_portal._native import Endpoint, Link
-from warp_portal.errors import UnreachableError, WarpPortalError
+from warp_portal.archive.options import cores
+from warp_portal.errors import UnreachableError, UsageError, WarpPortalError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol.addresses import Address
 from warp_portal.protocol.ticket import Carriers
@@ -24,6 +25,10 @@ HEAD_START_S: Final = 1.0
 TIMEOUT_S: Final = 10.0
 # Larger than loopback and jumbo frames need is never found there; on all other paths discovery stops where they end.
 LOOPBACK_MTU: Final = 60_000
+
+MOST_CONNECTIONS: Final = 8
+# More, unasked, would take cores from disks and hashing.
+MOST_UNASKED: Final = 4
 
 ANY_CARRIER: Final = Carriers.QUIC | Carriers.TCP
 _ANY_PORT: Final = 9
@@ -43,10 +48,14 @@ class Attempt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Carriers that may be tried, and how QUIC finds the rate of what leaves: `cubic`, or `bbr` for long paths that lose packets."""
+    """Carriers that may be tried, and how QUIC finds the rate of what leaves: `cubic`, or `bbr` for long paths that lose packets.
+
+    `connections` that one session uses, 0: as many as help.
+    """
 
     carriers: Carriers = ANY_CARRIER
     congestion: str = "cubic"
+    connections: int = 0
 
 
 ANY_NETWORK: Final = Network()
@@ -80,6 +89,13 @@ def connect(
     if not attempts:
         raise UnreachableError("there is no address at which the other machine could be")
     return _Race(key, attempts, expected, network.congestion).run(note)
+
+
+def most_connections(wanted: int) -> int:
+    """`wanted`; for 0 what this machine has cores for, two for each. Raises UsageError for a number that is none."""
+    if not 0 <= wanted <= MOST_CONNECTIONS:
+        raise UsageError(f"{wanted} connections: name a number from 1 to {MOST_CONNECTIONS}, or 0 for as many as help")
+    return wanted or max(1, min(MOST_UNASKED, cores() // 2))
 
 
 def hosts_of(address: Address) -> list[str]:

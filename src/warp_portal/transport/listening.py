@@ -7,24 +7,29 @@ import secrets
 import selectors
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from warp_portal._native import VERSION, Endpoint, Link
-from warp_portal.errors import EXIT_OK, BusyError, CancelledError, ClosedError, WarpPortalError
+from warp_portal.archive.options import cores
+from warp_portal.errors import EXIT_OK, BusyError, CancelledError, ClosedError, NotFoundError, WarpPortalError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
 from warp_portal.protocol.addresses import Address
 from warp_portal.protocol.door import Door
 from warp_portal.protocol.handshake import Listener, Proved
-from warp_portal.protocol.hello import FEATURES, RANDOM_BYTES, Hello, Role, greased
-from warp_portal.transport.conversation import BEAT_S, Conversation
-from warp_portal.transport.dialing import LOOPBACK_MTU, Note
+from warp_portal.protocol.hello import BRANCHES, FEATURES, RANDOM_BYTES, Hello, Role, greased
+from warp_portal.protocol.proving import Method
+from warp_portal.transport.conversation import BEAT_S, Company, Conversation
+from warp_portal.transport.dialing import LOOPBACK_MTU, MOST_CONNECTIONS, Note
 from warp_portal.transport.interfaces import local_addresses
 
 # Strangers that may be proving themselves at once; TLS has its own bounds before.
 MAX_STRANGERS: Final = 64
+# More than there are connections of a session: the kernel spreads them by a hash.
+THREADS: Final = 8
 
 
 class Visitor(NamedTuple):
@@ -35,17 +40,31 @@ class Visitor(NamedTuple):
     conversation: Conversation
 
 
-def hello(role: Role) -> Hello:
-    """What this side says first."""
+def hello(role: Role, branches: bool = True) -> Hello:
+    """What this side says first; `branches`: whether further connections may join the first."""
     random = secrets.token_bytes(RANDOM_BYTES)
-    return Hello(role, random, f"warp {VERSION}", greased(FEATURES, bool(random[0] & 1)))
+    features = FEATURES if branches else FEATURES & ~BRANCHES
+    return Hello(role, random, f"warp {VERSION}", greased(features, bool(random[0] & 1)))
 
 
 class Place(NamedTuple):
-    """Where to listen: a port, 0 for any that is free; and how the rate of what leaves by QUIC is found."""
+    """Where to listen: a port, 0 for any that is free; how the rate of what leaves by QUIC is found; and how many connections one
+    session may have, 0: as many as the other side brings.
+    """
 
     port: int = 0
     congestion: str = "cubic"
+    connections: int = 0
+
+    @property
+    def most_connections(self) -> int:
+        """Of one session."""
+        return self.connections or MOST_CONNECTIONS
+
+    @property
+    def threads(self) -> int:
+        """That all connections are spread over: where it was not asked for, two cores have enough to do without more."""
+        return 1 if self.connections == 1 or (self.connections == 0 and cores() <= 2) else THREADS
 
 
 ANYWHERE: Final = Place()
@@ -58,6 +77,8 @@ class Listening:
         """Raises OSError if the port can't be had."""
         self._key, self._door, self._role, self._note = key, door, role, note
         self._endpoint = _endpoint(key, place)
+        self._further = place.most_connections - 1
+        self._firsts = dict[bytes, Link]()
         self.port: Final = self._endpoint.address[1]
         self._visitors = deque[Visitor]()
         self._came = threading.Condition()
@@ -120,7 +141,12 @@ class Listening:
         try:
             conversation = Conversation(link)
             ends = proofs.Link(link.exporter, link.peer, self._key.public.raw)
-            proved = conversation.handshake(Listener(ends, hello(self._role), self._door))
+            listener = Listener(ends, hello(self._role, self._further > 0), self._door)
+            proved = conversation.handshake(listener, lambda group: self._join(group, link))
+            if proved.method is Method.JOIN:
+                return
+            if proved.agreement.features & BRANCHES:
+                conversation.company = self._gather(ends, link)
             with self._came:
                 self._visitors.append(Visitor(proved, link, conversation))
                 self._came.notify_all()
@@ -133,13 +159,48 @@ class Listening:
         finally:
             self._room.release()
 
+    def _gather(self, ends: proofs.Link, link: Link) -> Company:
+        """From now on others may join this connection."""
+        self._firsts[ends.group] = link
+        self._door.gather(ends, self._further)
+        return _Gathering(lambda: self._part(ends.group))
+
+    def _join(self, group: bytes, link: Link) -> None:
+        first = self._firsts.get(group)
+        if first is None:
+            raise NotFoundError("a connection would join one that is over")
+        first.receive_over(link)
+        first.send_over(link)
+
+    def _part(self, group: bytes) -> None:
+        self._door.part(group)
+        self._firsts.pop(group, None)
+
+
+class _Gathering(Company):
+    """Connections that join one that was let in, as long as that lasts."""
+
+    def __init__(self, part: Callable[[], None]) -> None:
+        self._part = part
+
+    def end(self) -> None:
+        """Let none join any more."""
+        self._part()
+
 
 def _endpoint(key: MachineKey, place: Place) -> Endpoint:
     """All addresses of this machine, those of IPv6 too if it has that."""
 
     def at(host: str) -> Endpoint:
         address = f"{host}:{place.port}"
-        return Endpoint(key.seed, address=address, listen=True, mtu_most=LOOPBACK_MTU, congestion=place.congestion)
+        return Endpoint(
+            key.seed,
+            address=address,
+            listen=True,
+            mtu_most=LOOPBACK_MTU,
+            congestion=place.congestion,
+            threads=place.threads,
+        )
 
     try:
         return at("[::]")

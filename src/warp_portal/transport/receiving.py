@@ -35,6 +35,7 @@ class ReceiveProgress:
     bytes_received: int = 0
     fragments_kept: int = 0
     bytes_wire: int = 0
+    connections: int = 1
     total_entries: int | None = None
     total_bytes: int | None = None
 
@@ -86,19 +87,23 @@ Arrived = Callable[[int, int], None]
 
 
 class Work(NamedTuple):
-    """One connection on which something is received, and how; `noted` takes down how many bytes are done."""
+    """One connection on which something is received, and how; `noted` takes down how many bytes are done.
+
+    `may_branch`: whether further connections may join it.
+    """
 
     link: Link
     options: ReceiveOptions
     arrived: Arrived
     noted: Callable[[int], None]
+    may_branch: bool = False
 
 
 class Receiving(Hands):
     """The hands of one session of a sink that was accepted."""
 
     def __init__(self, work: Work) -> None:
-        self.link, self.options, self.arrived, noted = work
+        self.link, self.options, self.arrived, noted, self._may_branch = work
         self._notes = Notes(noted)
         self.problems = ProblemList()
         self.kept = 0

@@ -36,6 +36,7 @@ class SendProgress:
     bytes_read: int = 0
     fragments_kept: int = 0
     bytes_wire: int = 0
+    connections: int = 1
     total_entries: int | None = None
     total_bytes: int | None = None
 

@@ -56,11 +56,12 @@ class TreeReceiving(Receiving):
         return self._engine
 
     def begin(self) -> Outputs:
-        """Everything comes unasked where nothing is that could be missing."""
+        """Everything comes unasked where nothing is that could be missing, but for what may come over several connections."""
         tree = self._offer.what
         assert isinstance(tree, TreeOffer)
         records = self._open(PAGES), self._open(JOURNAL)
-        mode = Mode.WANTED if os.fstat(records[0]).st_size or os.listdir(self._target) else Mode.EVERYTHING
+        is_empty = os.fstat(records[0]).st_size == 0 and not os.listdir(self._target)
+        mode = Mode.EVERYTHING if is_empty and not self._may_branch else Mode.WANTED
         self._engine = self._started(tree, records, mode)
         return self._session.accept(mode, self.options.window)
 
@@ -137,7 +138,8 @@ class TreeReceiving(Receiving):
         told = [each for each in (self._offer, self._end) if each is not None and each.size_bytes is not None]
         totals, known = self.totals, told[0] if told else self._offer
         counted = (totals["entries"], totals["files"], totals["bytes_covered"], totals["bytes_received"])
-        return ReceiveProgress(*counted, self.kept, self.link.traffic()[1], known.entries, known.size_bytes)
+        network = self.link.traffic()[1], self.link.connections
+        return ReceiveProgress(*counted, self.kept, *network, known.entries, known.size_bytes)
 
     def outcome(self, finished: Finished) -> Outcome:
         """What became of it, after the end."""

@@ -166,9 +166,9 @@ class TreeSending(Sending):
 
     def progress(self) -> SendProgress:
         """How far it is."""
-        totals, wire = self.totals, self._visit.link.traffic()[0]
+        totals, link = self.totals, self._visit.link
         counted = (totals["entries"], totals["files"], totals["bytes_read"])
-        return SendProgress(*counted, self.kept, wire, *self._survey.totals())
+        return SendProgress(*counted, self.kept, link.traffic()[0], link.connections, *self._survey.totals())
 
     def report(self, finished: Finished) -> SendReport:
         """What became of it, after the end."""

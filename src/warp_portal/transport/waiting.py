@@ -30,7 +30,8 @@ _NS: Final = 10**9
 class WaitPlan:
     """Who may come. `rendezvous`: where a short code is told; None: no code is made. `peers`: keys of machines that need neither.
 
-    `most_at_once`: so many are served at the same time, by who serves several.
+    `most_at_once`: so many are served at the same time, by who serves several. `connections` that one session may have, 0: as many as
+    the other side brings.
     """
 
     rendezvous: Rendezvous | None = None
@@ -39,6 +40,7 @@ class WaitPlan:
     peers: tuple[bytes, ...] = ()
     most_at_once: int = 8
     congestion: str = "cubic"
+    connections: int = 0
 
 
 WAIT_DEFAULTS: Final = WaitPlan()
@@ -94,14 +96,15 @@ class Waiting:
         return self.listening.is_back(peer)
 
     def _listen(self, port: int) -> Listening:
-        wanted, congestion = self._plan.port or port, self._plan.congestion
+        plan = self._plan
+        place = Place(plan.port or port, plan.congestion, plan.connections)
         try:
-            return Listening(self._key, self._door, self._role, self._note, Place(wanted, congestion))
+            return Listening(self._key, self._door, self._role, self._note, place)
         except OSError:
-            if self._plan.port:
+            if plan.port:
                 raise
-            self._note(f"port {wanted} is taken by another program: who has the ticket of before does not find us here")
-            return Listening(self._key, self._door, self._role, self._note, Place(0, congestion))
+            self._note(f"port {port} is taken by another program: who has the ticket of before does not find us here")
+            return Listening(self._key, self._door, self._role, self._note, place._replace(port=0))
 
     def _ticket(self, session: bytes, way: Way) -> Ticket:
         """The ticket of before, with today's addresses, or a new one."""

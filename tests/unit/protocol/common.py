@@ -23,6 +23,7 @@ MESSAGES: Final[dict[str, Message]] = {
     "prove by ticket": Prove(Method.TICKET, session=SESSION, tag=TAG),
     "prove by code": Prove(Method.CODE, nameplate=7, share=b"c" * 32),
     "prove as a peer": Prove(Method.PEER),
+    "prove to join": Prove(Method.JOIN, session=SESSION, tag=TAG),
     "confirm a ticket": Confirm(tag=TAG),
     "confirm a code": Confirm(tag=TAG, share=b"c" * 32),
     "confirm a peer": Confirm(),

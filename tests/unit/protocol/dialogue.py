@@ -25,6 +25,8 @@ SEED: Final = b"source's private key, 32 bytes.."
 DIALER: Final = b"D" * 32
 LISTENER: Final = b"L" * 32
 LINK: Final = Link(b"E" * 32, DIALER, LISTENER)
+# A further connection of the two.
+FURTHER: Final = Link(b"F" * 32, DIALER, LISTENER)
 TICKET: Final = Ticket((), LISTENER, SESSION, SECRET, 1_800_000_000)
 CODE: Final = ShortCode(7, "abandon-zoo-legal")
 OFFER: Final = Offer(SESSION, "photos", TreeOffer(SECRET, 1, PROFILES["general"].fragment, 2))
@@ -45,6 +47,13 @@ def door(at: VirtualClock | None = None) -> Door:
     made.admit(TICKET)
     made.show(CODE)
     made.save(DIALER)
+    return made
+
+
+def gathering(most: int = 7) -> Door:
+    """A door at which others may join LINK."""
+    made = door()
+    made.gather(LINK, most)
     return made
 
 

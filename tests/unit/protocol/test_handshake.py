@@ -88,7 +88,7 @@ TURNS = {
     "a dialer as a peer": ({"confirm a peer"}, lambda: dialer(claims()["peer"]), ["hello"]),
     "a listener at first": ({"hello"}, lambda: listener(door(), role=Role.SINK), []),
     "a listener after HELLO": (
-        {"prove by ticket", "prove by code", "prove as a peer"}, lambda: listener(door(), role=Role.SINK), ["hello"],
+        {"prove by ticket", "prove by code", "prove as a peer", "prove to join"}, lambda: listener(door(), role=Role.SINK), ["hello"],
     ),
     "a listener after a guess": ({"confirmed"}, lambda: listener(door(), role=Role.SINK), ["hello", "guess"]),
 }  # fmt: skip

@@ -18,10 +18,11 @@ from warp_portal.protocol.ranges import Ranges
 
 # Messages by hand, from the tables of docs/transfer-protocol.md.
 BYTES = {
-    "hello": "a7 00 01 01 01 02 01 03 03 04 5820" + DIGEST.hex() + "05 6a 7761727020302e312e30 06 01",
+    "hello": "a7 00 01 01 01 02 01 03 07 04 5820" + DIGEST.hex() + "05 6a 7761727020302e312e30 06 01",
     "prove by ticket": "a4 00 02 01 01 02 50" + SESSION.hex() + "03 5820" + TAG.hex(),
     "prove by code": "a4 00 02 01 02 02 07 04 5820" + "63" * 32,
     "prove as a peer": "a2 00 02 01 03",
+    "prove to join": "a4 00 02 01 04 02 50" + SESSION.hex() + "03 5820" + TAG.hex(),
     "confirm a peer": "a1 00 03",
     "confirm a code": "a3 00 03 03 5820" + TAG.hex() + "04 5820" + "63" * 32,
     "confirmed": "a2 00 04 03 5820" + TAG.hex(),
@@ -127,10 +128,10 @@ def _changed(name: str, **keys: object) -> bytes:
     [
         ("hello", {"_1": 0}), ("hello", {"_1": 2}), ("hello", {"_2": 65_536}), ("hello", {"_4": bytes(31)}),
         ("hello", {"_5": "ü" * 32 + "x"}), ("hello", {"_6": 0}), ("hello", {"_6": 3}),
-        ("prove by ticket", {"_1": 0}), ("prove by ticket", {"_1": 4}), ("prove by ticket", {"_2": bytes(15)}),
+        ("prove by ticket", {"_1": 0}), ("prove by ticket", {"_1": 5}), ("prove by ticket", {"_2": bytes(15)}),
         ("prove by ticket", {"_3": bytes(33)}), ("prove by ticket", {"_1": 2}), ("prove by code", {"_2": 0}),
         ("prove by code", {"_2": 1_000_000}), ("prove by code", {"_4": bytes(31)}), ("confirm a code", {"_4": b""}),
-        ("offer a tree", {"_1": 3}), ("offer a tree", {"_3": "x" * 256}), ("offer a tree", {"_4": 2**63}),
+        ("prove to join", {"_2": bytes(15)}), ("prove to join", {"_3": bytes(31)}), ("offer a tree", {"_1": 3}), ("offer a tree", {"_3": "x" * 256}), ("offer a tree", {"_4": 2**63}),
         ("offer a tree", {"_6": bytes(16)}), ("offer a tree", {"_7": [1, 16384, 65536]}),
         ("offer a tree", {"_7": [3, 16384, 65536, 262144]}), ("offer a tree", {"_7": [1, 1, 65536, 262144]}),
         ("offer a tree", {"_7": [1, 16384, 65537, 262144]}), ("offer a tree", {"_7": [1, 16384, 65536, 2**23 + 1]}),
@@ -174,6 +175,7 @@ def test_a_stranger_gets_less_room() -> None:
     "message",
     [
         Want(2**33, RANGES), Want(1, Ranges(((0, 4097),))), Kept(1, {}), Kept(1, {-1: RANGES}), Prove(Method.TICKET, SESSION),
+        Prove(Method.JOIN, tag=TAG), Prove(Method.JOIN, SESSION),
         Hello(Role.SINK, bytes(31)), Hello(Role.SINK, DIGEST, "\udcff"), Close(-1), Confirm(share=bytes(32)),
         Kept(1, dict.fromkeys(range(4097), Ranges.whole(1))),
     ],
@@ -184,10 +186,16 @@ def test_what_would_be_refused_is_not_sent(message: Hello | Want | Kept | Prove 
 
 
 def test_an_answer_fits_its_method() -> None:
-    answers = {Method.TICKET: Confirm(tag=TAG), Method.CODE: Confirm(tag=TAG, share=DIGEST), Method.PEER: Confirm()}
+    tag = Confirm(tag=TAG)
+    answers = {
+        Method.TICKET: tag,
+        Method.CODE: Confirm(tag=TAG, share=DIGEST),
+        Method.PEER: Confirm(),
+        Method.JOIN: tag,
+    }
     for asked in Method:
-        for given, answer in answers.items():
-            if asked == given:
+        for answer in answers.values():
+            if answer is answers[asked]:
                 answer.check(asked)
             else:
                 with pytest.raises(ProtocolError):
