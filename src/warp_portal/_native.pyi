@@ -404,14 +404,15 @@ class TreeSource:
     def __new__(
         cls, link: Link, walker: Walker, roots: Sequence[tuple[bytes, bytes]], records: tuple[int, int], keys: ScopeKeys, *,
         cutter: tuple[int, int, int, int], policy: Sequence[tuple[float, int, int]], compression: tuple[str, int],
-        everything: bool, window: int, threads: int, memory: int
+        everything: bool, window: int, threads: int, memory: int, here: tuple[int, Buffer] | None = None
     ) -> TreeSource:
         """`roots` are those of the walker; `records` are files for the pages, and for how files were cut before. `compression` is
-        none, always, or adaptive and the bytes a second below which a link is worth it."""
+        none, always, or adaptive and the bytes a second below which a link is worth it. `here`: the first pages, which the sink says
+        it has, and the digest of their digests."""
     def fileno(self) -> int:
         """A descriptor (eventfd) that is readable when there is news."""
-    def news(self) -> tuple[list[int], list[tuple[int, _Spans]], tuple[int, bytes, int, int] | None]:
-        """New fragments of each page that leaves, fragments that can't be read any more, and at the end (pages, digest, entries, bytes)."""
+    def news(self) -> tuple[tuple[int, int] | None, list[int], list[tuple[int, _Spans]], tuple[int, bytes, int, int] | None]:
+        """The first pages that the sink has and that do not leave, with the fragments of all of them; then new fragments of each page that leaves, fragments that can't be read any more, and at the end (pages, digest, entries, bytes)."""
     def answer(self, page: int, spans: Sequence[tuple[int, int]]) -> None:
         """The sink wants these of a page. FormatError if it was not sent, or has not so many."""
     def limit(self, rate: int) -> None:
@@ -432,6 +433,10 @@ class TreeSink:
     def fileno(self) -> int: ...
     def news(self) -> tuple[list[tuple[int, _Spans]], list[tuple[int, dict[int, _Spans]]], tuple[bytes, int, int] | None]:
         """(page, spans) wanted, (epoch, pages) durable, and at the end (digest, entries restored, entries that failed)."""
+    def here(self) -> tuple[int, bytes]:
+        """The pages that are here from before, and the digest of their digests. To be called before any can come, if those need not."""
+    def spare(self, pages: int) -> None:
+        """The first pages are those that are here, and do not come."""
     def finish(self, pages: int) -> None:
         """So many pages are all."""
     def lost(self, page: int, spans: Sequence[tuple[int, int]]) -> None: ...

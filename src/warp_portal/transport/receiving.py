@@ -86,19 +86,23 @@ Arrived = Callable[[int, int], None]
 
 
 class Work(NamedTuple):
-    """One connection on which something is received, and how; `noted` takes down how many bytes are done."""
+    """One connection on which something is received, and how; `noted` takes down how many bytes are done.
+
+    `spares`: whether the source does not send again what is here of the list of the data (docs/transfer-protocol.md §3, features).
+    """
 
     link: Link
     options: ReceiveOptions
     arrived: Arrived
     noted: Callable[[int], None]
+    spares: bool = True
 
 
 class Receiving(Hands):
     """The hands of one session of a sink that was accepted."""
 
     def __init__(self, work: Work) -> None:
-        self.link, self.options, self.arrived, noted = work
+        self.link, self.options, self.arrived, noted, self._spares = work
         self._notes = Notes(noted)
         self.problems = ProblemList()
         self.kept = 0

@@ -17,6 +17,7 @@ from warp_portal.clock import SYSTEM_CLOCK
 from warp_portal.errors import ExistsError, NotFoundError, PolicyError, ProtocolError, WarpPortalError
 from warp_portal.keys.machines import Machine
 from warp_portal.protocol.any_sink import AnySink
+from warp_portal.protocol.hello import SPARE
 from warp_portal.protocol.offers import Offer, TreeOffer
 from warp_portal.protocol.sink import Sink
 from warp_portal.transport.archive_receiving import ArchiveReceiving
@@ -166,7 +167,8 @@ class Taker:
         return ArchiveReceiving(self._work(visitor, options), session.chosen, offer, archive)
 
     def _work(self, visitor: Visitor, options: ReceiveOptions) -> Work:
-        return Work(visitor.link, options, self._arrived, self._note)
+        spares = bool(visitor.proved.agreement.features & SPARE)
+        return Work(visitor.link, options, self._arrived, self._note, spares)
 
     def _note(self, bytes_done: int) -> None:
         assert self.session is not None
