@@ -89,6 +89,12 @@ class Side:
         return self._log.read_text(errors="replace")
 
     @property
+    def cpu_s(self) -> float:
+        """User and system seconds of its process so far, while it runs."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def alive(self) -> bool:
         """Whether it has not ended."""
         # It stays a zombie until `ended`, whose figures would be lost otherwise.

@@ -55,17 +55,13 @@ class ScopeKeys:
     def open(self, kind: int, stored: Buffer, dp: Buffer, max_raw: int) -> bytes:
         """The raw bytes of a stored object; dp is 32 bytes (ignored for a plain scope)."""
 
-def cut(
-    data: Buffer, keys: ScopeKeys, algorithm: int, sizes: tuple[int, int, int], segment: int, threads: int
-) -> list[int]:
+def cut(data: Buffer, keys: ScopeKeys, algorithm: int, sizes: tuple[int, int, int], segment: int, threads: int) -> list[int]:
     """End offsets of the fragments of `data`, found in segments by `threads`: the same for any segment and threads."""
 
 def bits_per_byte(data: Buffer, enough: float) -> float:
     """How compressible a chunk looks to a policy, 0 to 8: order-0 entropy of a sample, or 8 × its LZ4 ratio if that is smaller and it is not below `enough`."""
 
-def measure(
-    primitive: str, data: Buffer, threads: int, seconds: float, lengths: Sequence[int] | None = None
-) -> tuple[int, float]:
+def measure(primitive: str, data: Buffer, threads: int, seconds: float, lengths: Sequence[int] | None = None) -> tuple[int, float]:
     """Run `copy`, `cut`, `blake3`, `chacha20-poly1305`, `aes-256-gcm`, `lz4`, `zstd:N`, `unlz4`, `unzstd:N`, `roundtrip:lz4` or `roundtrip:zstd:N` over
     `data` (raw) on `threads`, at least once and for `seconds`: (raw bytes processed, seconds). Pieces have the `lengths`, then 1 MiB each."""
 
@@ -85,25 +81,7 @@ class EntryTable:
         """The columns of docs/format.md §7, keys in that order."""
     def __len__(self) -> int: ...
     def path(self, index: int) -> bytes: ...
-    def entry(
-        self, index: int
-    ) -> tuple[
-        bytes,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        int,
-        bytes,
-        int,
-        list[tuple[bytes, bytes]],
-        list[tuple[int, int]],
-        bytes,
-    ]:
+    def entry(self, index: int) -> tuple[bytes, int, int, int, int, int, int, int, int, int, bytes, int, list[tuple[bytes, bytes]], list[tuple[int, int]], bytes]:
         """path, kind, mode, uid, gid, size, mtime ns, ctime ns, inode, flags, link, rdev, xattrs, extents, encoded runs (column `rr` of docs/format.md §7, by itself)."""
     def find(self, path: bytes) -> int | None:
         """Index of the entry with exactly this path, by binary search in component order."""
@@ -125,13 +103,8 @@ class Matcher:
 class Walker:
     """Walk roots in archive order. `roots` = (stored path, path on disk), sorted, disjoint. A call per ≤ 4096 entries."""
     def __new__(
-        cls,
-        roots: Sequence[tuple[bytes, bytes]],
-        *,
-        excludes: Sequence[str] = (),
-        exclude_caches: bool = False,
-        one_file_system: bool = False,
-        skip: Sequence[tuple[int, int]] = (),
+        cls, roots: Sequence[tuple[bytes, bytes]], *, excludes: Sequence[str] = (), exclude_caches: bool = False,
+        one_file_system: bool = False, skip: Sequence[tuple[int, int]] = ()
     ) -> Walker: ...
     def next(self, max_entries: int) -> WalkBatch | None: ...
     def problems(self) -> list[tuple[bytes, str, int]]:
@@ -176,18 +149,8 @@ class FragmentIndex:
 class PackPipeline:
     """Read → cut → hash → deduplicate → compress → seal → write, on threads of its own. ≤ 50 calls a second."""
     def __new__(
-        cls,
-        fd: int,
-        offset: int,
-        keys: ScopeKeys,
-        index: FragmentIndex,
-        *,
-        cutter: tuple[int, int, int, int],
-        chunk: tuple[int, int, int],
-        policy: Sequence[tuple[float, int, int]],
-        threads: int,
-        memory: int,
-        verify: bool,
+        cls, fd: int, offset: int, keys: ScopeKeys, index: FragmentIndex, *, cutter: tuple[int, int, int, int],
+        chunk: tuple[int, int, int], policy: Sequence[tuple[float, int, int]], threads: int, memory: int, verify: bool
     ) -> PackPipeline:
         """`fd` is written from `offset` (sequentially, so it may be a pipe). cutter = algorithm, min, mean, max; chunk = min, mean, max.
         policy rows (entropy below bits a byte, codec, level), first that fits; `verify` decodes and compares each chunk before it is written."""
@@ -255,19 +218,9 @@ class Census:
 class Survey:
     """A look at a tree as it would be packed: everything or a part is read, named and packed, some chunks are encoded. A call a wave."""
     def __new__(
-        cls,
-        census: Census,
-        keys: ScopeKeys,
-        *,
-        cutter: tuple[int, int, int, int],
-        chunk: tuple[int, int, int],
-        policy: Sequence[tuple[float, int, int]],
-        threads: int,
-        verify: bool,
-        read_one_in: int,
-        encode_one_in: int,
-        finer: tuple[int, int, int, int] | None = None,
-        certain: Sequence[int] = ...,
+        cls, census: Census, keys: ScopeKeys, *, cutter: tuple[int, int, int, int], chunk: tuple[int, int, int],
+        policy: Sequence[tuple[float, int, int]], threads: int, verify: bool, read_one_in: int, encode_one_in: int,
+        finer: tuple[int, int, int, int] | None = None, certain: Sequence[int] = ...
     ) -> Survey:
         """cutter, chunk, policy and verify as for PackPipeline. `read_one_in` 1 reads all bytes; `encode_one_in` is of the chunks read;
         `finer` is a second cutter to compare; files of a size in `certain` are all read to find duplicates."""
@@ -324,21 +277,8 @@ class ChunkIndex:
 class UnpackPipeline:
     """Restore entries below a directory: chunks are decoded once a window and go wherever they belong. ≤ 50 calls a second."""
     def __new__(
-        cls,
-        fd: int,
-        index: ChunkIndex,
-        keys: ScopeKeys,
-        target_fd: int,
-        *,
-        overwrite: int,
-        owners: bool,
-        devices: bool,
-        setuid: bool,
-        whole: bool,
-        keep_damaged: bool,
-        tag: bytes,
-        threads: int,
-        memory: int,
+        cls, fd: int, index: ChunkIndex, keys: ScopeKeys, target_fd: int, *, overwrite: int, owners: bool,
+        devices: bool, setuid: bool, whole: bool, keep_damaged: bool, tag: bytes, threads: int, memory: int
     ) -> UnpackPipeline:
         """overwrite 0 = never, 1 = changed (size or mtime differ), 2 = always. `tag` (8 bytes) names temporary files, the same for each
         try. owners/devices: restore owners, devices; setuid: keep setuid and setgid bits; whole: directories without an
@@ -371,20 +311,10 @@ class Endpoint:
 
     A few calls a connection. It is to be closed: whoever only drops it waits, for up to a second, until all has ended."""
     def __new__(
-        cls,
-        seed: Buffer,
-        *,
-        address: str = "0.0.0.0:0",
-        listen: bool = False,
-        window: int | None = None,
-        socket_buffer: int | None = None,
-        mtu_most: int | None = None,
-        mtu_first: int | None = None,
-        congestion: str = "cubic",
-        first_flight: int | None = None,
-        acknowledge_each: int | None = None,
-        idle: float | None = None,
-        threads: int = 1,
+        cls, seed: Buffer, *, address: str = "0.0.0.0:0", listen: bool = False, window: int | None = None,
+        socket_buffer: int | None = None, mtu_most: int | None = None, mtu_first: int | None = None,
+        congestion: str = "cubic", first_flight: int | None = None, acknowledge_each: int | None = None,
+        idle: float | None = None, threads: int = 1
     ) -> Endpoint:
         """`seed` is that of the Ed25519 key (RFC 8032 §5.1.5, 32 bytes), of which nothing is shown. `address` is an IP address and a port
         (`[::]:0`), port 0 any that is free. None takes what docs/performance.md found best: `window` bytes under way to this side, once
@@ -444,6 +374,10 @@ class Link:
         CancelledError after `finish`."""
     def authorize(self) -> None:
         """The other side has proved that it may: data and messages of up to 1 MiB are taken from now on."""
+    def finish(self) -> None:
+        """Nothing more is sent; what waits still goes."""
+    def abort(self, code: int, text: str) -> None:
+        """End it at once and drop what waits. QUIC tells the other side `code` and `text` (docs/transfer-protocol.md §8); TCP can't."""
     def receive_over(self, branch: Link) -> None:
         """What comes over `branch`, of the same two machines, is data of this link from now on; the two end and fail as one. UsageError
         for one of others, or an eighth; CancelledError when this link is over."""
@@ -452,10 +386,6 @@ class Link:
     @property
     def connections(self) -> int:
         """How many carry its data."""
-    def finish(self) -> None:
-        """Nothing more is sent; what waits still goes."""
-    def abort(self, code: int, text: str) -> None:
-        """End it at once and drop what waits. QUIC tells the other side `code` and `text` (docs/transfer-protocol.md §8); TCP can't."""
     def traffic(self) -> tuple[int, int]:
         """Bytes of frames (sent, received), over all connections."""
     def path(self) -> tuple[float, int, int, int]:
@@ -475,9 +405,7 @@ class Cpace:
         """The key (ISK, 64 bytes), which is the other side's if its password is ours: that is still to be proved. Raises WrongKeyError for
         what is no share; whatever comes, a second call raises UsageError."""
 
-def cpace_respond(
-    password: Buffer, channel_identifier: Buffer, session_identifier: Buffer, their_share: Buffer
-) -> tuple[bytes, bytes]:
+def cpace_respond(password: Buffer, channel_identifier: Buffer, session_identifier: Buffer, their_share: Buffer) -> tuple[bytes, bytes]:
     """The responder: its share (32 bytes) and its key (64 bytes), as of `Cpace.finish`. Raises WrongKeyError for what is no share."""
 
 @final
@@ -486,27 +414,17 @@ class TreeSource:
 
     `spans` are (first, behind the last) fragments of a page. It has threads of its own until `stop`."""
     def __new__(
-        cls,
-        link: Link,
-        walker: Walker,
-        roots: Sequence[tuple[bytes, bytes]],
-        records: tuple[int, int],
-        keys: ScopeKeys,
-        *,
-        cutter: tuple[int, int, int, int],
-        policy: Sequence[tuple[float, int, int]],
-        compression: tuple[str, int],
-        everything: bool,
-        window: int,
-        threads: int,
-        memory: int,
+        cls, link: Link, walker: Walker, roots: Sequence[tuple[bytes, bytes]], records: tuple[int, int], keys: ScopeKeys, *,
+        cutter: tuple[int, int, int, int], policy: Sequence[tuple[float, int, int]], compression: tuple[str, int],
+        everything: bool, window: int, threads: int, memory: int, here: tuple[int, Buffer] | None = None
     ) -> TreeSource:
         """`roots` are those of the walker; `records` are files for the pages, and for how files were cut before. `compression` is
-        none, always, or adaptive and the bytes a second below which a link is worth it."""
+        none, always, or adaptive and the bytes a second below which a link is worth it. `here`: the first pages, which the sink says
+        it has, and the digest of their digests."""
     def fileno(self) -> int:
         """A descriptor (eventfd) that is readable when there is news."""
-    def news(self) -> tuple[list[int], list[tuple[int, _Spans]], tuple[int, bytes, int, int] | None]:
-        """New fragments of each page that leaves, fragments that can't be read any more, and at the end (pages, digest, entries, bytes)."""
+    def news(self) -> tuple[tuple[int, int] | None, list[int], list[tuple[int, _Spans]], tuple[int, bytes, int, int] | None]:
+        """The first pages that the sink has and that do not leave, with the fragments of all of them; then new fragments of each page that leaves, fragments that can't be read any more, and at the end (pages, digest, entries, bytes)."""
     def answer(self, page: int, spans: Sequence[tuple[int, int]]) -> None:
         """The sink wants these of a page. FormatError if it was not sent, or has not so many."""
     def limit(self, rate: int) -> None:
@@ -519,30 +437,18 @@ class TreeSource:
 class TreeSink:
     """Takes a tree from a link and restores it, with a journal from which a killed one goes on (docs/transfer-protocol.md §6)."""
     def __new__(
-        cls,
-        link: Link,
-        target_fd: int,
-        records: tuple[int, int],
-        session: Buffer,
-        keys: ScopeKeys,
-        *,
-        overwrite: int,
-        owners: bool,
-        devices: bool,
-        setuid: bool,
-        everything: bool,
-        cutter: tuple[int, int, int, int],
-        tag: Buffer,
-        threads: int,
-        epoch_bytes: int,
-        epoch_s: float,
+        cls, link: Link, target_fd: int, records: tuple[int, int], session: Buffer, keys: ScopeKeys, *, overwrite: int,
+        owners: bool, devices: bool, setuid: bool, everything: bool, cutter: tuple[int, int, int, int], tag: Buffer, threads: int,
+        epoch_bytes: int, epoch_s: float
     ) -> TreeSink:
         """`records` are files for pages and journal; `tag` (8 bytes) names temporary files, and is the same for each try."""
     def fileno(self) -> int: ...
-    def news(
-        self,
-    ) -> tuple[list[tuple[int, _Spans]], list[tuple[int, dict[int, _Spans]]], tuple[bytes, int, int] | None]:
+    def news(self) -> tuple[list[tuple[int, _Spans]], list[tuple[int, dict[int, _Spans]]], tuple[bytes, int, int] | None]:
         """(page, spans) wanted, (epoch, pages) durable, and at the end (digest, entries restored, entries that failed)."""
+    def here(self) -> tuple[int, bytes]:
+        """The pages that are here from before, and the digest of their digests. To be called before any can come, if those need not."""
+    def spare(self, pages: int) -> None:
+        """The first pages are those that are here, and do not come."""
     def finish(self, pages: int) -> None:
         """So many pages are all."""
     def lost(self, page: int, spans: Sequence[tuple[int, int]]) -> None: ...
@@ -557,9 +463,7 @@ class ArchiveSource:
     """Puts an archive on a link as it is stored: what is pushed in its order, chunks as they are wanted (docs/transfer-protocol.md §7).
 
     Pages lie at (offset, length, BLAKE3). It has threads of its own until `stop`. ≤ 1,000 calls a second."""
-    def __new__(
-        cls, link: Link, fd: int, end: int, locators: Sequence[tuple[int, int, Buffer]], *, threads: int
-    ) -> ArchiveSource:
+    def __new__(cls, link: Link, fd: int, end: int, locators: Sequence[tuple[int, int, Buffer]], *, threads: int) -> ArchiveSource:
         """Chunks are read from the file `fd`, where the pages `locators` say and before `end`."""
     def fileno(self) -> int:
         """A descriptor (eventfd) that is readable when there is news."""
@@ -595,11 +499,7 @@ class ArchiveSink:
         """They do not come. ProtocolError if they were not awaited."""
     def flush(self) -> None:
         """Make durable, and tell, what is written now."""
-    def news(
-        self,
-    ) -> tuple[
-        list[tuple[int, bytes]], list[tuple[int, bytes]], list[tuple[int, _Spans]], list[tuple[int, dict[int, _Spans]]]
-    ]:
+    def news(self) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]], list[tuple[int, _Spans]], list[tuple[int, dict[int, _Spans]]]]:
         """Bytes by offset; locator pages by number; chunks that came damaged, to be asked for again; (epoch, chunks) that are durable."""
     @property
     def received(self) -> int:

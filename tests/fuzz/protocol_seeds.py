@@ -1,7 +1,7 @@
 """Inputs to begin with for the targets of the transfer protocol: one message of each kind, sets, tickets, codes."""
 
 from tests.fuzz import sections
-from tests.fuzz.sessions import STEP
+from tests.fuzz.sessions import SAME, STEP
 from tests.unit.protocol.common import DIGEST, MESSAGES, SECRET, SESSION
 from tests.unit.protocol.dialogue import FURTHER, LINK, OFFER, claims, dialer, door, gathering, listener, shake
 from tests.unit.protocol.trees import FINISH, WINDOW
@@ -13,8 +13,8 @@ from warp_portal.protocol.addresses import Address
 from warp_portal.protocol.claims import ByJoin
 from warp_portal.protocol.code import ShortCode
 from warp_portal.protocol.ending import Close, Done, Finish
-from warp_portal.protocol.exchange import METADATA_PAGES, Cancel, Kept, Lost, Want
-from warp_portal.protocol.offers import Accept, Mode
+from warp_portal.protocol.exchange import METADATA_PAGES, Cancel, Kept, Lost, Same, Want
+from warp_portal.protocol.offers import Accept, Mode, PagesHere
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.ticket import Carriers, Ticket
 
@@ -57,7 +57,12 @@ def _trees() -> list[bytes]:
     accept, *rest = (message.serialize() for message in sink)
     steps = [STEP + bytes([13, page]) for page in range(3)]
     source = [message.serialize() for message in (OFFER, Lost(0, part), FINISH, Close(0))]
+    # On another connection, on which the sink has two of the pages.
+    again = Accept(Mode.WANTED, WINDOW, pages=PagesHere(2, DIGEST)).serialize()
+    same, spared = STEP + bytes([SAME, 2]), Same(2).serialize()
     return [
+        _session(4, [again, same, pages[0], *rest[1:3], *rest[4:-1], end, rest[-1]]),
+        _session(5, [source[0], STEP + bytes([SAME, 1]), spared, *steps[:1], *source[1:3], STEP + b"\3", source[3]]),
         _session(4, [accept, *pages, *rest[:-1], end, rest[-1]]),
         _session(5, [source[0], STEP + b"\0\1", *steps, STEP + b"\2\1", *source[1:3], STEP + b"\3", source[3]]),
     ]
@@ -75,6 +80,9 @@ def _archives() -> list[bytes]:
     offer = MESSAGES["offer an archive"].serialize()
     return [
         _session(6, [accept, listed, sent, sent, *wants, kept, end, done]),
+        _session(
+            6, [Accept(Mode.WANTED, WINDOW, locators=Ranges.whole(1)).serialize(), listed, sent, sent, *wants, end]
+        ),
         _session(7, [offer, STEP + b"\0", STEP + b"\1\3", STEP + b"\2\0", lost, broken, finish, STEP + b"\4", close]),
     ]
 

@@ -31,7 +31,7 @@ from warp_portal.protocol.code import ShortCode
 from warp_portal.protocol.ending import Close
 from warp_portal.protocol.handshake import Handshake
 from warp_portal.protocol.messages import PROVED, STRANGER, parse
-from warp_portal.protocol.offers import Mode
+from warp_portal.protocol.offers import Mode, PagesHere
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Session
 from warp_portal.protocol.sink import Sink
@@ -40,6 +40,7 @@ from warp_portal.protocol.source_side import SourceSide
 from warp_portal.protocol.tree import CatalogueEnd
 
 STEP: Final = b"\xff"
+SAME: Final = 0xFE  # of pages that the sink has from before
 ROLES: Final[tuple[Callable[[], Session], ...]] = (
     lambda: dialer(claims()["ticket"]),
     lambda: dialer(claims()["code"]),
@@ -101,7 +102,9 @@ def _step(side: Side, what: int, number: int) -> None:
 
 
 def _source_step(side: Side, source: Source, what: int, number: int) -> None:
-    if what % 3 == 0:
+    if what == SAME:
+        side.carry_out(source.same(number, number * 9))
+    elif what % 3 == 0:
         source.page(number)
     elif what % 3 == 1:
         side.carry_out(source.lost(number, Ranges.whole(1)))
@@ -110,7 +113,9 @@ def _source_step(side: Side, source: Source, what: int, number: int) -> None:
 
 
 def _sink_step(side: Side, sink: Sink, what: int, number: int) -> None:
-    if what % 4 == 0:
+    if what == SAME:
+        side.carry_out(sink.accept(Mode.WANTED, WINDOW, PagesHere(1 + number, DIGEST)))
+    elif what % 4 == 0:
         side.carry_out(sink.accept(Mode(1 + number % 2), WINDOW))
     elif what % 4 == 1:
         side.carry_out(sink.want(number, Ranges.whole(what // 4)))

@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 from tests.property.test_protocol import ANY_MESSAGE
 from tests.unit.protocol.common import DIGEST, MESSAGES
 from tests.unit.protocol.dialogue import OFFER, Side, claims, dialer, door, hello, listener, public_key, sign, talk
+from tests.unit.protocol.test_spared_pages import sending as sparing
+from tests.unit.protocol.test_spared_pages import taking as having
 from tests.unit.protocol.trees import FINISH, WINDOW
 
 from warp_portal.errors import UsageError
 from warp_portal.protocol.ending import Close, Done
-from warp_portal.protocol.exchange import Kept, Want
+from warp_portal.protocol.exchange import Kept, Same, Want
 from warp_portal.protocol.fields import Message
 from warp_portal.protocol.handshake import Proved
 from warp_portal.protocol.hello import Role
-from warp_portal.protocol.offers import Accept, Mode
+from warp_portal.protocol.offers import Accept, Mode, PagesHere
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Session
 from warp_portal.protocol.sink import Sink
@@ -27,6 +29,7 @@ PAGE = st.integers(0, 4)
 SMALL = st.sets(st.integers(0, 11)).map(lambda found: Ranges.of_ordinals(sorted(found)))
 FITTING: st.SearchStrategy[Message] = st.one_of(
     st.builds(Want, PAGE, SMALL),
+    st.builds(Same, st.integers(1, 4)),
     st.builds(Kept, st.integers(0, 3), st.dictionaries(PAGE, SMALL.filter(bool), min_size=1, max_size=2)),
     st.sampled_from([hello(Role.SINK), hello(Role.SOURCE), OFFER, FINISH, Accept(Mode.WANTED, WINDOW), Done(DIGEST, 1, 0)]),
     st.sampled_from([*MESSAGES.values()]),
@@ -37,6 +40,8 @@ SESSIONS: dict[str, Callable[[], Session]] = {
     "listener": lambda: listener(door()),
     "source": lambda: Source(OFFER, sign),
     "sink": lambda: Sink(public_key()),
+    "source that spares pages": sparing,
+    "sink that has pages": having,
 }
 
 
@@ -117,3 +122,30 @@ def test_an_honest_pair_comes_to_its_end(pages: list[tuple[int, Ranges]], mode: 
     talk(left, right)
     assert left.error is right.error is None
     assert left.told[-1] == right.told[-1] == Finished(unread, 1, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), SMALL), min_size=1, max_size=8), st.integers(1, 9), st.data())
+def test_an_honest_pair_spares_what_is_here(pages: list[tuple[int, Ranges]], here: int, data: st.DataObject) -> None:
+    source, sink = Source(OFFER, sign), Sink(public_key())
+    left, right = Side(source), Side(sink)
+    left.carry_out(source.start())
+    talk(left, right)
+    right.carry_out(sink.accept(Mode.WANTED, WINDOW, PagesHere(here, DIGEST)))
+    talk(left, right)
+    steps = data.draw(st.sets(st.integers(1, min(here, len(pages)))).map(sorted))
+    for count in steps:
+        left.carry_out(source.same(count, sum(size for size, _ in pages[:count])))
+    for size, _ in pages[max(steps, default=0) :]:
+        source.page(size)
+    talk(left, right)
+    for number, (size, ranges) in enumerate(pages):
+        wanted = ranges & Ranges.whole(size)
+        if wanted or number >= max(steps, default=0):
+            right.carry_out(sink.want(number, wanted))
+    talk(left, right)
+    left.carry_out(source.catalogue_done(CatalogueEnd(len(pages), DIGEST, 1, 1), 0))
+    talk(left, right)
+    right.carry_out(sink.restored(DIGEST, 1, 0))
+    talk(left, right)
+    assert left.error is right.error is None
+    assert left.told[-1] == right.told[-1] == Finished(False, 1, 0)

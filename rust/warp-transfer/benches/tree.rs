@@ -87,7 +87,7 @@ fn main() {
         Arc::new(Mutex::new(Walker::new(WalkOptions { roots, ..WalkOptions::default() }).expect("walker")));
     let cutter = cutter();
     let pack = PackOptions { keys, cutter, chunk: CHUNK, policy, threads, memory: 256 << 20, verify: false };
-    let options = SourceOptions { everything, window: WINDOW, threads, compression };
+    let options = SourceOptions { everything, window: WINDOW, threads, compression, here: None };
     let throttle = Arc::new(Throttle::default());
     let sent = SourceRecords { pages: record("sent"), cuts: record("cuts") };
     let source =

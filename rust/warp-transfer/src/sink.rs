@@ -1,13 +1,14 @@
 //! What comes over a link lands: frames are decoded on threads, and handed to the landing in an order that it can use.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use warp_core::catalogue::{MOST_BYTES, Spans};
 use warp_core::codec::{Codec, Decoder};
+use warp_core::digest::Digest;
 use warp_core::unpack::{Arrival, Landing, News, Span};
 use warp_net::Link;
 use warp_net::frame::{Frame, Kind, RUN_BYTES};
@@ -35,6 +36,7 @@ struct Core {
     early: Mutex<Early>,
     /// Held by the thread that hands pages over.
     turn: Mutex<()>,
+    spared: Spared,
     error: Mutex<Option<Error>>,
     stopped: AtomicBool,
 }
@@ -44,6 +46,24 @@ struct Core {
 struct Early {
     pages: BTreeMap<u32, Frame>,
     fragments: Vec<Frame>,
+}
+
+/// The first pages, which do not come if they are here.
+#[derive(Default)]
+struct Spared {
+    /// So many are here by what was said.
+    here: AtomicU32,
+    /// So many do not come.
+    said: Mutex<u32>,
+    changed: Condvar,
+    taken: AtomicU32,
+}
+
+impl Spared {
+    /// Whether pages may be far ahead.
+    fn waits(&self) -> bool {
+        self.taken.load(Ordering::Acquire) < self.here.load(Ordering::Acquire)
+    }
 }
 
 impl Early {
@@ -63,22 +83,46 @@ impl TreeSink {
             landing,
             early: Mutex::default(),
             turn: Mutex::default(),
+            spared: Spared::default(),
             error: Mutex::new(None),
             stopped: AtomicBool::new(false),
         });
         let mut sink = Self { core, threads: Vec::new() };
+        sink.start("warp-spared", Core::take_spared)?;
         for _ in 0..threads.max(1) {
-            let core = Arc::clone(&sink.core);
-            let thread = std::thread::Builder::new().name("warp-sink".into()).spawn(move || {
-                if let Err(error) = core.run()
-                    && !error.is_cancelled()
-                {
-                    core.stop(Some(error));
-                }
-            });
-            sink.threads.push(thread.map_err(|error| warp_core::Error::io("start a thread", error))?);
+            sink.start("warp-sink", Core::run)?;
         }
         Ok(sink)
+    }
+
+    fn start(&mut self, name: &str, work: fn(&Core) -> Result<()>) -> Result<()> {
+        let core = Arc::clone(&self.core);
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+            if let Err(error) = work(&core)
+                && !error.is_cancelled()
+            {
+                core.stop(Some(error));
+            }
+        });
+        self.threads.push(thread.map_err(|error| warp_core::Error::io("start a thread", error))?);
+        Ok(())
+    }
+
+    /// What an earlier try has left here, and the source need not send if it is still the same: how many pages, and the digest of
+    /// their digests. From now on pages may come before those.
+    ///
+    /// # Errors
+    /// [`Error::Core`] if they can't be read.
+    pub fn here(&self) -> Result<(u32, Digest)> {
+        let (count, digest) = self.core.landing.here()?;
+        self.core.spared.here.store(count, Ordering::Release);
+        Ok((count, digest))
+    }
+
+    /// The first pages are those that are here, and do not come.
+    pub fn spare(&self, pages: u32) {
+        *lock(&self.core.spared.said) = pages;
+        self.core.spared.changed.notify_all();
     }
 
     /// What is restored.
@@ -135,9 +179,12 @@ struct Taker {
 }
 
 impl Core {
+    fn taker(&self) -> Taker {
+        Taker { decoder: Decoder::new(), raw: Vec::new(), arrival: self.landing.arrival() }
+    }
+
     fn run(&self) -> Result<()> {
-        let arrival = self.landing.arrival();
-        let mut taker = Taker { decoder: Decoder::new(), raw: Vec::new(), arrival };
+        let mut taker = self.taker();
         while !self.stopped.load(Ordering::Acquire) {
             match self.link.receive_data(PATIENCE) {
                 Ok(None) => {}
@@ -168,7 +215,8 @@ impl Core {
     fn keep(&self, keep: impl FnOnce(&mut Early)) -> Result<()> {
         let mut early = lock(&self.early);
         keep(&mut early);
-        if early.pages.len() + early.fragments.len() > MOST_EARLY || early.bytes() > MOST_EARLY_BYTES {
+        let pages = if self.spared.waits() { 0 } else { early.pages.len() };
+        if pages + early.fragments.len() > MOST_EARLY || early.bytes() > MOST_EARLY_BYTES {
             return Err(protocol("frames whose pages do not come".into()));
         }
         Ok(())
@@ -186,6 +234,31 @@ impl Core {
         while self.next_page(taker)? {}
         drop(turn);
         self.retry(taker)
+    }
+
+    /// Takes the pages that are here as they are spared.
+    fn take_spared(&self) -> Result<()> {
+        let mut taker = self.taker();
+        let spared = &self.spared;
+        let mut taken = 0;
+        while !self.stopped.load(Ordering::Acquire) {
+            let said = lock(&spared.said);
+            let waited = spared.changed.wait_timeout_while(said, PATIENCE, |said| *said == taken);
+            let said = *waited.unwrap_or_else(PoisonError::into_inner).0;
+            if said == taken {
+                continue;
+            }
+            let turn = lock(&self.turn);
+            while taken < said {
+                self.landing.same()?;
+                taken += 1;
+                spared.taken.store(taken, Ordering::Release);
+            }
+            while self.next_page(&mut taker)? {}
+            drop(turn);
+            self.retry(&mut taker)?;
+        }
+        Ok(())
     }
 
     /// Takes the first page that waits, if it is the next one.

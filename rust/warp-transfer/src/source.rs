@@ -11,6 +11,7 @@ mod core;
 mod frames;
 mod gauge;
 mod recall;
+mod spare;
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -30,6 +31,7 @@ use warp_net::Link;
 use self::core::{Core, Guard, Shared};
 use self::frames::FrameJob;
 use self::gauge::Gauge;
+use self::spare::Spare;
 use crate::throttle::Throttle;
 use crate::{Result, lock};
 
@@ -55,6 +57,8 @@ pub struct SourceOptions {
     pub threads: usize,
     /// Of fragments.
     pub compression: Compression,
+    /// Pages that the sink says it has, by their number and the digest of their digests.
+    pub here: Option<(u32, Digest)>,
 }
 
 /// Where a source keeps what it needs.
@@ -80,7 +84,9 @@ pub struct Catalogued {
 /// What happened.
 #[derive(Debug, Default)]
 pub struct SourceNews {
-    /// New fragments of each page that is about to leave, in order.
+    /// The first pages, which the sink has and which do not leave: how many since the beginning, and how many fragments.
+    pub spared: Option<(u32, u64)>,
+    /// New fragments of each page that is about to leave, in order; those that are spared come before them.
     pub pages: Vec<u16>,
     /// Fragments that were wanted and can't be read any more.
     pub lost: Vec<(u32, Spans)>,
@@ -90,7 +96,7 @@ pub struct SourceNews {
 
 impl SourceNews {
     fn is_empty(&self) -> bool {
-        self.pages.is_empty() && self.lost.is_empty() && self.catalogued.is_none()
+        self.spared.is_none() && self.pages.is_empty() && self.lost.is_empty() && self.catalogued.is_none()
     }
 }
 
@@ -120,7 +126,7 @@ impl TreeSource {
         }
         let most = pack.cutter.sizes().max;
         let store = PageStore::open(records.pages, most)?;
-        store.truncate(0)?;
+        let spare = Mutex::new(Spare::new(&store, options.here)?);
         let cuts = Arc::new(Cuts::open(records.cuts, &pack.keys, &pack.cutter)?);
         let keys = Arc::clone(&pack.keys);
         let index = Arc::new(Mutex::new(FragmentIndex::new(pack.memory, std::env::temp_dir())));
@@ -135,6 +141,7 @@ impl TreeSource {
             options,
             throttle,
             store,
+            spare,
             cuts,
             finder: Mutex::new(finder),
             waiting: Mutex::default(),
@@ -188,7 +195,7 @@ impl TreeSource {
         let page = lock(&core.waiting).remove(&number);
         let count = match &page {
             Some(page) => page.listing.fragments.len(),
-            None => core.store.get(number)?.listing.fragments.len(),
+            None => core.page(number)?.listing.fragments.len(),
         };
         let is_there = |(first, taken): &(u16, u16)| usize::from(*first) + usize::from(*taken) <= count;
         if !spans.iter().all(is_there) {

@@ -12,6 +12,7 @@ use common::{LONG, WINDOW, frame, pair, random};
 use warp_core::catalogue::{CutRecords, Cuts, Spans};
 use warp_core::codec::{Codec, Policy, PolicyRow};
 use warp_core::cutter::{Algorithm, Cutter, Sizes};
+use warp_core::digest::Digest;
 use warp_core::keys::{ScopeKeys, Suite};
 use warp_core::pack::PackOptions;
 use warp_core::unpack::{self, Landed, Landing, LandingOptions, Overwrite, Records};
@@ -121,6 +122,17 @@ fn sink(scratch: &Scratch, link: Arc<Link>, everything: bool) -> TreeSink {
 }
 
 fn source(scratch: &Scratch, link: Arc<Link>, everything: bool, compression: Compression) -> TreeSource {
+    source_for(scratch, link, everything, compression, None)
+}
+
+/// A source whose sink says that it has these pages.
+fn source_for(
+    scratch: &Scratch,
+    link: Arc<Link>,
+    everything: bool,
+    compression: Compression,
+    here: Option<(u32, Digest)>,
+) -> TreeSource {
     let roots = vec![Root { stored: Vec::new(), path: scratch.0.join("source") }];
     let finder = Finder::new(&roots).unwrap();
     let walker = Arc::new(Mutex::new(Walker::new(WalkOptions { roots, ..WalkOptions::default() }).unwrap()));
@@ -135,7 +147,7 @@ fn source(scratch: &Scratch, link: Arc<Link>, everything: bool, compression: Com
         memory: 64 << 20,
         verify: false,
     };
-    let options = SourceOptions { everything, window: WINDOW, threads: 2, compression };
+    let options = SourceOptions { everything, window: WINDOW, threads: 2, compression, here };
     let records = SourceRecords { pages: scratch.file("sent"), cuts: scratch.file("cuts") };
     TreeSource::new(link, walker, finder, records, pack, options, Arc::new(Throttle::default())).unwrap()
 }
@@ -202,6 +214,107 @@ fn a_transfer_that_was_cut_goes_on() {
     // But for what a try has read and not noted when it ended, each byte is read once.
     let total: u64 = contents(&scratch.target()).iter().map(|(_, bytes)| bytes.len() as u64).sum();
     assert!(read < total + (16 << 20), "{read} of {total}");
+}
+
+/// A try of a sink that is cut after so many bytes.
+fn cut(scratch: &Scratch, until: u64) {
+    let ([dialer, listener], _ends) = pair(Carrier::Pipe);
+    let sink = sink(scratch, listener, false);
+    let source = source(scratch, dialer, false, Compression::None);
+    assert!(talk(&source, &sink, until).is_none());
+}
+
+/// Goes on to the end with the pages that are here: how many those are, how many were spared, and how many left.
+fn go_on(scratch: &Scratch, lie: Option<(u32, Digest)>) -> Result<(u32, u32, u32), Error> {
+    let ([dialer, listener], _ends) = pair(Carrier::Pipe);
+    let sink = sink(scratch, listener, false);
+    let here = sink.here()?;
+    let said = Some(lie.unwrap_or(here)).filter(|(count, _)| *count > 0);
+    let source = source_for(scratch, dialer, false, Compression::None, said);
+    let (mut spared, mut left) = (0, 0);
+    loop {
+        let news = source.news(Duration::ZERO)?;
+        if let Some((pages, _)) = news.spared {
+            assert!(left == 0 && pages > spared && pages <= here.0);
+            spared = pages;
+            sink.spare(pages);
+        }
+        left += news.pages.len() as u32;
+        if let Some(done) = news.catalogued {
+            sink.landing().finish(done.pages)?;
+        }
+        let news = sink.news(Duration::from_millis(10))?;
+        for (page, spans) in news.wants {
+            assert!(page >= spared || !spans.is_empty(), "nothing of page {page}");
+            source.answer(page, &spans)?;
+        }
+        if news.landed.is_some() {
+            assert_eq!(source.totals().1, spared + left);
+            return Ok((here.0, spared, left));
+        }
+    }
+}
+
+#[test]
+fn pages_that_are_here_do_not_travel_again() {
+    let scratch = Scratch::new("spared");
+    scratch.settle();
+    cut(&scratch, 9 << 20);
+    let (here, spared, left) = go_on(&scratch, None).unwrap();
+    assert!(here > 1 && left > 0, "{here} {left}");
+    assert_eq!(spared, here);
+    scratch.assert_landed();
+    // All is here now.
+    let (here, spared, left) = go_on(&scratch, None).unwrap();
+    assert_eq!((spared, left), (here, 0));
+    scratch.assert_landed();
+}
+
+#[test]
+fn from_a_change_on_pages_travel_again() {
+    for offset in [0, 12 << 20] {
+        let scratch = Scratch::new(&format!("spared-changed-{offset}"));
+        scratch.settle();
+        cut(&scratch, 15 << 20);
+        let file = OpenOptions::new().write(true).open(scratch.0.join("source/large")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"changed", offset).unwrap();
+        let (here, spared, left) = go_on(&scratch, None).unwrap();
+        assert!(spared < here && left > 0, "{spared} of {here}, {left}");
+        scratch.assert_landed();
+    }
+}
+
+#[test]
+fn who_says_that_it_has_other_pages_gets_all() {
+    let scratch = Scratch::new("spared-lie");
+    scratch.settle();
+    cut(&scratch, 9 << 20);
+    let (here, spared, _) = go_on(&scratch, Some((1, [7; 32]))).unwrap();
+    assert!(here > 1 && spared == 0);
+    scratch.assert_landed();
+    let (here, spared, _) = go_on(&scratch, Some((u32::MAX, [7; 32]))).unwrap();
+    assert!(here > 1 && spared == 0);
+}
+
+#[test]
+fn a_page_that_is_damaged_here_costs_a_try_and_no_more() {
+    for name in ["pages", "sent"] {
+        let scratch = Scratch::new(&format!("spared-damaged-{name}"));
+        scratch.settle();
+        cut(&scratch, 9 << 20);
+        let mut stored = fs::read(scratch.0.join(name)).unwrap();
+        // In the first page's payload, of which the header has no check.
+        stored[200] ^= 1;
+        fs::write(scratch.0.join(name), stored).unwrap();
+        let mut tries = 0;
+        while let Err(error) = go_on(&scratch, None) {
+            assert!(matches!(error, Error::Core(warp_core::Error::Integrity(_))), "{error:?}");
+            tries += 1;
+            assert!(tries < 2, "{name}");
+        }
+        assert!(tries == 1 || name == "sent");
+        scratch.assert_landed();
+    }
 }
 
 /// The fragments that are lost, once they are.

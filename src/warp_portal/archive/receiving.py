@@ -16,8 +16,8 @@ from warp_portal._native import blake3
 from warp_portal.archive.chain import Chain, Known, Links, Piece
 from warp_portal.archive.commit import Commit
 from warp_portal.archive.content import read_stored
-from warp_portal.archive.limits import KIND_LOCATOR
-from warp_portal.archive.opening import Opened
+from warp_portal.archive.limits import KIND_LOCATOR, PAGE_RECORDS
+from warp_portal.archive.opening import Opened, read_toc
 from warp_portal.archive.pages import MAX_LOCATOR_BYTES
 from warp_portal.archive.partfile import PartFile
 from warp_portal.archive.state import Remembered, StateStore
@@ -25,10 +25,12 @@ from warp_portal.archive.storage import AnyPath, ArchiveFile
 from warp_portal.archive.toc import PageRef
 from warp_portal.archive.trust import NOTHING_EXPECTED, Expectation, SignatureState, check_state
 from warp_portal.archive.wanted import Bounds, MetadataPlaces, Spans, WantedChunks, WantedMetadata, WantedPage
-from warp_portal.errors import FormatError, ProtocolError, RollbackError
+from warp_portal.errors import FormatError, IntegrityError, ProtocolError, RollbackError
 
 # As many locator pages may overtake the TOCs on their way.
 MAX_EARLY_PAGES: Final = 256
+# Of the locator pages of which all chunks are here, so many are looked through before something else is done.
+PAGES_AT_ONCE: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Receiving:
         self._metadata: WantedMetadata | None = None
         self._kept: dict[int, Spans] = {}
         self._early = dict[int, bytes]()  # locator pages that came before the TOCs
+        self._here = list[int]()  # and those of an earlier try, of which nothing is asked for yet
         self._missing = 0
         self.listed = 0
         """Metadata pages that the TOCs which came list, in all."""
@@ -112,6 +115,25 @@ class Receiving:
     def resume(self, kept: dict[int, Spans]) -> None:
         """What the journal says is durable. To be told before anything is taken."""
         self._kept = kept
+
+    def look_for_locators(self) -> tuple[int, ...]:
+        """Numbers of the locator pages that an earlier try has left here whole, of the same commit; they need not come."""
+        if not self.needs_chunks or self._part.fresh or self._part.earlier is not None:
+            return ()
+        try:
+            refs = read_toc(self._file, self.commit).clear.of_kind(KIND_LOCATOR)
+        except (IntegrityError, FormatError):
+            return ()  # it had not come
+        first = self._bounds.chunks // PAGE_RECORDS
+        self._here = [number for number in range(first, len(refs)) if self._has(refs[number])]
+        return tuple(self._here)
+
+    def _has(self, ref: PageRef) -> bool:
+        is_in_part = self._bounds.start <= ref.offset <= self.commit.offset - ref.stored_bytes
+        try:
+            return is_in_part and bool(read_stored(self._file, ref))
+        except IntegrityError:
+            return False
 
     # What comes
 
@@ -188,6 +210,22 @@ class Receiving:
         self._chunks.resume(self._kept)
         for number in sorted(self._early):
             self._write(self._chunks.locators(number, self._early.pop(number)))
+        # What is lacking is asked for first.
+        self._here.sort(key=lambda number: self._is_whole(locators[number], number))
+        self.look_through(sum(not self._is_whole(locators[number], number) for number in self._here))
+
+    def _is_whole(self, ref: PageRef, number: int) -> bool:
+        """Whether the journal has all chunks of a page."""
+        return sum(end - start for start, end in self._kept.get(number, [])) >= ref.records
+
+    def look_through(self, pages: int = PAGES_AT_ONCE) -> None:
+        """Take the next locator pages that an earlier try has left here. Raises as `locators`."""
+        if self._chunks is None:
+            return
+        now, self._here = self._here[:pages], self._here[pages:]
+        refs = self._chain.opened.toc.clear.of_kind(KIND_LOCATOR)
+        for number in now:
+            self._chunks.locators(number, read_stored(self._file, refs[number]))
 
     def _remembered(self, uuid: bytes) -> Remembered | None:
         return self._target.state.remembered(uuid) if self._target.state else None

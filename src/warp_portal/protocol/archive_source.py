@@ -20,10 +20,14 @@ from warp_portal.protocol.source_side import SourceSide, Turn
 
 @dataclass(frozen=True, slots=True)
 class StartArchive(Output):
-    """The sink takes it, and has all up to a commit with this digest, if that is one of the archive's; so many bytes may be on the way."""
+    """The sink takes it, and has all up to a commit with this digest, if that is one of the archive's; so many bytes may be on the way.
+
+    `locators`: numbers of locator pages that it has of those behind.
+    """
 
     known_commit: bytes | None
     window_bytes: int
+    locators: Ranges = Ranges()  # it is frozen
 
 
 class ArchiveSource(SourceSide):
@@ -56,7 +60,7 @@ class ArchiveSource(SourceSide):
         self._first = self._pages = pages
 
     def page(self) -> None:
-        """The next locator page is about to leave."""
+        """The next locator page is about to leave, or is spared."""
         self._expect(Turn.SENDING)
         chunks = self._chunks_of(self._pages)
         if chunks <= 0:
@@ -97,8 +101,10 @@ class ArchiveSource(SourceSide):
     def _accepted(self, accept: Accept) -> Outputs:
         if accept.mode != Mode.WANTED:
             raise ProtocolError("ACCEPT: everything, where an archive was offered")
+        if accept.pages is not None:
+            raise ProtocolError("ACCEPT: pages of a tree, where an archive was offered")
         self._turn = Turn.SENDING
-        return (StartArchive(accept.known_commit, accept.window_bytes),)
+        return (StartArchive(accept.known_commit, accept.window_bytes, accept.locators or Ranges()),)
 
     def _check_want(self, want: Want) -> int:
         if not want.ranges:

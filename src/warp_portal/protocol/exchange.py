@@ -1,4 +1,4 @@
-"""WANT, KEPT, LOST, CANCEL: what is said while data goes over (docs/transfer-protocol.md §3, §6, §7)."""
+"""WANT, KEPT, LOST, CANCEL, SAME: what is said while data goes over (docs/transfer-protocol.md §3, §6, §7)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,6 +105,25 @@ class Cancel(Message):
     def read(cls, content: Content) -> Self:
         """From the keys of its map; raises ProtocolError. Request 0 is what was pushed."""
         return cls(content.number(1, least=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Same(Message):
+    """The first `pages` pages of the tree are those that the sink said it has: they do not travel."""
+
+    TYPE: ClassVar = 14
+    NAME: ClassVar = "SAME"
+
+    pages: int
+
+    def values(self) -> dict[int, object]:
+        """Key 1."""
+        return {1: self.pages}
+
+    @classmethod
+    def read(cls, content: Content) -> Self:
+        """From the keys of its map; raises ProtocolError."""
+        return cls(content.number(1, MAX_PAGES, least=1))
 
 
 def most_records(page: int) -> int:

@@ -20,7 +20,9 @@ ZSTD: Final = 1 << 0
 LZ4: Final = 1 << 1
 # Further connections may join the first.
 BRANCHES: Final = 1 << 2
-FEATURES: Final = ZSTD | LZ4 | BRANCHES
+# Pages that the sink has from an earlier connection do not travel again.
+SPARE: Final = 1 << 3
+FEATURES: Final = ZSTD | LZ4 | BRANCHES | SPARE
 # It means nothing and is set at random: a peer that refuses bits which it doesn't know fails every other time, at once.
 NOTHING: Final = 1 << 63
 

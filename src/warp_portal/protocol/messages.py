@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from warp_portal.errors import ProtocolError
 from warp_portal.protocol import cbor
 from warp_portal.protocol.ending import Close, Done, Finish
-from warp_portal.protocol.exchange import Cancel, Kept, Lost, Want
+from warp_portal.protocol.exchange import Cancel, Kept, Lost, Same, Want
 from warp_portal.protocol.fields import TYPE_KEY, Content, Message
 from warp_portal.protocol.hello import Hello
 from warp_portal.protocol.offers import Accept, Offer
@@ -33,6 +33,7 @@ BY_TYPE: Final = MappingProxyType[int, type[Message]](
         kind.TYPE: kind
         for kind in (
             Hello, Prove, Confirm, Confirmed, Offer, Accept, Want, Kept, Lost, Finish, Done, Cancel, Close,
+            Same,
         )
     }
 )  # fmt: skip

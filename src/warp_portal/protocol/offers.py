@@ -6,7 +6,9 @@ from typing import ClassVar, Final, Self
 
 from warp_portal.errors import ProtocolError
 from warp_portal.primitives.cutting import BUZHASH64, FIXED, MIB, Sizes, sizes_defect
+from warp_portal.protocol.exchange import MAX_PAGES
 from warp_portal.protocol.fields import DIGEST_BYTES, MAX_SIZE, SESSION_BYTES, Content, Message
+from warp_portal.protocol.ranges import Ranges
 
 MAX_TITLE_BYTES: Final = 255
 SCOPE_SECRET_BYTES: Final = 32
@@ -101,8 +103,30 @@ class Offer(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class PagesHere:
+    """The first pages of a tree, which the sink has: how many, and the digest of their digests, joined."""
+
+    count: int
+    digest: bytes
+
+    def values(self) -> list[object]:
+        """An array of both."""
+        return [self.count, self.digest]
+
+    @classmethod
+    def read(cls, content: Content, key: int) -> Self:
+        """From a key of an ACCEPT; raises ProtocolError."""
+        found = content.array(key, 2)
+        both = Content(content.what, dict(enumerate(found)))
+        return cls(both.number(0, MAX_PAGES, least=1), both.binary(1, DIGEST_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
 class Accept(Message):
-    """The sink takes it. `window_bytes`: raw data that may be on the way; `known_commit`: the digest of what it has of an archive."""
+    """The sink takes it. `window_bytes`: raw data that may be on the way; `known_commit`: the digest of what it has of an archive.
+
+    What it has from an earlier connection, and need not come: `pages` of a tree, `locators` (numbers of pages) of an archive.
+    """
 
     TYPE: ClassVar = 6
     NAME: ClassVar = "ACCEPT"
@@ -110,10 +134,14 @@ class Accept(Message):
     mode: Mode
     window_bytes: int
     known_commit: bytes | None = None
+    pages: PagesHere | None = None
+    locators: Ranges | None = None
 
     def values(self) -> dict[int, object]:
-        """Keys 1 to 3."""
-        return {1: int(self.mode), 2: self.window_bytes, 3: self.known_commit}
+        """Keys 1 to 5."""
+        pages = None if self.pages is None else self.pages.values()
+        locators = None if self.locators is None else self.locators.serialize()
+        return {1: int(self.mode), 2: self.window_bytes, 3: self.known_commit, 4: pages, 5: locators}
 
     @classmethod
     def read(cls, content: Content) -> Self:
@@ -122,6 +150,8 @@ class Accept(Message):
             mode=Mode(content.number(1, Mode.WANTED, least=Mode.EVERYTHING)),
             window_bytes=content.number(2, MAX_WINDOW, least=MIN_WINDOW),
             known_commit=content.binary(3, DIGEST_BYTES) if 3 in content else None,
+            pages=PagesHere.read(content, 4) if 4 in content else None,
+            locators=content.ranges(5, MAX_PAGES) if 5 in content else None,
         )
 
 

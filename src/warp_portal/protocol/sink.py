@@ -6,17 +6,27 @@ A data engine reads pages and fragments, and tells what it did by calling the me
 That travels beside the data and may overtake it: LOST may speak of a page that is still on its way, and FINISH comes early.
 """
 
+from dataclasses import dataclass
+
 from warp_portal.errors import IntegrityError, ProtocolError, UsageError
 from warp_portal.primitives import signing
 from warp_portal.protocol.ending import Done, Finish, signed_part
-from warp_portal.protocol.exchange import MAX_PAGES, Lost
-from warp_portal.protocol.offers import Accept, Mode, TreeOffer
+from warp_portal.protocol.exchange import MAX_PAGES, Lost, Same
+from warp_portal.protocol.fields import Message
+from warp_portal.protocol.offers import Accept, Mode, PagesHere, TreeOffer
 from warp_portal.protocol.ranges import Ranges
-from warp_portal.protocol.session import Outputs
+from warp_portal.protocol.session import Output, Outputs
 from warp_portal.protocol.sink_side import KEPT_BYTES, Missing, Offered, SinkSide, Turn
 from warp_portal.protocol.tree import CatalogueEnd, check_within_tree
 
-__all__ = ["KEPT_BYTES", "Missing", "Offered", "Sink"]
+__all__ = ["KEPT_BYTES", "Missing", "Offered", "Sink", "Spared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spared(Output):
+    """The first pages are those that are here: so many. They do not come."""
+
+    pages: int
 
 
 class Sink(SinkSide):
@@ -28,14 +38,16 @@ class Sink(SinkSide):
         self._source = source
         self._mode = Mode.WANTED
         self._answered = 0
+        self._here = self._same = 0
 
-    def accept(self, mode: Mode, window_bytes: int) -> Outputs:
-        """Take it. Raises UsageError for an archive."""
+    def accept(self, mode: Mode, window_bytes: int, pages: PagesHere | None = None) -> Outputs:
+        """Take it; the first `pages` are here from an earlier connection. Raises UsageError for an archive."""
         self._expect(Turn.OFFERED)
         if not self._over and not isinstance(self._offer.what, TreeOffer):
             raise UsageError("this sink takes trees alone")
         self._turn, self._mode = Turn.TAKING, mode
-        return self._say(Accept(mode, window_bytes))
+        self._here = 0 if pages is None else pages.count
+        return self._say(Accept(mode, window_bytes, pages=pages))
 
     def want(self, page: int, ranges: Ranges) -> Outputs:
         """Ask for fragments: in mode WANTED for each page in its order, then again for what is damaged. WANTs count from 1."""
@@ -58,6 +70,18 @@ class Sink(SinkSide):
         self._turn = Turn.DONE
         self._counts = restored, failed
         return self._say(Done(digest, restored, failed))
+
+    def _take(self, message: Message) -> Outputs:
+        # FINISH is no later than all that is spared, for both are messages.
+        if isinstance(message, Same) and self._turn == Turn.TAKING:
+            return self._spared(message.pages)
+        return super()._take(message)
+
+    def _spared(self, pages: int) -> Outputs:
+        if not self._same < pages <= self._here or self._answered != self._same:
+            raise ProtocolError(f"SAME: {pages} pages after {self._same}, of {self._here} that are here")
+        self._answered = self._same = pages
+        return (Spared(pages),)
 
     def _missing(self, lost: Lost) -> Outputs:
         end = self._end.pages if self._turn == Turn.FINISHED else MAX_PAGES

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from warp_portal.errors import ProtocolError, UsageError
 from warp_portal.protocol.ending import Catalogue, Finish, signed_part
-from warp_portal.protocol.exchange import MAX_PAGES, MAX_TREE_FRAGMENTS, Lost, Want
-from warp_portal.protocol.offers import Accept, Mode, Offer, TreeOffer
+from warp_portal.protocol.exchange import MAX_PAGES, MAX_TREE_FRAGMENTS, Lost, Same, Want
+from warp_portal.protocol.offers import Accept, Mode, Offer, PagesHere, TreeOffer
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Output, Outputs
 from warp_portal.protocol.source_side import Answer, KeptNow, Revoke, SourceSide, Turn
@@ -26,10 +26,11 @@ Sign = Callable[[bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Start(Output):
-    """The sink takes it: walk, and send pages of which at most so many raw bytes are unanswered."""
+    """The sink takes it: walk, and send pages of which at most so many raw bytes are unanswered. `pages`: what it has of them."""
 
     mode: Mode
     window_bytes: int
+    pages: PagesHere | None = None
 
 
 class Source(SourceSide):
@@ -42,7 +43,8 @@ class Source(SourceSide):
             raise UsageError("this source is one of trees")
         self._sign = sign
         self._mode = Mode.WANTED
-        self._pages = 0  # that were sent
+        self._pages = 0  # that were sent, or spared
+        self._here = self._same = 0  # that the sink says it has, and that were spared
         self._unanswered = _Counts()
 
     def page(self, fragments: int) -> None:
@@ -54,6 +56,20 @@ class Source(SourceSide):
         self._records += fragments
         if self._mode == Mode.WANTED:
             self._unanswered.push(fragments)
+
+    def same(self, pages: int, fragments: int) -> Outputs:
+        """The first pages are those that the sink has, and are not sent: so many, with so many new fragments in all.
+
+        They are answered by that; what the sink lacks of them it wants as it would want it again.
+        """
+        self._expect(Turn.SENDING)
+        if self._over:
+            return ()
+        if not self._same < pages <= self._here or self._same != self._pages:
+            raise UsageError("pages are spared before any is sent, and no more than the sink has")
+        self._pages = self._same = pages
+        self._records = fragments
+        return self._say(Same(pages))
 
     def lost(self, page: int, ranges: Ranges) -> Outputs:
         """Fragments that were wanted can't be read any more."""
@@ -90,8 +106,14 @@ class Source(SourceSide):
     def _accepted(self, accept: Accept) -> Outputs:
         if accept.known_commit is not None:
             raise ProtocolError("ACCEPT: a commit, where a tree was offered")
+        if accept.locators is not None:
+            raise ProtocolError("ACCEPT: locator pages, where a tree was offered")
+        if accept.pages is not None:
+            if accept.mode == Mode.EVERYTHING:
+                raise ProtocolError("ACCEPT: everything, though pages are there")
+            self._here = accept.pages.count
         self._turn, self._mode = Turn.SENDING, accept.mode
-        return (Start(accept.mode, accept.window_bytes),)
+        return (Start(accept.mode, accept.window_bytes, accept.pages),)
 
     def _check_want(self, want: Want) -> int:
         count = check_within_tree("WANT", {want.page: want.ranges}, self._pages)

@@ -50,7 +50,8 @@ class ArchiveReceiving(Receiving):
             arriving.resume(kept)
         known = arriving.known.commit.digest() if arriving.known else None
         expected = Expected(arriving.commit.chunks, arriving.commit.digest())
-        return self._session.accept(self.options.window, expected, known)
+        here = Ranges.of_ordinals(arriving.look_for_locators()) if self._spares else None
+        return self._session.accept(self.options.window, expected, known, here)
 
     @property
     def _running(self) -> Engine:
@@ -97,6 +98,7 @@ class ArchiveReceiving(Receiving):
         self._listed = arriving.listed
         for number, stored in pages:
             arriving.locators(number, stored)
+        arriving.look_through()
         for page, spans in again:
             arriving.again(page, spans)
         for epoch, durable in kept:

@@ -77,8 +77,8 @@ class ArchiveSending(Sending):
     def carry_out(self, output: Output) -> Outputs:
         """What the sink wants."""
         match output:
-            case StartArchive(known):
-                self._start(known)
+            case StartArchive(known, _, locators):
+                self._start(known, locators)
             case Answer(request, page, ranges) if page < METADATA_PAGES:
                 self._through = max(self._through, page * PAGE_RECORDS + ranges.end)
                 self._running.answer(request, page, ranges.spans)
@@ -96,18 +96,24 @@ class ArchiveSending(Sending):
         assert self._engine is not None
         return self._engine
 
-    def _start(self, known: bytes | None) -> None:
+    def _start(self, known: bytes | None, spared: Ranges) -> None:
         refs = [(ref.offset, ref.stored_bytes, ref.digest) for ref in self._offering.locators]
         threads = thread_count(self._visit.options.threads)
         self._engine = Engine(self._visit.link, self._offering.file.fd, self._commit.offset, refs, threads=threads)
-        self._pushes = self._all_pushes(known)
+        self._pushes = self._all_pushes(known, spared)
         self.limit()
 
-    def _all_pushes(self, digest: bytes | None) -> Iterator[Push]:
+    def _all_pushes(self, digest: bytes | None, spared: Ranges) -> Iterator[Push]:
         """All that leaves without being asked for, in its order; the session is told of each before it leaves."""
         offering, session = self._offering, self.session
         known = offering.find(digest)
         self._base = known.end if known else 0
+        first = offering.first_locator(known)
+        session.skip(first)
+        self._through = first * PAGE_RECORDS
+        # Who has pages may want chunks of them before all others have left.
+        for _ in range(first, len(offering.locators)):
+            session.page()
         beginning = offering.beginning()
         yield lambda engine: engine.push(0, beginning)
         for step in offering.steps(known):
@@ -117,12 +123,9 @@ class ArchiveSending(Sending):
         if not offering.whole_chain:
             self._said.append(session.broken())
             self.problems.add(Problem(self._path, f"{_LOST}: older snapshots", 0))
-        first = offering.first_locator(known)
-        session.skip(first)
-        self._through = first * PAGE_RECORDS
         for number in range(first, len(offering.locators)):
-            session.page()
-            yield _push_page(number, offering.locator(number))
+            if number not in spared:
+                yield _push_page(number, offering.locator(number))
         self._said.append(session.pushed())
 
     def fileno(self) -> int | None:

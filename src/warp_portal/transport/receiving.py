@@ -90,6 +90,7 @@ class Work(NamedTuple):
     """One connection on which something is received, and how; `noted` takes down how many bytes are done.
 
     `may_branch`: whether further connections may join it.
+    `spares`: whether the source does not send again what is here of the list of the data (docs/transfer-protocol.md §3, features).
     """
 
     link: Link
@@ -97,13 +98,14 @@ class Work(NamedTuple):
     arrived: Arrived
     noted: Callable[[int], None]
     may_branch: bool = False
+    spares: bool = True
 
 
 class Receiving(Hands):
     """The hands of one session of a sink that was accepted."""
 
     def __init__(self, work: Work) -> None:
-        self.link, self.options, self.arrived, noted, self._may_branch = work
+        self.link, self.options, self.arrived, noted, self._may_branch, self._spares = work
         self._notes = Notes(noted)
         self.problems = ProblemList()
         self.kept = 0

@@ -17,7 +17,7 @@ from warp_portal.clock import SYSTEM_CLOCK
 from warp_portal.errors import ExistsError, NotFoundError, PolicyError, ProtocolError, WarpPortalError
 from warp_portal.keys.machines import Machine
 from warp_portal.protocol.any_sink import AnySink
-from warp_portal.protocol.hello import BRANCHES
+from warp_portal.protocol.hello import BRANCHES, SPARE
 from warp_portal.protocol.offers import Offer, TreeOffer
 from warp_portal.protocol.sink import Sink
 from warp_portal.transport.archive_receiving import ArchiveReceiving
@@ -167,8 +167,8 @@ class Taker:
         return ArchiveReceiving(self._work(visitor, options), session.chosen, offer, archive)
 
     def _work(self, visitor: Visitor, options: ReceiveOptions) -> Work:
-        may_branch = bool(visitor.proved.agreement.features & BRANCHES)
-        return Work(visitor.link, options, self._arrived, self._note, may_branch)
+        features = visitor.proved.agreement.features
+        return Work(visitor.link, options, self._arrived, self._note, bool(features & BRANCHES), bool(features & SPARE))
 
     def _note(self, bytes_done: int) -> None:
         assert self.session is not None

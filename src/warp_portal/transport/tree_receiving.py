@@ -9,7 +9,7 @@ from warp_portal._native import ScopeKeys, TreeSink
 from warp_portal.archive.options import thread_count
 from warp_portal.archive.problems import Problem
 from warp_portal.protocol import sink as sessions
-from warp_portal.protocol.offers import Mode, Offer, TreeOffer
+from warp_portal.protocol.offers import Mode, Offer, PagesHere, TreeOffer
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Output, Outputs
 from warp_portal.protocol.tree import CatalogueEnd, Finished
@@ -43,6 +43,8 @@ class TreeReceiving(Receiving):
     def carry_out(self, output: Output) -> Outputs:
         """What the source said."""
         match output:
+            case sessions.Spared(pages):
+                self._running.spare(pages)
             case sessions.Missing(page, ranges):
                 self._running.lost(page, list(ranges.spans))
             case CatalogueEnd():
@@ -63,7 +65,14 @@ class TreeReceiving(Receiving):
         is_empty = os.fstat(records[0]).st_size == 0 and not os.listdir(self._target)
         mode = Mode.EVERYTHING if is_empty and not self._may_branch else Mode.WANTED
         self._engine = self._started(tree, records, mode)
-        return self._session.accept(mode, self.options.window)
+        return self._session.accept(mode, self.options.window, self._here(mode))
+
+    def _here(self, mode: Mode) -> PagesHere | None:
+        """The pages that need not come."""
+        if not self._spares or mode == Mode.EVERYTHING:
+            return None
+        count, digest = self._running.here()
+        return PagesHere(count, digest) if count else None
 
     def _open(self, name: str) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

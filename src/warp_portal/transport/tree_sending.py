@@ -16,6 +16,7 @@ from warp_portal.archive.problems import Problem
 from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.primitives.cutting import BUZHASH64, PROFILES
 from warp_portal.protocol import source as sessions
+from warp_portal.protocol.exchange import MAX_PAGES
 from warp_portal.protocol.offers import Mode, Offer, TreeOffer
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Output, Outputs
@@ -83,8 +84,8 @@ class TreeSending(Sending):
     def carry_out(self, output: Output) -> Outputs:
         """What the sink wants."""
         match output:
-            case sessions.Start(mode, window_bytes):
-                self._start(mode, window_bytes)
+            case sessions.Start():
+                self._start(output)
             case sessions.Answer(_, page, ranges):
                 self._running.answer(page, list(ranges.spans))
             case sessions.KeptNow(total=total):
@@ -96,8 +97,8 @@ class TreeSending(Sending):
         assert self._engine is not None
         return self._engine
 
-    def _start(self, mode: Mode, window_bytes: int) -> None:
-        tree, options = self._tree, self._visit.options
+    def _start(self, start: sessions.Start) -> None:
+        tree, options, here = self._tree, self._visit.options, start.pages
         self._engine = TreeSource(
             self._visit.link,
             self._walker,
@@ -107,10 +108,11 @@ class TreeSending(Sending):
             cutter=(tree.algorithm, *tree.sizes),
             policy=list(options.policy.rows),
             compression=(options.compression, SLOW_PER_THREAD * thread_count(options.threads)),
-            everything=mode == Mode.EVERYTHING,
-            window=min(window_bytes, MOST_WINDOW, options.memory // 2),
+            everything=start.mode == Mode.EVERYTHING,
+            window=min(start.window_bytes, MOST_WINDOW, options.memory // 2),
             threads=thread_count(options.threads),
             memory=options.memory // 2,
+            here=None if here is None or here.count >= MAX_PAGES else (here.count, here.digest),
         )
         self.limit()
 
@@ -131,8 +133,10 @@ class TreeSending(Sending):
         """Pages that leave, what is lost, and the end of the tree."""
         if self._engine is None:
             return ()
-        pages, lost, end = self._engine.news()
+        spared, pages, lost, end = self._engine.news()
         outputs: Outputs = ()
+        if spared is not None:
+            outputs += self.session.same(*spared)
         for fragments in pages:
             self.session.page(fragments)
         for page, spans in lost:

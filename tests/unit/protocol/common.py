@@ -5,10 +5,10 @@ from typing import Final
 
 from warp_portal.primitives.cutting import PROFILES
 from warp_portal.protocol.ending import Catalogue, Close, CloseCode, Done, Finish
-from warp_portal.protocol.exchange import METADATA_PAGES, Cancel, Kept, Lost, Want
+from warp_portal.protocol.exchange import METADATA_PAGES, Cancel, Kept, Lost, Same, Want
 from warp_portal.protocol.fields import Message
 from warp_portal.protocol.hello import Hello, Role
-from warp_portal.protocol.offers import Accept, ArchiveOffer, Mode, Offer, TreeOffer
+from warp_portal.protocol.offers import Accept, ArchiveOffer, Mode, Offer, PagesHere, TreeOffer
 from warp_portal.protocol.proving import Confirm, Confirmed, Method, Prove
 from warp_portal.protocol.ranges import Ranges
 
@@ -32,6 +32,9 @@ MESSAGES: Final[dict[str, Message]] = {
     "offer an archive": Offer(SESSION, "", ArchiveOffer(b"w" * 256, 4096)),
     "accept": Accept(Mode.WANTED, 64 << 20),
     "accept an archive": Accept(Mode.EVERYTHING, 256 << 20, DIGEST),
+    "accept, with pages": Accept(Mode.WANTED, 64 << 20, pages=PagesHere(3, DIGEST)),
+    "accept, with locator pages": Accept(Mode.WANTED, 64 << 20, locators=RANGES),
+    "same": Same(2),
     "want": Want(5, RANGES),
     "want nothing": Want(2**32 - 1, Ranges()),
     "want a metadata page": Want(METADATA_PAGES + 9, Ranges.whole(1)),

@@ -16,7 +16,7 @@ from warp_portal.protocol.archive_source import ArchiveSource, StartArchive
 from warp_portal.protocol.ending import Close, CloseCode, Done, Finish
 from warp_portal.protocol.exchange import MAX_PAGES, METADATA_PAGES, Cancel, Kept, Lost, Want
 from warp_portal.protocol.fields import Message
-from warp_portal.protocol.offers import Accept, Mode, Offer
+from warp_portal.protocol.offers import Accept, Mode, Offer, PagesHere
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.sink_side import Missing, Offered
 from warp_portal.protocol.source_side import Answer, KeptNow, Revoke
@@ -67,10 +67,13 @@ class Pair:
         self.talk()
 
 
+HERE = whole(1)  # locator pages that the sink has
+
+
 @pytest.mark.parametrize("known", [None, DIGEST])
 def test_an_archive_goes_over(known: bytes | None) -> None:
     pair = Pair()
-    pair.right.carry_out(pair.sink.accept(WINDOW, EXPECTED, known))
+    pair.right.carry_out(pair.sink.accept(WINDOW, EXPECTED, known, HERE))
     pair.talk()
     pair.source.listed(LISTED)
     pair.source.page()
@@ -90,7 +93,7 @@ def test_an_archive_goes_over(known: bytes | None) -> None:
     assert pair.left.names() == ["OFFER", "FINISH", "CLOSE"]
     assert pair.right.names() == ["ACCEPT", "WANT", "WANT", "WANT", "CANCEL", "KEPT", "DONE"]
     assert pair.left.told == [
-        StartArchive(known, WINDOW),
+        StartArchive(known, WINDOW, HERE),
         Answer(1, METADATA_PAGES + 3, whole(1)),
         Answer(2, 0, whole(4096)),
         Answer(3, 1, whole(100)),
@@ -160,6 +163,13 @@ def test_an_archive_is_not_sent_unasked() -> None:
     source.start()
     with pytest.raises(ProtocolError, match="everything"):
         source.receive(Accept(Mode.EVERYTHING, WINDOW))
+
+
+def test_an_archive_has_no_pages_of_a_tree() -> None:
+    source = ArchiveSource(OFFER, CHUNKS, DIGEST)
+    source.start()
+    with pytest.raises(ProtocolError, match="pages of a tree"):
+        source.receive(Accept(Mode.WANTED, WINDOW, pages=PagesHere(1, DIGEST)))
 
 
 def test_another_digest_at_the_end_is_no_success() -> None:

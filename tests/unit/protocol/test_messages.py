@@ -18,7 +18,7 @@ from warp_portal.protocol.ranges import Ranges
 
 # Messages by hand, from the tables of docs/transfer-protocol.md.
 BYTES = {
-    "hello": "a7 00 01 01 01 02 01 03 07 04 5820" + DIGEST.hex() + "05 6a 7761727020302e312e30 06 01",
+    "hello": "a7 00 01 01 01 02 01 03 0f 04 5820" + DIGEST.hex() + "05 6a 7761727020302e312e30 06 01",
     "prove by ticket": "a4 00 02 01 01 02 50" + SESSION.hex() + "03 5820" + TAG.hex(),
     "prove by code": "a4 00 02 01 02 02 07 04 5820" + "63" * 32,
     "prove as a peer": "a2 00 02 01 03",
@@ -30,6 +30,9 @@ BYTES = {
     "06 5820" + SECRET.hex() + "07 84 01 194000 1a00010000 1a00040000 08 02",
     "offer an archive": "a6 00 05 01 02 02 50" + SESSION.hex() + "03 60 09 590100" + "77" * 256 + "0a 191000",
     "accept": "a3 00 06 01 02 02 1a04000000",
+    "accept, with pages": "a4 00 06 01 02 02 1a04000000 04 82 03 5820" + DIGEST.hex(),
+    "accept, with locator pages": "a4 00 06 01 02 02 1a04000000 05 44 00030401",
+    "same": "a2 00 0e 01 02",
     "want": "a3 00 07 01 05 02 44 00030401",
     "want a metadata page": "a3 00 07 01 1b0000000100000009 02 42 0001",
     "kept": "a3 00 08 01 03 02 a2 00 43 008020 07 44 00030401",
@@ -53,7 +56,7 @@ def test_a_message_survives_its_bytes(name: str) -> None:
 
 def test_every_type_has_an_example() -> None:
     assert {type(message) for message in MESSAGES.values()} == set(messages.BY_TYPE.values())
-    assert list(messages.BY_TYPE) == list(range(1, 14))
+    assert list(messages.BY_TYPE) == list(range(1, 15))
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -105,13 +108,14 @@ def test_a_key_of_another_type_is_refused(name: str) -> None:
 def test_a_key_left_out_is_refused_unless_it_is_optional(name: str) -> None:
     values = cbor.decode_map(MESSAGES[name].serialize())
     optional = {"confirm a ticket": {3}, "confirm a code": {4}, "offer a tree": {4, 5}, "accept an archive": {3}}
+    optional |= {"accept, with pages": {4}, "accept, with locator pages": {5}}
     for key in set(values) - optional.get(name, set()):
         with pytest.raises(ProtocolError):
             parse(cbor.encode({other: value for other, value in values.items() if other != key}))
 
 
 @pytest.mark.parametrize(
-    "raw", [b"\xa0", b"\xa1\x00\x00", b"\xa1\x00\x0e", b"\xa1\x00\xf5", b"\xa1\x01\x0c", b"\x80", b""]
+    "raw", [b"\xa0", b"\xa1\x00\x00", b"\xa1\x00\x0f", b"\xa1\x00\xf5", b"\xa1\x01\x0c", b"\x80", b""]
 )
 def test_a_message_of_no_known_type_is_refused(raw: bytes) -> None:
     with pytest.raises(ProtocolError):

@@ -202,7 +202,7 @@ def sink_at(turn: str) -> Sink:
 # What of `common.MESSAGES` leads on at a turn; "kept" speaks of 4,096 fragments of a page and is too much at any.
 LEADS_ON: dict[str, tuple[Callable[[str], Session], set[str]]] = {
     "nothing was offered": (source_at, set()),
-    "ACCEPT is awaited": (source_at, {"accept"}),
+    "ACCEPT is awaited": (source_at, {"accept", "accept, with pages"}),
     "pages are being sent": (source_at, {"want"}),
     "all pages were sent": (source_at, {"want", "done"}),
     "OFFER is awaited": (sink_at, {"offer a tree", "offer an archive"}),

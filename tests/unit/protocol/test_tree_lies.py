@@ -11,7 +11,7 @@ from warp_portal.errors import (
     WarpPortalError,
 )
 from warp_portal.protocol.ending import Catalogue, Close, CloseCode, Done, Finish, signed_part
-from warp_portal.protocol.exchange import MAX_PAGES, MAX_TREE_FRAGMENTS, Cancel, Kept, Lost, Want
+from warp_portal.protocol.exchange import MAX_PAGES, MAX_TREE_FRAGMENTS, Cancel, Kept, Lost, Same, Want
 from warp_portal.protocol.fields import Message
 from warp_portal.protocol.offers import Accept, Mode
 from warp_portal.protocol.ranges import Ranges
@@ -114,6 +114,7 @@ SOURCE_LIES: dict[str, tuple[list[Message], type[WarpPortalError]]] = {
     "the end of an archive": ([Finish(3, DIGEST)], ProtocolError),
     "the end twice": ([FINISH, FINISH], ProtocolError),
     "another digest than the signed one": ([Finish(3, bytes(32), FINISH.catalogue)], SignatureError),
+    "pages that nobody has": ([Same(1)], ProtocolError),
     "offered twice": ([OFFER], ProtocolError),
     "all well before it is": ([Close(CloseCode.OK)], ProtocolError),
     "all well but for something": ([FINISH, Close(CloseCode.PARTIAL)], ProtocolError),

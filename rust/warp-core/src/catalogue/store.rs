@@ -231,6 +231,18 @@ impl PageStore {
         Ok(self.find(number)?.1.digest)
     }
 
+    /// The digest of the digests of the first `count` pages, joined.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Integrity`] if there are not so many.
+    pub fn digest_of(&self, count: u32) -> Result<Digest> {
+        let mut digests = digest::Hasher::default();
+        for number in 0..count {
+            digests.update(&self.digest(number)?);
+        }
+        Ok(digests.digest())
+    }
+
     /// A page as it travelled, with its codec and raw length.
     ///
     /// # Errors
@@ -242,6 +254,24 @@ impl PageStore {
         Ok((Codec::try_from(header.codec as u8)?, header.raw, payload))
     }
 
+    /// A page's raw bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Integrity`] if they are not those that were stored.
+    pub fn raw(&self, number: u32) -> Result<Vec<u8>> {
+        let (codec, length, payload) = self.payload(number)?;
+        let damaged = || Error::integrity(format!("stored page {number}"));
+        if length as usize > MOST_BYTES {
+            return Err(damaged());
+        }
+        let mut raw = payload;
+        if codec != Codec::Store {
+            let payload = std::mem::take(&mut raw);
+            Decoder::new().decode_body(codec, &payload, length as usize, &mut raw).map_err(|_| damaged())?;
+        }
+        if digest::hash(&raw) == self.digest(number)? { Ok(raw) } else { Err(damaged()) }
+    }
+
     /// A page, decoded.
     ///
     /// # Errors
@@ -251,22 +281,7 @@ impl PageStore {
             return Ok(Arc::clone(page));
         }
         let (offset, header) = self.find(number)?;
-        let (codec, length, payload) = self.payload(number)?;
-        let damaged = || Error::integrity(format!("stored page {number}"));
-        if length as usize > MOST_BYTES {
-            return Err(damaged());
-        }
-        let mut raw = Vec::new();
-        let payload = match codec {
-            Codec::Store => &payload,
-            _ => {
-                Decoder::new().decode_body(codec, &payload, length as usize, &mut raw)?;
-                &raw
-            }
-        };
-        if digest::hash(payload) != header.digest {
-            return Err(damaged());
-        }
+        let payload = &self.raw(number)?;
         let mut places = vec![0; header.places as usize * PLACE_BYTES];
         self.read(&mut places, offset + HEADER_BYTES as u64 + u64::from(header.stored))?;
         if check(&places) != header.places_check {

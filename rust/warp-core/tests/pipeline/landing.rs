@@ -255,7 +255,7 @@ fn a_killed_landing_goes_on_with_what_is_missing() {
         let kept = await_kept(&landing, 1);
         landing.stop();
         let landing = place.land(false);
-        assert_eq!(landing.stored_pages(), sent.pages.len() as u32);
+        assert_eq!(landing.here().unwrap().0, sent.pages.len() as u32);
         pages(&landing, &sent);
         landing.finish(sent.pages.len() as u32).unwrap();
         let (landed, asked) = serve(&landing, &sent, |_| false);

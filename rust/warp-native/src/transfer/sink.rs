@@ -110,6 +110,18 @@ impl TreeSink {
         Ok((wants, kept, news.landed.map(end)))
     }
 
+    fn here<'py>(&self, py: Python<'py>) -> PyResult<(u32, Bound<'py, PyBytes>)> {
+        let (pages, digest) = self.with(|sink| py.detach(|| sink.here()).map_err(raise_transfer))?;
+        Ok((pages, PyBytes::new(py, &digest)))
+    }
+
+    fn spare(&self, pages: u32) -> PyResult<()> {
+        self.with(|sink| {
+            sink.spare(pages);
+            Ok(())
+        })
+    }
+
     fn finish(&self, pages: u32) -> PyResult<()> {
         self.with(|sink| sink.landing().finish(pages).map_err(raise))
     }

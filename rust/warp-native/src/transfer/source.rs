@@ -15,6 +15,7 @@ use warp_net::Bell;
 use warp_transfer::{Catalogued, Compression, SourceOptions, SourceRecords, Throttle};
 
 use super::{NOW, PySpans, bell, descriptor, raise_transfer, stopped, to_core, to_python};
+use crate::buffer::Bytes;
 use crate::descriptor::duplicate;
 use crate::error::{raise, usage};
 use crate::link::Link;
@@ -32,8 +33,8 @@ pub struct TreeSource {
 type Roots = Vec<(Vec<u8>, Vec<u8>)>;
 /// Pages, digest, entries, bytes.
 type End<'py> = (u32, Bound<'py, PyBytes>, u64, u64);
-/// New fragments of pages that leave, fragments that are lost, and the end.
-type News<'py> = (Vec<u16>, Vec<(u32, PySpans)>, Option<End<'py>>);
+/// Pages that are spared and their fragments, new fragments of pages that leave, fragments that are lost, and the end.
+type News<'py> = (Option<(u32, u64)>, Vec<u16>, Vec<(u32, PySpans)>, Option<End<'py>>);
 
 fn compression(name: &str, below: u64, policy: Policy) -> PyResult<Compression> {
     match name {
@@ -65,7 +66,8 @@ impl TreeSource {
 #[pymethods]
 impl TreeSource {
     #[new]
-    #[pyo3(signature = (link, walker, roots, records, keys, *, cutter, policy, compression, everything, window, threads, memory))]
+    #[pyo3(signature = (link, walker, roots, records, keys, *, cutter, policy, compression, everything, window, threads, memory,
+        here=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -81,6 +83,7 @@ impl TreeSource {
         window: usize,
         threads: usize,
         memory: usize,
+        here: Option<(u32, Bytes)>,
     ) -> PyResult<Self> {
         let keys = Arc::clone(&keys.inner);
         let cutter = super::cutter(cutter, &keys)?;
@@ -89,7 +92,9 @@ impl TreeSource {
         let compression = self::compression(&compression.0, compression.1, policy.clone())?;
         // Nothing is packed into chunks: their sizes play no part.
         let pack = PackOptions { keys, cutter, chunk: sizes, policy, threads, memory, verify: false };
-        let options = SourceOptions { everything, window, threads, compression };
+        let digest = |(pages, digest): (u32, Bytes)| Ok::<_, PyErr>((pages, *digest.as_array("digest")?));
+        let here = here.map(digest).transpose()?;
+        let options = SourceOptions { everything, window, threads, compression, here };
         let root = |(stored, path)| Root { stored, path: OsString::from_vec(path).into() };
         let roots: Vec<Root> = roots.into_iter().map(root).collect();
         let throttle = Arc::new(Throttle::default());
@@ -120,7 +125,7 @@ impl TreeSource {
             let bytes = end.counters.bytes_read + end.counters.bytes_reused;
             (end.pages, PyBytes::new(py, &end.digest), end.counters.entries, bytes)
         };
-        Ok((news.pages, lost, news.catalogued.map(end)))
+        Ok((news.spared, news.pages, lost, news.catalogued.map(end)))
     }
 
     fn answer(&self, py: Python<'_>, page: u32, spans: PySpans) -> PyResult<()> {

@@ -16,6 +16,7 @@ use warp_net::frame::Frame;
 
 use super::frames::{self, FrameJob, Packer};
 use super::gauge::Gauge;
+use super::spare::Spare;
 use super::{Catalogued, SourceNews, SourceOptions};
 use crate::throttle::Throttle;
 use crate::{Error, Result, lock};
@@ -50,6 +51,7 @@ pub(super) struct Core {
     pub(super) options: SourceOptions,
     pub(super) throttle: Arc<Throttle>,
     pub(super) store: PageStore,
+    pub(super) spare: Mutex<Spare>,
     pub(super) cuts: Arc<Cuts>,
     pub(super) finder: Mutex<Finder>,
     /// Pages that were sent and not answered.
@@ -97,6 +99,7 @@ impl Core {
             }
         }
         self.count()?;
+        self.spared(true);
         let pages = self.sent_pages.load(Ordering::Relaxed);
         let catalogued = Catalogued { pages, digest: catalogue.digest(), counters: *lock(&self.counters) };
         self.tell(|news| news.catalogued = Some(catalogued));
@@ -111,7 +114,14 @@ impl Core {
         position: &mut u64,
     ) -> Result<()> {
         let raw = page.listing.encode();
-        catalogue.update(&digest::hash(&raw));
+        let digest = digest::hash(&raw);
+        catalogue.update(&digest);
+        if self.is_spared(&page, &digest)? {
+            return Ok(());
+        }
+        if let Some(end) = self.send_on(&page)? {
+            *position = end;
+        }
         let (codec, frame) = packer.page(page.number, &raw)?;
         let stored = self.stored(&page, position)?;
         self.store.append(&stored, codec, &raw, &frame.payload)?;
@@ -133,7 +143,7 @@ impl Core {
     /// A page as it is kept to find its fragments again; `end` is where the file that goes on has come to.
     fn stored(&self, page: &Page, end: &mut u64) -> Result<Arc<StoredPage>> {
         let position = if page.listing.resumes { *end } else { 0 };
-        let mut earlier = |first, left| self.store.span(first, left);
+        let mut earlier = |first, left| self.earlier(first, left);
         let layout = Layout::new(&page.listing, page.first, position, &mut earlier)?;
         *end = layout.end(&page.listing, position);
         Ok(Arc::new(StoredPage {

@@ -20,7 +20,7 @@ type Open = Option<(u32, OwnedFd)>;
 impl Core {
     /// Sends fragments that are not at hand; those that are not in the tree any more are lost.
     pub(super) fn again(&self, packer: &mut Packer, number: u32, spans: &Spans) -> Result<()> {
-        let page = self.store.get(number)?;
+        let page = self.page(number)?;
         let (mut lost, mut open) = (Spans::new(), None);
         for runs in cut(&page.listing, spans) {
             for (first, count) in runs {

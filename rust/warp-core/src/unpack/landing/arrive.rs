@@ -56,6 +56,7 @@ impl Landing {
         if at != raw.len() {
             return Err(Error::format("frame: another length than that of its fragments"));
         }
+        core.local.release();
         for (page, run, bytes) in &runs {
             page.claim(run.clone())?;
             core.received.fetch_add((bytes.end - bytes.start) as u64, Ordering::Relaxed);

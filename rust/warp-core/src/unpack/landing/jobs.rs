@@ -2,10 +2,15 @@
 //! terabytes. Half of the threads check at most, so that the others, and what comes, find a processor.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::local::LocalJob;
 use super::lock;
+
+/// Checks wait so long for all else that begins with the landing.
+const HOLD: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Queues {
@@ -13,12 +18,24 @@ struct Queues {
     checks: VecDeque<LocalJob>,
     /// Checks that are under way.
     checking: usize,
+    /// Until then none begins.
+    held: Option<Instant>,
     over: bool,
+}
+
+impl Queues {
+    /// How long checks are to wait yet.
+    fn hold(&self) -> Option<Duration> {
+        let left = self.held?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
 }
 
 /// Jobs that wait for a thread.
 pub(super) struct Jobs {
     most_checks: usize,
+    /// Whether checks wait for nothing any more.
+    released: AtomicBool,
     queues: Mutex<Queues>,
     changed: Condvar,
 }
@@ -32,14 +49,21 @@ impl std::fmt::Debug for Jobs {
 impl Jobs {
     /// None yet, for so many threads.
     pub fn new(threads: usize) -> Self {
-        Self { most_checks: (threads / 2).max(1), queues: Mutex::default(), changed: Condvar::new() }
+        let most_checks = (threads / 2).max(1);
+        let released = AtomicBool::new(false);
+        Self { most_checks, released, queues: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Adds one.
     pub fn push(&self, job: LocalJob) {
         let mut queues = lock(&self.queues);
         match job {
-            LocalJob::Check { .. } => queues.checks.push_back(job),
+            LocalJob::Check { .. } => {
+                if !self.released.load(Ordering::Acquire) {
+                    queues.held.get_or_insert_with(|| Instant::now() + HOLD);
+                }
+                queues.checks.push_back(job);
+            }
             LocalJob::Copy { .. } | LocalJob::Look { .. } => queues.urgent.push_back(job),
         }
         drop(queues);
@@ -53,15 +77,30 @@ impl Jobs {
             if let Some(job) = queues.urgent.pop_front() {
                 return Some(job);
             }
-            if queues.checking < self.most_checks
+            let hold = queues.hold();
+            if hold.is_none()
+                && queues.checking < self.most_checks
                 && let Some(job) = queues.checks.pop_front()
             {
                 queues.checking += 1;
                 return Some(job);
             }
-            queues = self.changed.wait(queues).unwrap_or_else(PoisonError::into_inner);
+            queues = match hold {
+                Some(left) => {
+                    self.changed.wait_timeout(queues, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(queues).unwrap_or_else(PoisonError::into_inner),
+            };
         }
         None
+    }
+
+    /// What was to come before the checks is there.
+    pub fn release(&self) {
+        if !self.released.swap(true, Ordering::AcqRel) {
+            lock(&self.queues).held = None;
+            self.changed.notify_all();
+        }
     }
 
     /// A check is done.
@@ -85,13 +124,34 @@ mod tests {
     use super::*;
     use crate::catalogue::{Listing, StoredPage};
 
-    #[test]
-    fn checks_come_last_and_the_end_is_for_all() {
+    fn page() -> Arc<ActivePage> {
         let listing = Listing::default();
         let stored =
             StoredPage { number: 0, base: 0, position: 0, listing, places: Vec::new(), offsets: vec![0] };
-        let page = ActivePage::new(Arc::new(stored), Vec::new(), (Vec::new(), Vec::new()), 0, 0);
+        ActivePage::new(Arc::new(stored), Vec::new(), (Vec::new(), Vec::new()), 0, 0)
+    }
+
+    #[test]
+    fn the_first_checks_wait_until_they_are_let_go_or_for_a_second() {
+        for is_released in [true, false] {
+            let (jobs, began) = (Jobs::new(2), Instant::now());
+            jobs.push(LocalJob::Check { page: page(), need: 0, first: 0, count: 0 });
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(|| matches!(jobs.next(), Some(LocalJob::Check { .. })));
+                if is_released {
+                    jobs.release();
+                }
+                assert!(waiting.join().unwrap());
+            });
+            assert!(is_released || began.elapsed() >= HOLD);
+        }
+    }
+
+    #[test]
+    fn checks_come_last_and_the_end_is_for_all() {
+        let page = page();
         let jobs = Jobs::new(3);
+        jobs.release();
         for need in 0..2 {
             jobs.push(LocalJob::Check { page: Arc::clone(&page), need, first: 0, count: 0 });
             jobs.push(LocalJob::Look { page: Arc::clone(&page), needs: need..need });

@@ -16,13 +16,14 @@ mod jobs;
 mod local;
 mod page;
 mod plan;
+mod same;
 mod sync;
 mod take;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -154,6 +155,8 @@ struct Core {
     received: AtomicU64,
     /// Bytes of files that are dealt with.
     covered: AtomicU64,
+    /// The first pages, which the other side did not send: nobody waits for an answer to them.
+    spared: AtomicU32,
 }
 
 impl Landing {
@@ -193,6 +196,7 @@ impl Landing {
             dirty: AtomicU64::new(0),
             received: AtomicU64::new(0),
             covered: AtomicU64::new(0),
+            spared: AtomicU32::new(0),
         });
         let mut landing = Self { core, threads: Vec::new() };
         for _ in 0..options.restore.threads.max(1) {
@@ -220,11 +224,6 @@ impl Landing {
         Arrival { restorer: Restorer::new(&self.core.site) }
     }
 
-    /// Pages that an earlier try has left here.
-    pub fn stored_pages(&self) -> u32 {
-        self.core.store.len()
-    }
-
     /// All pages were sent: so many.
     ///
     /// # Errors
@@ -237,6 +236,7 @@ impl Landing {
         }
         shared.goal = Some(Goal { pages });
         drop(shared);
+        self.core.local.release();
         self.core.changed.notify_all();
         Ok(())
     }

@@ -53,7 +53,7 @@ impl Landing {
 impl Core {
     /// Waits until what is here already has been looked at, if too many pages are under way. That of what waits for the other side there
     /// is not so much it sees to: pages that were not answered, or of which fragments are to leave, have their place in its window.
-    fn make_room(&self) -> Result<()> {
+    pub(super) fn make_room(&self) -> Result<()> {
         loop {
             let held = lock(&self.active).weight();
             if held <= MOST_HELD && self.late.load(Ordering::Relaxed) <= MOST_LATE {
@@ -65,12 +65,19 @@ impl Core {
             if !self.running() {
                 self.check()?;
             }
+            self.local.release();
             let shared = lock(&self.shared);
             drop(self.changed.wait_timeout(shared, PATIENCE));
         }
     }
 
-    fn take_page(&self, planner: &mut Planner, codec: Codec, payload: &[u8], raw: &[u8]) -> Result<()> {
+    pub(super) fn take_page(
+        &self,
+        planner: &mut Planner,
+        codec: Codec,
+        payload: &[u8],
+        raw: &[u8],
+    ) -> Result<()> {
         let mut listing = Listing::decode(raw, self.cutter.sizes().max)?;
         let digest = digest::hash(raw);
         let number = planner.next;
@@ -122,7 +129,7 @@ impl Core {
     }
 
     /// The pages from this one on are not those of the earlier try.
-    fn forget(&self, number: u32) -> Result<()> {
+    pub(super) fn forget(&self, number: u32) -> Result<()> {
         lock(&self.journal).forget(number)?;
         lock(&self.before).forget(number);
         self.store.truncate(number)
@@ -190,6 +197,10 @@ impl Core {
         while unanswered.front().is_some_and(|page| page.is_known()) {
             let Some(page) = unanswered.pop_front() else { return };
             let wanted = page.state().expected.spans();
+            let is_spared = page.stored.number < self.spared.load(Ordering::Acquire);
+            if is_spared && wanted.is_empty() {
+                continue;
+            }
             self.tell(|news| news.wants.push((page.stored.number, wanted)));
         }
     }
