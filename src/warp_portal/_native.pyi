@@ -74,7 +74,6 @@ def measure_files(paths: Sequence[bytes], most: int = 1) -> float:
 @final
 class EntryTable:
     """Entries of a tree in order (one file-table page, or a batch). Once a page."""
-
     @staticmethod
     def from_columns(columns: dict[str, object]) -> EntryTable: ...
     def to_columns(self) -> dict[str, object]:
@@ -115,7 +114,6 @@ class Walker:
 @final
 class WalkBatch:
     """Entries found by a walk, not yet read."""
-
     def __len__(self) -> int: ...
     @property
     def size(self) -> int:
@@ -175,7 +173,6 @@ class PackPipeline:
 @final
 class PackEvents:
     """A batch of results: records of written chunks and their fragments, complete entries, counters."""
-
     @property
     def done(self) -> bool:
         """All input is written and every entry delivered."""
@@ -345,7 +342,6 @@ class Link:
     """One connection, with messages in both directions; data goes by what takes the link. ≤ 1,000 calls a second.
 
     From whoever is at the other end: only short messages come until `authorize`. Both sides `finish`; who doesn't, must `abort`."""
-
     @property
     def carrier(self) -> str:
         """`quic`, `tcp` or `pipe`."""
