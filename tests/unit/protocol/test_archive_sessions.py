@@ -256,6 +256,12 @@ def test_what_came_is_what_was_offered() -> None:
         sink.complete(bytes(32), CHUNKS, 0)
 
 
+def test_nothing_is_complete_where_it_ended_before_it_began() -> None:
+    sink = ArchiveSink()
+    assert sink.receive(Close(CloseCode.CANCELLED)) != ()
+    assert sink.complete(DIGEST, CHUNKS, 0) == ()
+
+
 @pytest.mark.parametrize("name", MESSAGES)
 def test_every_message_at_every_turn_is_answered_or_refused(name: str) -> None:
     source, finished = sending(), sending()
