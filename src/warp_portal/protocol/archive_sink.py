@@ -48,13 +48,15 @@ class ArchiveSink(SinkSide):
         self._listed = 0
         self._broken = False
 
-    def accept(self, window_bytes: int, expected: Expected, known_commit: bytes | None = None) -> Outputs:
-        """Take it; all up to the commit with this digest is here. Raises UsageError for a tree."""
+    def accept(
+        self, window_bytes: int, expected: Expected, known_commit: bytes | None = None, locators: Ranges | None = None
+    ) -> Outputs:
+        """Take it; all up to the commit with this digest is here, and these locator pages. Raises UsageError for a tree."""
         self._expect(Turn.OFFERED)
         if not self._over and not isinstance(self._offer.what, ArchiveOffer):
             raise UsageError("this sink takes archives alone")
         self._turn, self._expected = Turn.TAKING, expected
-        return self._say(Accept(Mode.WANTED, window_bytes, known_commit))
+        return self._say(Accept(Mode.WANTED, window_bytes, known_commit, locators=locators or None))
 
     def listed(self, pages: int) -> None:
         """The next TOC came, and lists so many pages."""
