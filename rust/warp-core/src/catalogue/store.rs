@@ -285,7 +285,7 @@ impl PageStore {
         let mut places = vec![0; header.places as usize * PLACE_BYTES];
         self.read(&mut places, offset + HEADER_BYTES as u64 + u64::from(header.stored))?;
         if check(&places) != header.places_check {
-            return Err(damaged());
+            return Err(Error::integrity(format!("stored page {number}: its places")));
         }
         let listing = Listing::decode(payload, self.most)?;
         let page = Arc::new(StoredPage {
