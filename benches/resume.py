@@ -149,7 +149,7 @@ def moments(machines: Machines, sender: Side, until: str) -> dict[str, float]:
     noted, cpu = ({line[0]: line[at] for line in lines} for at in (1, 2))
     if until != "never" and "first" not in noted:
         raise SystemExit(f"the receiver ended too early:\n{said[-2000:]}")
-    found = {moment: (int(noted[moment]) - began) / 1e9 for moment in MOMENTS if moment in noted}
+    found: dict[str, float] = {moment: (int(noted[moment]) - began) / 1e9 for moment in MOMENTS if moment in noted}
     if until == FIRST:
         found["receiver_cpu_s"] = (int(cpu["first"]) - int(cpu["connected"])) / 1e9
         found["sender_cpu_s"] = sender.cpu_s - before
