@@ -20,7 +20,7 @@ _SKIPPED = {
     "owner": "owners of {} were not restored: that needs root",
     "device": "{} (devices) were not made: that needs root",
     "socket": "{} (sockets) were left out",
-    "setuid": "setuid and setgid bits of {} were not restored: --setuid does",
+    "setuid": "setuid and setgid bits, or attributes that give privileges, of {} were not restored: --setuid does",
     "xattr": "extended attributes of {} are not possible here",
     "exists": "{} there already and kept: see --overwrite",
 }
@@ -36,7 +36,7 @@ _SKIPPED = {
 )
 @click.option("--owners/--no-owners", default=None, help="Restore owners and groups (default: as root).")
 @click.option("--devices/--no-devices", default=None, help="Restore device nodes (default: as root).")
-@click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits.")
+@click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits, and attributes of security and trusted.")
 @click.option(
     "--keep-damaged",
     is_flag=True,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", metavar="WHEN", help="Existing files: never (default), changed, or always.")
 @click.option("--owners/--no-owners", default=None, help="Restore owners and groups (default: as root).")
 @click.option("--devices/--no-devices", default=None, help="Restore device nodes (default: as root).")
-@click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits.")
+@click.option("--setuid", is_flag=True, help="Restore setuid and setgid bits, and attributes of security and trusted.")
 @click.option("-y", "--yes", is_flag=True, help="Take what is offered without asking.")
 @offering.going
 @offering.connecting

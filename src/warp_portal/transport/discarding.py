@@ -8,6 +8,7 @@ from pathlib import Path
 from warp_portal.archive import partfile
 from warp_portal.archive.state import StateStore
 from warp_portal.transport.destinations import STDOUT, packed, staging
+from warp_portal.transport.parts import beginning
 from warp_portal.transport.record import Kind
 from warp_portal.transport.state import Listed, Session, SessionStore
 
@@ -48,16 +49,16 @@ def _removed(session: Session, state: StateStore) -> int:
     if staged.is_dir() and not staged.is_symlink():
         removed += sum(len(names) for _, _, names in os.walk(staged))
         shutil.rmtree(staged)
-    return removed or _remove_parts(target, record.session)
+    begins = beginning(records)
+    return removed or (0 if begins is None else _remove_parts(target, begins))
 
 
-def _remove_parts(target: Path, session: bytes) -> int:
+def _remove_parts(target: Path, begins: str) -> int:
     """Remove the temporary files of a session below its target; links are not followed."""
     removed = 0
-    beginning = f".warp-{session[:8].hex()}-"
     for directory, _, names in os.walk(target):
         for name in names:
-            if name.startswith(beginning) and name.endswith(".part"):
+            if name.startswith(begins) and name.endswith(".part"):
                 with suppress(FileNotFoundError):
                     os.unlink(os.path.join(directory, name))
                     removed += 1

@@ -13,6 +13,7 @@ from warp_portal.protocol.offers import Mode, Offer, PagesHere, TreeOffer
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Output, Outputs
 from warp_portal.protocol.tree import CatalogueEnd, Finished
+from warp_portal.transport.parts import temporary_tag
 from warp_portal.transport.receiving import Outcome, ReceiveProgress, Receiving, Work
 from warp_portal.transport.tree_sending import SUITE
 
@@ -95,7 +96,7 @@ class TreeReceiving(Receiving):
             setuid=options.setuid,
             everything=mode == Mode.EVERYTHING,
             cutter=(tree.algorithm, *tree.sizes),
-            tag=session[:8],
+            tag=temporary_tag(self._records),
             threads=thread_count(options.threads),
             epoch_bytes=options.checkpoint_bytes,
             epoch_s=options.checkpoint_s,

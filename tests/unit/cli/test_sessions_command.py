@@ -7,9 +7,10 @@ from tests.unit.cli.runs import Captured, only, records
 from tests.unit.transport.common import RECORD, SEND, SESSION
 
 from warp_portal.cli.main import main
+from warp_portal.transport.parts import beginning, temporary_tag
 from warp_portal.transport.state import SessionStore
 
-PART = f".warp-{SESSION[:8].hex()}-0123456789abcdef.part"
+PART = "{}0123456789abcdef.part"
 
 
 def begun(settings: Path, target: Path) -> SessionStore:
@@ -17,9 +18,11 @@ def begun(settings: Path, target: Path) -> SessionStore:
     store = SessionStore(settings / "state")
     store.begin(SEND).close()
     (target / "below").mkdir(parents=True)
-    for name in (PART, "below/" + PART, "whole", ".warp-0000000000000000-0123456789abcdef.part"):
+    with store.begin(replace(RECORD, paths=(bytes(target),))) as session:
+        temporary_tag(session.directory)
+        part = PART.format(beginning(session.directory))
+    for name in (part, "below/" + part, "whole", ".warp-0000000000000000-0123456789abcdef.part"):
         (target / name).write_text("data")
-    store.begin(replace(RECORD, paths=(bytes(target),))).close()
     return store
 
 

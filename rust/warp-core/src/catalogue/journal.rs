@@ -1,8 +1,9 @@
 //! Which fragments were durable when a side was killed: records of an append-only file, each with a check.
 //!
-//! Header, 32 bytes: `"warpjrnl"`, u32 version (1), u32 zero, session (16). Record: u32 length of the body, u32 zero, u64 epoch, body, the
-//! first 8 bytes of BLAKE3 of all before. Body: for each page u32 number, u32 spans, and for each span u16 first, u16 count. A page without
-//! spans: what was said of it and of all behind it is forgotten, for they are other pages now.
+//! Header, 32 bytes: `"warpjrnl"`, u32 version (1), u32 zero, session (16). Record: u32 length of the body, u32 kind, u64 epoch, body, the
+//! first 8 bytes of BLAKE3 of all before. Body of kind 0: for each page u32 number, u32 spans, and for each span u16 first, u16 count. A page
+//! without spans: what was said of it and of all behind it is forgotten, for they are other pages now. Kind 1: files that were restored, two
+//! u64 each.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,11 +16,17 @@ use crate::{Error, Result};
 /// Spans of a page's fragments: first and count, ascending, none empty.
 pub type Spans = Vec<(u16, u16)>;
 
+/// A file that was restored: a digest of its path, and one of what it was.
+pub type Restored = (u64, u64);
+
 const MAGIC: &[u8; 8] = b"warpjrnl";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 32;
 const RECORD_BYTES: usize = 16;
 const CHECK_BYTES: usize = 8;
+const FRAGMENTS: u32 = 0;
+const RESTORED: u32 = 1;
+const RESTORED_BYTES: usize = 16;
 /// A record has one page at least and is written each few seconds.
 const MOST_BODY: usize = 64 << 20;
 
@@ -52,8 +59,12 @@ impl Journal {
             if found != header {
                 return Err(Error::integrity("journal: it is not that of this session"));
             }
-            while let Some(body) = journal.record(length)? {
-                add(&body, &mut kept)?;
+            while let Some((kind, body)) = journal.record(length)? {
+                match kind {
+                    FRAGMENTS => add(&body, &mut kept)?,
+                    RESTORED => add_restored(&body, &mut kept)?,
+                    _ => return Err(Error::integrity("journal: a record of a later version")),
+                }
             }
         }
         kept.settle();
@@ -72,24 +83,30 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`].
     pub fn append(&mut self, pages: &BTreeMap<u32, Spans>) -> Result<u64> {
+        self.append_with(pages, &[])
+    }
+
+    /// As [`Journal::append`], and that these files are restored.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn append_with(&mut self, pages: &BTreeMap<u32, Spans>, restored: &[Restored]) -> Result<u64> {
         let epoch = self.epoch + 1;
-        let mut record = vec![0; 8];
-        record.extend_from_slice(&epoch.to_le_bytes());
-        for (page, spans) in pages {
-            record.extend_from_slice(&page.to_le_bytes());
-            record.extend_from_slice(&(spans.len() as u32).to_le_bytes());
-            for (first, count) in spans {
-                record.extend_from_slice(&first.to_le_bytes());
-                record.extend_from_slice(&count.to_le_bytes());
-            }
+        let mut records = Vec::new();
+        if !pages.is_empty() {
+            records = record(FRAGMENTS, epoch, &pages_body(pages));
         }
-        let body = (record.len() - RECORD_BYTES) as u32;
-        record[..4].copy_from_slice(&body.to_le_bytes());
-        let check = check(&record);
-        record.extend_from_slice(&check);
-        self.write(&record, self.end)?;
+        for part in restored.chunks(MOST_BODY / RESTORED_BYTES) {
+            let body: Vec<u8> = part
+                .iter()
+                .flat_map(|(path, state)| [path.to_le_bytes(), state.to_le_bytes()])
+                .flatten()
+                .collect();
+            records.append(&mut record(RESTORED, epoch, &body));
+        }
+        self.write(&records, self.end)?;
         self.file.sync_data().map_err(|error| Error::io("sync the journal", error))?;
-        self.end += record.len() as u64;
+        self.end += records.len() as u64;
         self.epoch = epoch;
         Ok(epoch)
     }
@@ -102,15 +119,15 @@ impl Journal {
         self.append(&BTreeMap::from([(page, Spans::new())]))
     }
 
-    /// The body of the next record; `None` at the end of what is whole.
-    fn record(&mut self, length: u64) -> Result<Option<Vec<u8>>> {
+    /// Kind and body of the next record; `None` at the end of what is whole.
+    fn record(&mut self, length: u64) -> Result<Option<(u32, Vec<u8>)>> {
         let mut head = [0; RECORD_BYTES];
         let left = length - self.end;
         if left < (RECORD_BYTES + CHECK_BYTES) as u64 {
             return Ok(None);
         }
         self.read(&mut head, self.end)?;
-        let [b0, b1, b2, b3, _, _, _, _, epoch @ ..] = head;
+        let [b0, b1, b2, b3, k0, k1, k2, k3, epoch @ ..] = head;
         let body = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
         let whole = RECORD_BYTES + body + CHECK_BYTES;
         if body > MOST_BODY || whole as u64 > left {
@@ -125,7 +142,7 @@ impl Journal {
         self.epoch = u64::from_le_bytes(epoch);
         self.end += whole as u64;
         record.truncate(whole - CHECK_BYTES);
-        Ok(Some(record.split_off(RECORD_BYTES)))
+        Ok(Some((u32::from_le_bytes([k0, k1, k2, k3]), record.split_off(RECORD_BYTES))))
     }
 
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
@@ -140,6 +157,45 @@ impl Journal {
 fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
     let digest = digest::hash(bytes);
     std::array::from_fn(|at| digest[at])
+}
+
+/// A record as it is written.
+fn record(kind: u32, epoch: u64, body: &[u8]) -> Vec<u8> {
+    let mut record = Vec::with_capacity(RECORD_BYTES + body.len() + CHECK_BYTES);
+    record.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    record.extend_from_slice(&kind.to_le_bytes());
+    record.extend_from_slice(&epoch.to_le_bytes());
+    record.extend_from_slice(body);
+    let check = check(&record);
+    record.extend_from_slice(&check);
+    record
+}
+
+fn pages_body(pages: &BTreeMap<u32, Spans>) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (page, spans) in pages {
+        body.extend_from_slice(&page.to_le_bytes());
+        body.extend_from_slice(&(spans.len() as u32).to_le_bytes());
+        for (first, count) in spans {
+            body.extend_from_slice(&first.to_le_bytes());
+            body.extend_from_slice(&count.to_le_bytes());
+        }
+    }
+    body
+}
+
+fn add_restored(body: &[u8], kept: &mut Noted) -> Result<()> {
+    let (files, rest) = body.as_chunks::<RESTORED_BYTES>();
+    if !rest.is_empty() {
+        return Err(Error::integrity("journal: a record that makes no sense"));
+    }
+    for [path @ .., s0, s1, s2, s3, s4, s5, s6, s7] in files {
+        kept.add_restored((
+            u64::from_le_bytes(*path),
+            u64::from_le_bytes([*s0, *s1, *s2, *s3, *s4, *s5, *s6, *s7]),
+        ));
+    }
+    Ok(())
 }
 
 fn add(mut body: &[u8], kept: &mut Noted) -> Result<()> {
@@ -207,6 +263,18 @@ mod tests {
         journal.append(&BTreeMap::from([(9, vec![(5, 1)])])).unwrap();
         let (_, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
         assert_eq!([kept.of(3), kept.of(4), kept.of(9)], [vec![(0, 7)], vec![], vec![(5, 1)]]);
+    }
+
+    #[test]
+    fn files_that_were_restored_are_known_though_pages_are_forgotten() {
+        let scratch = Scratch::new("journal-restored");
+        let (mut journal, _) = Journal::open(file(&scratch), &SESSION).unwrap();
+        journal.append_with(&BTreeMap::from([(3, vec![(0, 7)])]), &[(9, 1), (2, u64::MAX)]).unwrap();
+        journal.append_with(&BTreeMap::new(), &[(9, 2), (9, 1)]).unwrap();
+        assert_eq!(journal.forget(0).unwrap(), 3);
+        let (journal, mut kept) = Journal::open(file(&scratch), &SESSION).unwrap();
+        assert_eq!((journal.epoch(), kept.is_empty()), (3, true));
+        assert_eq!(kept.take_restored(), [(2, u64::MAX), (9, 1), (9, 2)]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod noted;
 mod store;
 
 pub use cuts::{CutFile, CutPart, CutRecords, Cuts, is_settled};
-pub use journal::{Journal, Spans};
+pub use journal::{Journal, Restored, Spans};
 pub use layout::{Again, Layout, Place};
 pub use listing::{Listing, MOST_BYTES, MOST_FRAGMENTS};
 pub use noted::Noted;

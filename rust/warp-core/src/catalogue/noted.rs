@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::Spans;
+use super::{Restored, Spans};
 
 /// A span of one page's fragments: page, first, count.
 type Note = (u32, u16, u16);
+
+/// Files of earlier tries that are known, 256 MiB of them: others are taken for files that were there before.
+const MOST_RESTORED: usize = 16 << 20;
 
 /// Fragments that were noted, by page.
 #[derive(Clone, Debug, Default)]
 pub struct Noted {
     notes: Vec<Note>,
+    restored: Vec<Restored>,
 }
 
 impl Noted {
@@ -39,6 +43,11 @@ impl Noted {
         pages
     }
 
+    /// The files that were restored, sorted. They stay though pages are forgotten.
+    pub fn take_restored(&mut self) -> Vec<Restored> {
+        std::mem::take(&mut self.restored)
+    }
+
     /// Forgets this page and all behind it.
     pub fn forget(&mut self, page: u32) {
         self.notes.retain(|(number, ..)| *number < page);
@@ -47,6 +56,13 @@ impl Noted {
     /// One span more, in any order: [`Noted::settle`] is to follow.
     pub(super) fn add(&mut self, page: u32, first: u16, count: u16) {
         self.notes.push((page, first, count));
+    }
+
+    /// One file more, in any order; no more than [`MOST_RESTORED`] are known.
+    pub(super) fn add_restored(&mut self, file: Restored) {
+        if self.restored.len() < MOST_RESTORED {
+            self.restored.push(file);
+        }
     }
 
     /// Brings what was added into order, and joins what adjoins.
@@ -62,6 +78,9 @@ impl Noted {
             adjoin
         });
         self.notes.shrink_to_fit();
+        self.restored.sort_unstable();
+        self.restored.dedup();
+        self.restored.shrink_to_fit();
     }
 }
 

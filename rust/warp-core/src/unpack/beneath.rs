@@ -5,11 +5,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, fgetxattr_query, fstat, openat, openat2, renameat,
-    renameat_with, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fgetxattr_query, fstat, openat,
+    openat2, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::{Errno, Result};
+use rustix::process::geteuid;
 
+use super::files::SharedFile;
+use super::made::Identity;
+use super::metadata::Handle;
 use super::trail::Trail;
 use crate::digest;
 
@@ -20,7 +24,11 @@ const OPEN_DIRECTORIES: usize = 4;
 pub(super) const LONGEST_PATH: usize = 4095;
 pub(super) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const TEMPORARY: &str = ".warp-";
+const PART: &str = ".part";
 const DEFAULT_ACL: &str = "system.posix_acl_default";
+/// Nobody else may see a file before it is complete.
+pub(super) const CREATION_MODE: u32 = 0o600;
 
 /// A stored path's directory and name.
 pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
@@ -53,7 +61,7 @@ impl Directory {
     }
 
     /// What `name` in it is; `None` if there is nothing. Links are not followed.
-    pub fn look(&self, name: &[u8]) -> Result<Option<rustix::fs::Stat>> {
+    pub fn look(&self, name: &[u8]) -> Result<Option<Stat>> {
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
@@ -86,10 +94,37 @@ impl Directory {
         self.make(temporary, || openat(&self.fd, temporary, flags, Mode::from_raw_mode(mode)))
     }
 
-    /// A temporary file that was closed meanwhile.
-    pub fn reopen(&self, temporary: &[u8]) -> Result<OwnedFd> {
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.fd, temporary, flags, Mode::empty())
+    /// A temporary file that was closed meanwhile; [`Errno::STALE`] if it is another now, or has further names.
+    pub fn reopen(&self, temporary: &[u8], file: Identity) -> Result<OwnedFd> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = openat(&self.fd, temporary, flags, Mode::empty())?;
+        let stat = fstat(&fd)?;
+        let is_it = Identity::of(&stat) == file && is_sole(&stat);
+        if is_it { Ok(fd) } else { Err(Errno::STALE) }
+    }
+
+    /// The temporary file that an earlier try left, as it was created. What may be another's, or has further names, is none: it is
+    /// removed. `owner`: who may have it besides us, for it may have got that already.
+    pub fn left(&self, temporary: &[u8], owner: Option<u32>) -> Result<Option<Identity>> {
+        let Some(stat) = self.look(temporary)? else { return Ok(None) };
+        let is_ours = stat.st_uid == geteuid().as_raw() || owner == Some(stat.st_uid);
+        if !is_sole(&stat) || !is_ours {
+            return self.remove(temporary).map(|()| None);
+        }
+        let node = self.node(temporary)?;
+        if Identity::of(&fstat(&node)?) != Identity::of(&stat) {
+            return Err(Errno::STALE);
+        }
+        if stat.st_mode & 0o7777 != CREATION_MODE {
+            Handle::node(&node).chmod(CREATION_MODE)?;
+        }
+        Ok(Some(Identity::of(&stat)))
+    }
+
+    /// Remove a temporary file if it is still this one.
+    pub fn discard(&self, temporary: &[u8], file: Identity) -> Result<()> {
+        let there = self.look(temporary)?;
+        if there.is_some_and(|stat| Identity::of(&stat) == file) { self.remove(temporary) } else { Ok(()) }
     }
 
     /// Whatever is at `name`, itself, to be dressed by its descriptor.
@@ -113,6 +148,11 @@ impl Directory {
             result => result,
         }
     }
+}
+
+/// A regular file with one name.
+fn is_sole(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1
 }
 
 impl AsFd for Directory {
@@ -200,22 +240,50 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
     openat(at.as_ref().map_or(root, AsFd::as_fd), last, flags, Mode::empty())
 }
 
-/// Names of temporary files: `.warp-<tag>-<hash of the stored path>.part`, the same for each try of an extraction.
+/// Names of temporary files: `.warp-<tag>-<hash of the stored path>.part`, the same for each try of an extraction. Whoever sends a
+/// tree does not know the tag, so that nothing of it can be put there beforehand.
 #[derive(Clone, Debug)]
 pub(super) struct TemporaryNames {
     prefix: String,
+    /// Names of others that look alike are refused too.
+    strict: bool,
 }
 
 impl TemporaryNames {
-    pub fn new(tag: &[u8; 8]) -> Self {
-        let prefix = format!(".warp-{:016x}-", u64::from_be_bytes(*tag));
-        Self { prefix }
+    pub fn new(tag: &[u8; 8], strict: bool) -> Self {
+        let prefix = format!("{TEMPORARY}{:016x}-", u64::from_be_bytes(*tag));
+        Self { prefix, strict }
     }
 
     /// The name for an entry: 64 bits of hash, so that no two files of one directory meet.
     pub fn name(&self, path: &[u8]) -> Vec<u8> {
         let digest = digest::hash(path);
         let hash = u64::from_be_bytes(std::array::from_fn(|i| digest[i]));
-        format!("{}{hash:016x}.part", self.prefix).into_bytes()
+        format!("{}{hash:016x}{PART}", self.prefix).into_bytes()
+    }
+
+    /// The name for a file that several pieces make up; one that began anew leaves that of before as it is.
+    pub fn of(&self, file: &SharedFile) -> Vec<u8> {
+        self.name_of(&file.entry().path, file.begun())
+    }
+
+    /// The same for a file that was begun so many times before.
+    pub fn name_of(&self, path: &[u8], begun: u32) -> Vec<u8> {
+        match begun {
+            0 => self.name(path),
+            // No path has a NUL.
+            times => self.name(&[path, b"\0", &times.to_le_bytes()].concat()),
+        }
+    }
+
+    /// Whether an entry's own name is one of these.
+    pub fn has(&self, path: &[u8]) -> bool {
+        let name = split(path).1;
+        if !self.strict {
+            return name.starts_with(self.prefix.as_bytes());
+        }
+        let middle = name.strip_prefix(TEMPORARY.as_bytes());
+        let middle = middle.and_then(|rest| rest.strip_suffix(PART.as_bytes()));
+        middle.is_some_and(|middle| middle.len() == 33 && middle.get(16) == Some(&b'-'))
     }
 }

@@ -1,18 +1,20 @@
 //! What had to wait for all files of a window: hard links, then the metadata of directories that get no more entries.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, futimens, linkat, statat};
+use rustix::fs::{AtFlags, Stat, futimens, linkat, statat};
 use rustix::io::Errno;
 
-use super::Overwrite;
-use super::beneath::split;
+use super::beneath::{Directory, split};
 use super::existing::{is_directory, occupied};
+use super::made::Identity;
 use super::metadata::{Fresh, times};
 use super::report::{Attempt, Failure, Outcome, Skip};
 use super::restore::{Restorer, publish};
+use super::session::note;
 use super::strangers::Reason;
 use super::window::{EntryRef, Window};
+use super::{Overwrite, Site};
 use crate::entry::Entry;
 
 impl Restorer {
@@ -56,45 +58,77 @@ impl Restorer {
         let directory = self.directories.get(to).attempt("open directory")?;
         let link = |new: &[u8]| linkat(&source, original, directory, new, AtFlags::empty());
         let temporary = site.names.name(&entry.path);
-        if let Some(reason) = site.report.strangers.find(&entry.link) {
-            let exists = directory.look(name).attempt("look at what exists")?;
-            return match exists {
-                Some(stat) if is_directory(&stat) => Err(occupied()),
-                Some(_) if site.overwrite == Overwrite::Never => Ok(Outcome::Skipped(Skip::Exists)),
-                _ => Err(stranded(entry, reason)),
-            };
-        }
-        match link(name) {
-            Err(Errno::EXIST) => {}
-            result => {
-                result.attempt("link to its file")?;
-                let left = directory.remove(&temporary);
-                return left.attempt("remove temporary file").map(|()| Outcome::Restored);
-            }
-        }
         let existing = directory.look(name).attempt("look at what exists")?;
-        let file = statat(&source, original, AtFlags::SYMLINK_NOFOLLOW);
-        let file = file.attempt("find the file it is a name of")?;
-        let is_done = match &existing {
-            Some(stat) if is_directory(stat) => return Err(occupied()),
-            Some(stat) => (stat.st_dev, stat.st_ino) == (file.st_dev, file.st_ino),
-            None => false,
+        if existing.as_ref().is_some_and(is_directory) {
+            return Err(occupied());
+        }
+        let found = find(&source, original)?;
+        let Some(file) = found.filter(|file| site.made.has(*file)) else {
+            let is_kept = existing.is_some_and(|stat| is_kept(site, entry, &stat));
+            let stranded = || Err(stranded(site, entry, found.is_some()));
+            return if is_kept { Ok(Outcome::Skipped(Skip::Exists)) } else { stranded() };
         };
-        let outcome = if is_done || site.overwrite == Overwrite::Never {
-            Ok(Outcome::Skipped(Skip::Exists))
-        } else {
-            let made = directory.make(&temporary, || link(&temporary));
-            made.attempt("link to its file")?;
-            publish(site, directory, &temporary, name)
+        let outcome = match existing {
+            None => new_name(directory, name, file, link),
+            Some(stat) if Identity::of(&stat) == file && site.session.is_some() => Ok(Outcome::Restored),
+            Some(stat) if Identity::of(&stat) == file || is_kept(site, entry, &stat) => {
+                Ok(Outcome::Skipped(Skip::Exists))
+            }
+            Some(_) => {
+                let made = directory.make(&temporary, || link(&temporary));
+                made.attempt("link to its file")?;
+                publish(site, directory, (&temporary, file), (&entry.path, name))
+            }
         };
+        if let (Ok(Outcome::Restored), Some(session)) = (&outcome, &site.session)
+            && let Some(stat) = directory.look(name).attempt("look at the new name")?
+        {
+            session.give(note(&entry.path, &stat));
+        }
         // Renaming a name of a file over another of the same file does nothing.
         let left = directory.remove(&temporary);
         left.attempt("remove temporary file").and(outcome)
     }
 }
 
-/// A name of a file that is not at the name where the archive has it.
-fn stranded(link: &Entry, reason: Reason) -> Failure {
+/// Whether what lies at an entry's name stays.
+fn is_kept(site: &Site, entry: &Entry, there: &Stat) -> bool {
+    site.overwrite == Overwrite::Never && !site.is_ours(&entry.path, there)
+}
+
+/// What lies at the name where the archive has a file.
+fn find(source: &OwnedFd, original: &[u8]) -> Result<Option<Identity>, Failure> {
+    match statat(source, original, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(Identity::of(&stat))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(Failure::system("find the file it is a name of", errno)),
+    }
+}
+
+/// Make a further name, of this very file.
+fn new_name(
+    directory: &Directory,
+    name: &[u8],
+    file: Identity,
+    link: impl Fn(&[u8]) -> rustix::io::Result<()>,
+) -> Result<Outcome, Failure> {
+    match link(name) {
+        Err(Errno::EXIST) => return Ok(Outcome::Skipped(Skip::Exists)),
+        result => result.attempt("link to its file")?,
+    }
+    let made = directory.look(name).attempt("look at the new name")?;
+    if made.is_some_and(|stat| Identity::of(&stat) == file) {
+        return Ok(Outcome::Restored);
+    }
+    // Another came to the name of its file in this moment.
+    directory.remove(name).attempt("remove the new name")?;
+    Err(Failure::system("link to its file", Errno::STALE))
+}
+
+/// A name of a file that this run did not restore, or find to be what it should, at the name where the archive has it.
+fn stranded(site: &Site, link: &Entry, is_there: bool) -> Failure {
+    let unknown = if is_there { Reason::Other } else { Reason::Failed };
+    let reason = site.report.strangers.find(&link.link).unwrap_or(unknown);
     let name = format!("it is a name of {}", String::from_utf8_lossy(&link.link));
     match reason {
         Reason::Damaged => Failure::damage(name),

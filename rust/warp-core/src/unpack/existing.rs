@@ -4,6 +4,7 @@ use rustix::fs::{FileType, Stat, fstat, makedev, readlinkat};
 use rustix::io::Errno;
 
 use super::beneath::{Directory, split};
+use super::made::Identity;
 use super::metadata::{Handle, correct};
 use super::report::{Attempt, Failure, Outcome, Skip};
 use super::strangers::Reason;
@@ -19,9 +20,20 @@ pub(super) fn judge(site: &Site, directory: &Directory, entry: &Entry) -> Result
     if is_directory(&stat) {
         return Err(occupied());
     }
+    let is_alike = match entry.kind {
+        Kind::File => is_alike(&stat, entry),
+        _ => is_same(directory, name, &stat, entry),
+    };
+    if site.is_ours(&entry.path, &stat) {
+        // It was durable before it had its name.
+        return if is_alike { taken(site, directory, entry, &stat).map(Some) } else { Ok(None) };
+    }
     match site.overwrite {
         Overwrite::Never => {
-            if entry.kind == Kind::File && !is_alike(&stat, entry) {
+            // An archive's files may be there of an extraction before; of another machine's nothing is.
+            if is_alike && site.session.is_none() {
+                site.made.add(Identity::of(&stat));
+            } else {
                 site.report.strangers.add(&entry.path, Reason::Other);
             }
         }
@@ -34,6 +46,7 @@ pub(super) fn judge(site: &Site, directory: &Directory, entry: &Entry) -> Result
             }
             let rules = &site.rules;
             correct(&Handle::node(&node), &stat, entry, rules, &site.report)?;
+            site.made.add(Identity::of(&stat));
         }
         Overwrite::Changed | Overwrite::Always => return Ok(None),
     }
@@ -41,6 +54,13 @@ pub(super) fn judge(site: &Site, directory: &Directory, entry: &Entry) -> Result
     let left = directory.remove(&site.names.name(&entry.path));
     left.attempt("remove a temporary file")?;
     Ok(Some(Outcome::Skipped(Skip::Exists)))
+}
+
+/// What an earlier try restored is done.
+fn taken(site: &Site, directory: &Directory, entry: &Entry, stat: &Stat) -> Result<Outcome, Failure> {
+    site.made.add(Identity::of(stat));
+    let left = directory.remove(&site.names.name(&entry.path));
+    left.attempt("remove a temporary file").map(|()| Outcome::Restored)
 }
 
 pub(super) fn is_directory(stat: &Stat) -> bool {

@@ -5,12 +5,13 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use rustix::fs::ftruncate;
+use rustix::fs::{fstat, ftruncate};
 use rustix::io::{Errno, Result, pwrite};
 
-use super::beneath::{Directories, TemporaryNames, split};
+use super::beneath::{CREATION_MODE, Directories, TemporaryNames, split};
 use super::landing::base::Base;
 use super::lock;
+use super::made::Identity;
 use super::report::Failure;
 use super::window::EntryRef;
 use crate::entry::{Entry, FLAG_SPARSE};
@@ -21,8 +22,17 @@ const OPEN_FILES: usize = 256;
 const MOST_PLACES: usize = 4096;
 /// Damaged places of a file that a message names.
 const SHOWN_PLACES: usize = 16;
-/// Nobody else may see a file before it is complete.
-const CREATION_MODE: u32 = 0o600;
+
+/// What there is already of a file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    /// Its temporary file, of a try before.
+    pub left: Option<Identity>,
+    /// Another file has its name.
+    pub replaces: bool,
+    /// How often it was begun before, and given up.
+    pub begun: u32,
+}
 
 /// A file that needs several pieces.
 #[derive(Debug)]
@@ -43,13 +53,15 @@ pub(super) struct SharedFile {
     replaces: bool,
     /// What the file that has its name has, once that was looked through.
     base: Mutex<Option<Option<Arc<Base>>>>,
-    /// Whether its temporary file was made; locked while it is.
-    created: Mutex<bool>,
+    /// How often a file at its path was begun and given up before.
+    begun: u32,
+    /// Its temporary file, once that was made; locked while it is.
+    created: Mutex<Option<Identity>>,
 }
 
 impl SharedFile {
-    /// A file of `length` bytes of data. `exists`: its temporary file is there, of a try before; `replaces`: another file has its name.
-    pub fn new(entry: EntryRef, id: u64, length: u64, exists: bool, replaces: bool) -> Self {
+    /// A file of `length` bytes of data.
+    pub fn new(entry: EntryRef, id: u64, length: u64, found: Found) -> Self {
         let extents = Extents::of(entry.get());
         Self {
             first: entry,
@@ -60,10 +72,11 @@ impl SharedFile {
             written: AtomicU64::new(0),
             lost: Mutex::new(None),
             extents,
-            existed: exists,
-            replaces,
+            existed: found.left.is_some(),
+            replaces: found.replaces,
             base: Mutex::new(None),
-            created: Mutex::new(exists),
+            begun: found.begun,
+            created: Mutex::new(found.left),
         }
     }
 
@@ -89,6 +102,16 @@ impl SharedFile {
     /// The mode its temporary file was created with.
     pub fn creation_mode(&self) -> u32 {
         CREATION_MODE
+    }
+
+    /// How often a file at its path was begun and given up before.
+    pub fn begun(&self) -> u32 {
+        self.begun
+    }
+
+    /// Its temporary file, if that was made.
+    pub fn made(&self) -> Option<Identity> {
+        *lock(&self.created)
     }
 
     /// Whether its temporary file is of a try before.
@@ -228,13 +251,13 @@ impl OpenFiles {
         }
         let entry = file.entry();
         let directory = directories.get(split(&entry.path).0)?;
-        let name = names.name(&entry.path);
-        let fd = if *created {
-            directory.reopen(&name)?
+        let name = names.of(file);
+        let fd = if let Some(made) = *created {
+            directory.reopen(&name, made)?
         } else {
             let fd = directory.create(&name, CREATION_MODE)?;
+            *created = Some(Identity::of(&fstat(&fd)?));
             lock(&self.state).created.insert(file.id, Arc::clone(file));
-            *created = true;
             size(&fd, entry)?;
             fd
         };

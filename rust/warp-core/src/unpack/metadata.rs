@@ -17,6 +17,8 @@ use crate::entry::{Entry, Kind, Timestamp};
 const SPECIAL_BITS: u32 = 0o6000;
 const ACCESS_ACL: &str = "system.posix_acl_access";
 const DEFAULT_ACL: &str = "system.posix_acl_default";
+/// Namespaces of attributes by which a file does more than its owner may.
+const PRIVILEGED: [&[u8]; 2] = [b"security.", b"trusted."];
 /// What file systems answer when they or the process may not have an attribute; a full disk is not among the reasons
 /// for "no space" here, as an inode's room for attributes is small.
 const NO_XATTR: [Errno; 7] =
@@ -45,6 +47,11 @@ impl Rules {
         }
         report.skip(Skip::Setuid);
         entry.mode & 0o7777 & !SPECIAL_BITS
+    }
+
+    /// Whether an extended attribute is restored: those that give privileges, as capabilities do, are as setuid bits.
+    fn may_set(&self, name: &[u8]) -> bool {
+        self.setuid || !PRIVILEGED.iter().any(|namespace| name.starts_with(namespace))
     }
 
     /// Whether what is made in `parent` does not belong to the entry's owner and group by itself.
@@ -157,7 +164,7 @@ impl<'a> Fresh<'a> {
             // What was to be another's must not act as whoever extracts it.
             mode &= !SPECIAL_BITS;
         }
-        if self.attribute(entry, report)? {
+        if self.attribute(entry, rules, report)? {
             actual = None;
         }
         if actual != Some(mode) && entry.kind != Kind::Symlink {
@@ -179,11 +186,15 @@ impl<'a> Fresh<'a> {
     }
 
     /// Set the attributes and remove inherited ACLs; whether the mode may have changed by that.
-    fn attribute(&self, entry: &Entry, report: &Report) -> std::result::Result<bool, Failure> {
+    fn attribute(&self, entry: &Entry, rules: &Rules, report: &Report) -> std::result::Result<bool, Failure> {
         if self.gives_acl && entry.kind != Kind::Symlink {
             self.handle.disinherit(entry.kind == Kind::Directory)?;
         }
         for (name, value) in entry.xattrs.iter() {
+            if !rules.may_set(name) {
+                report.skip(Skip::Setuid);
+                continue;
+            }
             match self.handle.set(name, value) {
                 Err(errno) if NO_XATTR.contains(&errno) => report.skip(Skip::Xattr),
                 result => result.attempt("set extended attribute")?,

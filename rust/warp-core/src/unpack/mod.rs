@@ -10,11 +10,13 @@ mod close;
 mod existing;
 mod files;
 mod landing;
+mod made;
 mod metadata;
 mod plan;
 mod queue;
 mod report;
 mod restore;
+mod session;
 mod strangers;
 mod trail;
 mod tree;
@@ -27,14 +29,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{SendTimeoutError, Sender, bounded};
+use rustix::fs::Stat;
+use rustix::io::Errno;
 
 use self::beneath::TemporaryNames;
 use self::files::OpenFiles;
+use self::made::Made;
 use self::metadata::Rules;
 use self::plan::Planner;
 use self::queue::Queue;
 use self::report::{Failure, Report};
 use self::restore::Restorer;
+use self::session::Session;
 use self::worker::Worker;
 use crate::chunk_index::ChunkIndex;
 use crate::keys::ScopeKeys;
@@ -105,16 +111,19 @@ struct Site {
     overwrite: Overwrite,
     devices: bool,
     whole: bool,
+    /// Of a landing: its entries come from another machine, and what exists is not theirs, however it looks.
+    session: Option<Arc<Session>>,
     /// What ends the names of damaged files that are kept.
     keep_damaged: Option<Vec<u8>>,
     rules: Rules,
     names: TemporaryNames,
+    made: Made,
     report: Report,
     files: OpenFiles,
 }
 
 impl Site {
-    fn new(target: OwnedFd, options: &Options) -> Self {
+    fn new(target: OwnedFd, options: &Options, session: Option<Arc<Session>>) -> Self {
         Self {
             target: Arc::new(target),
             overwrite: options.overwrite,
@@ -122,10 +131,25 @@ impl Site {
             whole: options.whole,
             keep_damaged: options.keep_damaged.then(|| damaged_ending(&options.tag)),
             rules: Rules::new(options.owners, options.setuid),
-            names: TemporaryNames::new(&options.tag),
+            names: TemporaryNames::new(&options.tag, session.is_some()),
+            session,
+            made: Made::default(),
             report: Report::default(),
             files: OpenFiles::default(),
         }
+    }
+
+    /// Whether an earlier try of this landing put there what lies at a stored path.
+    fn is_ours(&self, path: &[u8], stat: &Stat) -> bool {
+        self.session.as_ref().is_some_and(|session| session.has(path, stat))
+    }
+
+    /// Refuse an entry that would lie where temporary files do.
+    fn check_name(&self, path: &[u8]) -> std::result::Result<(), Failure> {
+        if self.names.has(path) {
+            return Err(Failure::system("its name is one of temporary files", Errno::INVAL));
+        }
+        Ok(())
     }
 }
 
@@ -169,7 +193,7 @@ impl UnpackPipeline {
             archive: archive.fd,
             index: archive.index,
             keys: archive.keys,
-            site: Arc::new(Site::new(target, options)),
+            site: Arc::new(Site::new(target, options, None)),
             queue: Queue::default(),
         });
         let (sender, receiver) = bounded(WAITING_TABLES);
@@ -305,7 +329,7 @@ impl Drop for Running {
         site.report.leave(|| {
             let mut restorer = Restorer::new(site);
             for file in site.files.drain() {
-                restorer.discard(file.entry());
+                restorer.discard_file(&file);
             }
         });
     }

@@ -6,7 +6,7 @@ use crossbeam_channel::Receiver;
 
 use super::beneath::split;
 use super::existing::judge;
-use super::files::{Extents, SharedFile};
+use super::files::{Extents, Found, SharedFile};
 use super::report::{Attempt, Failure, Outcome, Skip};
 use super::restore::Restorer;
 use super::tree::Tree;
@@ -106,6 +106,7 @@ impl Planner {
         while let Some(left) = self.tree.leave(path) {
             self.close(left);
         }
+        self.restorer.site.check_name(path)?;
         if let Some(skip) = self.left_out(entry.get().kind) {
             self.restorer.settle(entry.get(), Ok(Outcome::Skipped(skip)));
             return Ok(());
@@ -175,7 +176,7 @@ impl Planner {
         let is_whole = pieces.peek().is_some_and(|piece| u64::from(piece.length) == length);
         let shared = (!is_whole).then(|| {
             self.next_id += 1;
-            Arc::new(SharedFile::new(entry.clone(), self.next_id, length, false, false))
+            Arc::new(SharedFile::new(entry.clone(), self.next_id, length, Found::default()))
         });
         self.plan.add_file(entry.clone(), shared.clone());
         let mut position = 0;

@@ -47,7 +47,7 @@ pub enum Skip {
     Device,
     /// A socket.
     Socket,
-    /// setuid and setgid bits.
+    /// setuid and setgid bits, and attributes that give privileges.
     Setuid,
     /// An extended attribute that the file system or the process may not have.
     Xattr,
@@ -141,6 +141,8 @@ impl<T> Attempt<T> for rustix::io::Result<T> {
 pub(super) enum Outcome {
     Restored,
     Skipped(Skip),
+    /// It is whole, and gets its name when it is durable.
+    Waiting,
 }
 
 /// What one thread has counted since it last told.

@@ -3,14 +3,16 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, fstat, ftruncate, futimens, mknodat, symlinkat, utimensat};
+use rustix::fs::{AtFlags, FileType, Mode, Stat, fstat, ftruncate, futimens, mknodat, symlinkat, utimensat};
 use rustix::io::Errno;
 
 use super::beneath::{Directories, Directory, split};
 use super::existing::{device, is_directory, judge, occupied};
 use super::files::{Extents, Lost, SharedFile, describe, size};
+use super::made::Identity;
 use super::metadata::{Fresh, Handle, times};
 use super::report::{Attempt, Failure, Outcome, Rest, Skip, Tally};
+use super::session::{Waiting, note};
 use super::strangers::Reason;
 use super::window::{EntryRef, Need, Window};
 use super::{Overwrite, Site};
@@ -40,18 +42,46 @@ impl Restorer {
 
     /// Count an entry that is dealt with.
     pub fn settle(&mut self, entry: &Entry, result: Result<Outcome, Failure>) {
-        self.tally.0.entries += 1;
+        self.count((&entry.path, entry.kind), result);
+    }
+
+    fn count(&mut self, (path, kind): (&[u8], Kind), result: Result<Outcome, Failure>) {
+        self.tally.0.entries += u64::from(!matches!(result, Ok(Outcome::Waiting)));
         match result {
-            Ok(Outcome::Restored) => self.tally.0.files += u64::from(entry.kind == Kind::File),
+            Ok(Outcome::Waiting) => {}
+            Ok(Outcome::Restored) => self.tally.0.files += u64::from(kind == Kind::File),
             Ok(Outcome::Skipped(skip)) => {
                 self.tally.0.skipped += 1;
                 self.site.report.skip(skip);
             }
             Err(failure) => {
                 self.tally.0.failed += 1;
-                self.site.report.fail(&entry.path, failure);
+                self.site.report.fail(path, failure);
             }
         }
+    }
+
+    /// Give their names to files that waited for them.
+    pub fn name(&mut self, files: &[Waiting]) {
+        for file in files {
+            if self.site.report.stopped() {
+                break;
+            }
+            let result = self.name_one(file);
+            if !matches!(result, Ok(Outcome::Restored)) {
+                self.site.report.strangers.add(&file.path, Reason::Other);
+                self.tally.0.bytes_discarded += file.written;
+                if let Ok(directory) = self.directories.get(split(&file.path).0) {
+                    let _ = directory.discard(&file.temporary, file.made);
+                }
+            }
+            self.count((&file.path, file.kind), result);
+        }
+    }
+
+    fn name_one(&mut self, file: &Waiting) -> Result<Outcome, Failure> {
+        let directory = self.directories.get(split(&file.path).0).attempt("open directory")?;
+        publish(&self.site, directory, (&file.temporary, file.made), (&file.path, split(&file.path).1))
     }
 
     /// Tell what was counted.
@@ -67,7 +97,7 @@ impl Restorer {
         let Some(shared) = &file.shared else {
             let entry = file.entry.get();
             let result = match data {
-                Ok(data) => self.whole(entry, data),
+                Ok(data) => self.whole(entry, &self.site.names.name(&entry.path), data),
                 Err(failure) => Err(self.give_up(entry, failure.clone())),
             };
             return self.settle(entry, result);
@@ -102,23 +132,24 @@ impl Restorer {
         }
     }
 
-    /// Restore a file from all of its data.
-    pub fn whole(&mut self, entry: &Entry, data: &[u8]) -> Result<Outcome, Failure> {
+    /// Restore a file from all of its data, by way of a temporary name.
+    pub fn whole(&mut self, entry: &Entry, temporary: &[u8], data: &[u8]) -> Result<Outcome, Failure> {
         let site = &*self.site;
         let directory = self.directories.get(split(&entry.path).0);
         let directory = directory.attempt("open directory")?;
-        let temporary = site.names.name(&entry.path);
         let mode = site.rules.creation_mode(entry, directory);
-        let fd = directory.create(&temporary, mode).attempt("create file")?;
+        let fd = directory.create(temporary, mode).attempt("create file")?;
+        let identity = Identity::of(&fstat(&fd).attempt("create file")?);
+        let written = data.len() as u64;
         let filled = size(&fd, entry).and_then(|()| Extents::of(entry).write(&fd, 0, data));
-        let result = filled
-            .attempt("write file")
-            .and_then(|()| complete(site, directory, &fd, &Made::of(entry, &temporary, mode)));
+        let result = filled.attempt("write file").and_then(|()| {
+            complete(site, directory, &fd, &Made { written, ..Made::of(entry, temporary, mode) })
+        });
         beware(site, entry, &result);
-        self.tally.0.bytes_written += data.len() as u64;
-        if !matches!(result, Ok(Outcome::Restored)) {
-            self.tally.0.bytes_discarded += data.len() as u64;
-            directory.remove(&temporary).attempt("remove temporary file")?;
+        self.tally.0.bytes_written += written;
+        if !matches!(result, Ok(Outcome::Restored | Outcome::Waiting)) {
+            self.tally.0.bytes_discarded += written;
+            directory.discard(temporary, identity).attempt("remove temporary file")?;
         }
         result
     }
@@ -141,7 +172,7 @@ impl Restorer {
         if file.has_failed() {
             self.site.files.remove(file);
             self.tally.0.bytes_discarded += file.written();
-            self.discard(entry);
+            self.discard_file(file);
             self.tally.0.entries += 1;
             self.tally.0.failed += 1;
             return;
@@ -151,9 +182,9 @@ impl Restorer {
         }
         let result = self.complete(file, entry, split(&entry.path).1);
         beware(&self.site, entry, &result);
-        if !matches!(result, Ok(Outcome::Restored)) {
+        if !matches!(result, Ok(Outcome::Restored | Outcome::Waiting)) {
             self.tally.0.bytes_discarded += file.written();
-            self.discard(entry);
+            self.discard_file(file);
         }
         self.settle(entry, result);
     }
@@ -173,7 +204,7 @@ impl Restorer {
             self.tally.0.bytes_discarded += file.written();
         }
         self.site.files.remove(file);
-        self.discard(entry);
+        self.discard_file(file);
         self.tally.0.entries += 1;
         self.tally.0.failed += 1;
         self.site.report.note(&entry.path, &failure, Some(rest));
@@ -194,7 +225,9 @@ impl Restorer {
         let sized = sized.and_then(|fd| ftruncate(fd, entry.size)).attempt("write file");
         let outcome = sized.and_then(|()| self.complete(file, &entry, &name));
         let (says, is_kept) = match outcome {
-            Ok(Outcome::Restored) => (format!("kept as {shown}, with zeros for {places}"), true),
+            Ok(Outcome::Restored | Outcome::Waiting) => {
+                (format!("kept as {shown}, with zeros for {places}"), true)
+            }
             Ok(Outcome::Skipped(_)) => {
                 let there = format!(
                     "{shown} of an earlier run is there, and stays (--overwrite changed or always makes it anew)"
@@ -225,7 +258,7 @@ impl Restorer {
     /// Give a file, all of whose data is written, the metadata of `entry` and `name`.
     fn complete(&mut self, file: &Arc<SharedFile>, entry: &Entry, name: &[u8]) -> Result<Outcome, Failure> {
         let site = &*self.site;
-        let temporary = site.names.name(&entry.path);
+        let temporary = site.names.of(file);
         let fd = site.files.get(file, &mut self.directories, &site.names);
         let fd = fd.attempt("open file")?;
         if file.existed() {
@@ -234,7 +267,8 @@ impl Restorer {
         site.files.remove(file);
         let directory = self.directories.get(split(&entry.path).0);
         let directory = directory.attempt("open directory")?;
-        let made = Made { name, ..Made::of(entry, &temporary, file.creation_mode()) };
+        let written = file.written();
+        let made = Made { name, written, ..Made::of(entry, &temporary, file.creation_mode()) };
         complete(site, directory, &fd, &made)
     }
 
@@ -244,8 +278,19 @@ impl Restorer {
         failure
     }
 
-    /// Remove an entry's temporary file, be it of this try or of one before; that it cannot be removed is no news.
-    pub fn discard(&mut self, entry: &Entry) {
+    /// Remove a file's temporary one, be it of this try or of one before; that it cannot be removed is no news.
+    pub fn discard_file(&mut self, file: &SharedFile) {
+        if let Ok(directory) = self.directories.get(split(&file.entry().path).0) {
+            let name = self.site.names.of(file);
+            let _ = match file.made() {
+                Some(made) => directory.discard(&name, made),
+                None => directory.remove(&name),
+            };
+        }
+    }
+
+    /// Remove an entry's temporary file of a try before; that it cannot be removed is no news.
+    fn discard(&mut self, entry: &Entry) {
         if let Ok(directory) = self.directories.get(split(&entry.path).0) {
             let _ = directory.remove(&self.site.names.name(&entry.path));
         }
@@ -255,7 +300,7 @@ impl Restorer {
     pub fn plain(&mut self, entry: &EntryRef) {
         let entry = entry.get();
         let result = match entry.kind {
-            Kind::File => self.whole(entry, &[]),
+            Kind::File => self.whole(entry, &self.site.names.name(&entry.path), &[]),
             _ => self.node(entry),
         };
         self.settle(entry, result);
@@ -272,9 +317,10 @@ impl Restorer {
         let temporary = site.names.name(&entry.path);
         let made = directory.make(&temporary, || make_node(directory, &temporary, entry));
         made.attempt("create")?;
-        let result = dress_node(site, directory, &temporary, entry)
-            .and_then(|()| publish(site, directory, &temporary, name));
-        if !matches!(result, Ok(Outcome::Restored)) {
+        let result = dress_node(site, directory, &temporary, entry).and_then(|stat| {
+            finish(site, directory, &stat, &Made { name, ..Made::of(entry, &temporary, 0) })
+        });
+        if !matches!(result, Ok(Outcome::Restored | Outcome::Waiting)) {
             directory.remove(&temporary).attempt("remove temporary file")?;
         }
         result
@@ -295,37 +341,74 @@ struct Made<'a> {
     /// The mode it was created with.
     mode: u32,
     name: &'a [u8],
+    /// Bytes of it.
+    written: u64,
 }
 
 impl<'a> Made<'a> {
     fn of(entry: &'a Entry, temporary: &'a [u8], mode: u32) -> Self {
-        Self { entry, temporary, mode, name: split(&entry.path).1 }
+        Self { entry, temporary, mode, name: split(&entry.path).1, written: 0 }
     }
 }
 
 /// Give a file whose data is written its metadata and name.
 fn complete(site: &Site, directory: &Directory, fd: &OwnedFd, made: &Made<'_>) -> Result<Outcome, Failure> {
-    let &Made { entry, temporary, mode, name } = made;
+    let &Made { entry, mode, .. } = made;
     Fresh::made(Handle::Open(fd.as_fd()), directory, mode).dress(entry, &site.rules, &site.report)?;
     futimens(fd, &times(entry.mtime)).attempt("set times")?;
-    publish(site, directory, temporary, name)
+    finish(site, directory, &fstat(fd).attempt("look at the file")?, made)
 }
 
-/// Give what is complete its name by the rules.
+/// Give what is whole its name, or have it wait for that.
+fn finish(site: &Site, directory: &Directory, stat: &Stat, made: &Made<'_>) -> Result<Outcome, Failure> {
+    let &Made { entry, temporary, name, written, .. } = made;
+    let identity = Identity::of(stat);
+    let Some(session) = &site.session else {
+        return publish(site, directory, (temporary, identity), (&entry.path, name));
+    };
+    session.wait(Waiting {
+        path: entry.path.clone(),
+        temporary: temporary.to_vec(),
+        kind: entry.kind,
+        made: identity,
+        note: note(&entry.path, stat),
+        written,
+    });
+    Ok(Outcome::Waiting)
+}
+
+/// Give what is complete its name by the rules, if it is still what lies at the temporary one.
 pub(super) fn publish(
     site: &Site,
     directory: &Directory,
-    temporary: &[u8],
-    name: &[u8],
+    (temporary, made): (&[u8], Identity),
+    (path, name): (&[u8], &[u8]),
 ) -> Result<Outcome, Failure> {
-    let keep = site.overwrite == Overwrite::Never;
+    let there = directory.look(temporary).attempt("look at the temporary file")?;
+    if there.is_none_or(|stat| Identity::of(&stat) != made) {
+        return Err(Failure::system("another took away its temporary file", Errno::STALE));
+    }
+    let keep = site.overwrite == Overwrite::Never && !lies_ours(site, directory, path)?;
     match directory.publish(temporary, name, keep) {
         Err(Errno::EXIST) if keep => match directory.look(name) {
             Ok(Some(stat)) if is_directory(&stat) => Err(occupied()),
             _ => Ok(Outcome::Skipped(Skip::Exists)),
         },
-        result => result.attempt("rename").map(|()| Outcome::Restored),
+        result => {
+            result.attempt("rename")?;
+            site.made.add(made);
+            Ok(Outcome::Restored)
+        }
     }
+}
+
+/// Whether an earlier try put there what lies at a stored path.
+fn lies_ours(site: &Site, directory: &Directory, path: &[u8]) -> Result<bool, Failure> {
+    if site.session.is_none() {
+        return Ok(false);
+    }
+    let there = directory.look(split(path).1).attempt("look at what exists")?;
+    Ok(there.is_some_and(|stat| site.is_ours(path, &stat)))
 }
 
 fn file_type(entry: &Entry) -> FileType {
@@ -346,7 +429,7 @@ fn make_node(directory: &Directory, temporary: &[u8], entry: &Entry) -> rustix::
     }
 }
 
-fn dress_node(site: &Site, directory: &Directory, temporary: &[u8], entry: &Entry) -> Result<(), Failure> {
+fn dress_node(site: &Site, directory: &Directory, temporary: &[u8], entry: &Entry) -> Result<Stat, Failure> {
     let node = directory.node(temporary).attempt("open")?;
     let stat = fstat(&node).attempt("open")?;
     // A name of another file, put there by whoever may write to the directory, is not to get our owner and mode.
@@ -356,5 +439,6 @@ fn dress_node(site: &Site, directory: &Directory, temporary: &[u8], entry: &Entr
     let fresh = Fresh::made(Handle::node(&node), directory, NODE_MODE);
     fresh.dress(entry, &site.rules, &site.report)?;
     let times = times(entry.mtime);
-    utimensat(directory, temporary, &times, AtFlags::SYMLINK_NOFOLLOW).attempt("set times")
+    utimensat(directory, temporary, &times, AtFlags::SYMLINK_NOFOLLOW).attempt("set times")?;
+    fstat(&node).attempt("open")
 }

@@ -162,7 +162,7 @@ fn one_file(content: &[u8]) -> (Built, Entry) {
 }
 
 fn temporary_name(target: &Target, path: &[u8]) -> PathBuf {
-    let names = TemporaryNames::new(&target.options.tag);
+    let names = TemporaryNames::new(&target.options.tag, false);
     let (parent, _) = beneath::split(path);
     let parent = target.path(parent);
     parent.join(OsStr::from_bytes(&names.name(path)))

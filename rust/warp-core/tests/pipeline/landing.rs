@@ -15,6 +15,7 @@ use warp_core::unpack::{self, Arrival, Landed, Landing, LandingOptions, Overwrit
 use super::*;
 
 mod hostile;
+mod names;
 
 const SESSION: [u8; 16] = [5; 16];
 const LONG: Duration = Duration::from_secs(20);
@@ -88,6 +89,15 @@ impl Place {
     }
 
     fn land_over(&self, everything: bool, overwrite: Overwrite) -> Landing {
+        self.landing(everything, overwrite, Duration::from_millis(20))
+    }
+
+    /// With epochs of this length.
+    fn land_with(&self, overwrite: Overwrite, epoch: Duration) -> Landing {
+        self.landing(false, overwrite, epoch)
+    }
+
+    fn landing(&self, everything: bool, overwrite: Overwrite, epoch: Duration) -> Landing {
         let open = |name: &str| {
             let path = self.scratch.0.join(name);
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
@@ -104,8 +114,7 @@ impl Place {
             threads: 2,
             memory: 64 << 20,
         };
-        let options =
-            LandingOptions { restore, everything, epoch_bytes: 1 << 20, epoch: Duration::from_millis(20) };
+        let options = LandingOptions { restore, everything, epoch_bytes: 1 << 20, epoch };
         let target = OwnedFd::from(File::open(self.target()).unwrap());
         {
             let keys = keys();
@@ -390,6 +399,10 @@ fn a_fragment_is_read_again_from_the_source_if_its_file_was_changed_here() {
     assert!(landing.page(0, Codec::Store, &sent.pages[0].0, &sent.pages[0].0).unwrap());
     let wants = landing.news(LONG).unwrap().wants;
     wants.iter().for_each(|(page, spans)| give(&landing, &mut arrival, &sent, *page, spans));
+    let deadline = Instant::now() + LONG;
+    while landing.totals().0.files < 2 && Instant::now() < deadline {
+        landing.news(Duration::from_millis(10)).unwrap();
+    }
     fs::write(place.target().join("a"), "changed here").unwrap();
     assert!(landing.page(1, Codec::Store, &sent.pages[1].0, &sent.pages[1].0).unwrap());
     landing.finish(2).unwrap();

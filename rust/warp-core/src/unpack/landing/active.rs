@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::restore::Restorer;
 use super::page::{ActivePage, Bits};
 use super::{Core, lock};
 
@@ -79,19 +78,22 @@ impl Active {
 
 impl Core {
     /// So many bytes of a page's files are dealt with.
-    pub(super) fn settle(&self, restorer: &mut Restorer, page: &ActivePage, bytes: u64) {
+    pub(super) fn settle(&self, page: &ActivePage, bytes: u64) {
         self.covered.fetch_add(bytes, Ordering::Relaxed);
         if page.settle(bytes) {
-            self.end_pages(restorer);
+            self.end_pages();
         }
     }
 
-    /// A page's files are complete: what waited for that is made, in order.
-    pub(super) fn end_pages(&self, restorer: &mut Restorer) {
+    /// A page's files are complete: what waited for that is made when they have their names, in order.
+    pub(super) fn end_pages(&self) {
         let mut order = lock(&self.order);
         while order.front().is_some_and(|page| page.is_settled()) {
-            if let Some(page) = order.pop_front() {
-                restorer.end(&page.links, &page.closing);
+            if let Some(page) = order.pop_front()
+                && !(page.links.is_empty() && page.closing.is_empty())
+            {
+                self.session.hold(page.weight());
+                lock(&self.ending).push(page);
             }
         }
         let is_empty = order.is_empty();

@@ -38,6 +38,7 @@ impl Landing {
         if !core.running() {
             core.check()?;
         }
+        core.hold_back();
         let mut runs = Vec::with_capacity(spans.len());
         let mut at = 0;
         for span in spans {
@@ -187,14 +188,14 @@ impl Core {
         drop(state);
         // Only now: if these were the last bytes of all, what is written is noted for the last time.
         if settled > 0 {
-            self.settle(restorer, page, settled);
+            self.settle(page, settled);
         }
         for Late { fragment, position, file, owner } in late {
             let start = page.bytes(run.start, fragment - run.start) as usize;
             let length = page.bytes(fragment, 1);
             let bytes = data.get(start..start + length as usize).unwrap_or_default();
             restorer.piece(&file, (position, length as u32), Ok(bytes));
-            self.settle(restorer, &owner, length);
+            self.settle(&owner, length);
         }
     }
 }
@@ -203,7 +204,8 @@ impl Core {
 fn write(restorer: &mut Restorer, need: &Need, position: u64, bytes: &[u8]) {
     if need.whole == Some(bytes.len() as u64) {
         let entry = need.file.entry();
-        let result = restorer.whole(entry, bytes);
+        let temporary = restorer.site.names.of(&need.file);
+        let result = restorer.whole(entry, &temporary, bytes);
         restorer.settle(entry, result);
     } else {
         restorer.piece(&need.file, (position, bytes.len() as u32), Ok(bytes));
@@ -221,7 +223,7 @@ impl Core {
                 let length = page.bytes(index, 1) as u32;
                 restorer.piece(&need.file, (need.position, length), Err(&failure));
             }
-            self.settle(restorer, page, length);
+            self.settle(page, length);
         }
         let mut state = page.state();
         let late = state.take_late(run.start, run.end - run.start);
@@ -233,7 +235,7 @@ impl Core {
         for Late { fragment, position, file, owner } in late {
             let length = page.bytes(fragment, 1);
             restorer.piece(&file, (position, length as u32), Err(&failure));
-            self.settle(restorer, &owner, length);
+            self.settle(&owner, length);
         }
     }
 }

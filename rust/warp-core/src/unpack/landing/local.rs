@@ -10,6 +10,7 @@ use rustix::io::{Errno, pread};
 
 use super::super::beneath::split;
 use super::super::files::{Extents, SharedFile};
+use super::super::made::Identity;
 use super::super::restore::Restorer;
 use super::base::{Base, LARGEST};
 use super::page::{ActivePage, Late, Need};
@@ -46,6 +47,7 @@ pub(super) fn run(core: &Core) {
         if !core.running() {
             continue;
         }
+        core.hold_back();
         let page = match job {
             LocalJob::Copy { number, first, count, position, file, owner } => {
                 worker.copy((number, first, count), (position, &file), &owner);
@@ -108,7 +110,7 @@ impl Worker<'_> {
                 let data = std::mem::take(&mut self.data);
                 self.restorer.piece(file, (start, length as u32), Ok(&data));
                 self.data = data;
-                self.core.settle(&mut self.restorer, owner, length);
+                self.core.settle(owner, length);
             } else {
                 for index in at..at + together {
                     let position = position + offset(index) - offset(first);
@@ -137,7 +139,11 @@ impl Worker<'_> {
             Some((path, Name::Temporary, _)) if *path == entry.path => [Name::Temporary, Name::Own],
             _ => [Name::Own, Name::Temporary],
         };
-        names.into_iter().find(|name| self.read(page, (first, count), (entry, position), *name))
+        // It may get its name between the two.
+        names
+            .into_iter()
+            .chain([Name::Own])
+            .find(|name| self.read(page, (first, count), (entry, position), *name))
     }
 
     /// Reads fragments, and whether they are what they should be.
@@ -191,8 +197,12 @@ impl Worker<'_> {
     fn look(&mut self, page: &Arc<ActivePage>, needs: &[Need]) {
         let Some(first) = needs.first() else { return };
         let Some(base) = self.base(&first.file, first.whole.is_some()) else { return };
+        let size = first.file.entry().size;
         for need in needs {
             for index in need.first..need.first + need.count {
+                if need.position + page.bytes(need.first, index - need.first) >= size {
+                    return;
+                }
                 let Some((length, id)) = page.stored.listing.fragments.get(index as usize) else { return };
                 let is_wanted = page.state().expected.has(index);
                 if !is_wanted || !base.read(id, &self.core.keys, &mut self.data) {
@@ -207,10 +217,10 @@ impl Worker<'_> {
                 let position = need.position + page.bytes(need.first, index - need.first);
                 let data = std::mem::take(&mut self.data);
                 self.restorer.piece(&need.file, (position, *length), Ok(&data));
-                self.core.settle(&mut self.restorer, page, u64::from(*length));
+                self.core.settle(page, u64::from(*length));
                 for Late { position, file, owner, .. } in late {
                     self.restorer.piece(&file, (position, *length), Ok(&data));
-                    self.core.settle(&mut self.restorer, &owner, u64::from(*length));
+                    self.core.settle(&owner, u64::from(*length));
                 }
                 self.data = data;
             }
@@ -230,7 +240,7 @@ impl Worker<'_> {
         self.open(file.entry(), Name::Own).ok()?;
         let (.., fd) = self.source.take()?;
         let size = fstat(&fd).ok()?.st_size as u64;
-        if size > LARGEST {
+        if size > LARGEST || !is_near(size, file.entry().size) {
             return None;
         }
         Base::of(fd, size, &self.core.cutter, &self.core.keys).ok().map(Arc::new)
@@ -276,14 +286,22 @@ impl Worker<'_> {
             self.restorer.piece(&need.file, (position, length as u32), Ok(&data));
             self.data = data;
         }
-        self.core.settle(&mut self.restorer, page, length);
+        self.core.settle(page, length);
     }
 
     /// As [`Worker::find`], but the temporary file first: what is there is where it belongs.
     fn find_for(&mut self, page: &ActivePage, need: &Need, run: (u32, u32), position: u64) -> Option<Name> {
         let entry = need.file.entry();
-        let names = [Name::Temporary, Name::Own];
-        names.into_iter().find(|name| self.read(&page.stored, run, (entry, position), *name))
+        if self.read(&page.stored, run, (entry, position), Name::Temporary) && self.is_source(&need.file) {
+            return Some(Name::Temporary);
+        }
+        self.read(&page.stored, run, (entry, position), Name::Own).then_some(Name::Own)
+    }
+
+    /// Whether what was read last is the very file that is written to.
+    fn is_source(&self, file: &SharedFile) -> bool {
+        let read = self.source.as_ref().and_then(|(.., fd)| fstat(fd).ok());
+        file.made().is_some() && file.made() == read.map(|stat| Identity::of(&stat))
     }
 
     /// A fragment is not where it was: the other side is asked for it once more.
@@ -308,6 +326,12 @@ impl Worker<'_> {
             self.core.tell(|news| news.wants.push((number, vec![(fragment as u16, 1)])));
         }
     }
+}
+
+/// Whether a file of this size is likely another state of one of that size. What is asked for tells the other side what the old file
+/// has: the nearer their sizes, the more of it must be known to learn the rest.
+fn is_near(size: u64, other: u64) -> bool {
+    size / 2 <= other && other / 2 <= size
 }
 
 /// Appends exactly `length` bytes at `offset`.

@@ -5,7 +5,7 @@
 //! fragments ──▶ checked by id ──▶ written where they belong ──▶ (all of a file) metadata, name
 //!                                   └─▶ from time to time: sync, journal ──▶ what is kept
 //! ```
-//! Nothing is written before its id was checked, and nothing has its name before it is complete. What was met before is read
+//! Nothing is written before its id was checked, and nothing has its name before it is complete, and durable. What was met before is read
 //! from where it lies, checked again, and asked for again if it is not what it was. A killed landing goes on from its pages and
 //! its journal.
 
@@ -35,6 +35,7 @@ use self::page::ActivePage;
 use self::plan::Planner;
 use super::report::Failure;
 use super::restore::Restorer;
+use super::session::Session;
 use super::{Options, Problem, Site, Skip, Totals, lock};
 use crate::catalogue::{Journal, Noted, PageStore, Spans};
 use crate::cutter::Cutter;
@@ -128,6 +129,7 @@ pub struct Landing {
 #[derive(Debug)]
 struct Core {
     site: Arc<Site>,
+    session: Arc<Session>,
     keys: Arc<ScopeKeys>,
     cutter: Cutter,
     options: LandingOptions,
@@ -139,6 +141,8 @@ struct Core {
     active: Mutex<Active>,
     /// Pages whose files are not all complete, and those behind them.
     order: Mutex<VecDeque<Arc<ActivePage>>>,
+    /// Pages whose files are complete, with links and directories that wait until those have their names.
+    ending: Mutex<Vec<Arc<ActivePage>>>,
     /// Pages that are not answered yet, in order.
     unanswered: Mutex<VecDeque<Arc<ActivePage>>>,
     local: Jobs,
@@ -172,11 +176,13 @@ impl Landing {
         options: LandingOptions,
     ) -> Result<Self> {
         let store = PageStore::open(records.pages, cutter.sizes().max)?;
-        let (journal, before) = Journal::open(records.journal, &records.session)?;
-        let site = Arc::new(Site::new(target, &options.restore));
+        let (journal, mut before) = Journal::open(records.journal, &records.session)?;
+        let session = Arc::new(Session::new(before.take_restored()));
+        let site = Arc::new(Site::new(target, &options.restore, Some(Arc::clone(&session))));
         let core = Arc::new(Core {
             planner: Mutex::new(Planner::new(&site, store.len())),
             site,
+            session,
             keys,
             cutter,
             options,
@@ -185,6 +191,7 @@ impl Landing {
             before: Mutex::new(before),
             active: Mutex::default(),
             order: Mutex::default(),
+            ending: Mutex::default(),
             unanswered: Mutex::default(),
             local: Jobs::new(options.restore.threads),
             shared: Mutex::default(),

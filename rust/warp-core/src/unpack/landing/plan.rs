@@ -7,7 +7,7 @@ use rustix::fs::FileType;
 use super::super::Site;
 use super::super::beneath::split;
 use super::super::existing::judge;
-use super::super::files::SharedFile;
+use super::super::files::{Found, SharedFile};
 use super::super::report::{Attempt, Failure, Outcome, Skip};
 use super::super::restore::Restorer;
 use super::super::tree::Tree;
@@ -43,6 +43,8 @@ pub(super) struct Planner {
     /// Files that the sender gave up: later pages may refer to what was written of them, so it stays until the end.
     pub given_up: Vec<Arc<SharedFile>>,
     next_id: u64,
+    /// How often the file that was planned last was begun before.
+    begun: u32,
     /// Bytes of files that need not come: holes, and files that are left as they are.
     pub spared: u64,
     pub digest: digest::Hasher,
@@ -78,6 +80,7 @@ impl Planner {
             open: None,
             given_up: Vec::new(),
             next_id: 0,
+            begun: 0,
             spared: 0,
             digest: digest::Hasher::default(),
             stored,
@@ -90,7 +93,7 @@ impl Planner {
         let last = self.open.take().and_then(|open| open.file);
         for file in self.given_up.drain(..).chain(last) {
             self.restorer.site.files.remove(&file);
-            self.restorer.discard(file.entry());
+            self.restorer.discard_file(&file);
         }
         let mut closing = Vec::new();
         while let Some(left) = self.tree.leave_next() {
@@ -170,6 +173,7 @@ impl Planner {
         while let Some(left) = self.tree.leave(path) {
             draft.closing.extend(left);
         }
+        self.restorer.site.check_name(path)?;
         if let Some(skip) = self.left_out(entry.get().kind) {
             self.restorer.settle(entry.get(), Ok(Outcome::Skipped(skip)));
             return Ok(None);
@@ -205,17 +209,17 @@ impl Planner {
         goes_on: bool,
     ) -> Attempted<Option<Arc<SharedFile>>> {
         let path = &entry.get().path;
-        let (mut exists, mut replaces) = (false, false);
+        self.begun = if is_again { self.begun + 1 } else { 0 };
+        let mut found = Found { begun: self.begun, ..Found::default() };
         if !fresh || is_again {
             let directory = self.restorer.directories.get(split(path).0).attempt("open directory")?;
             if let Some(outcome) = judge(&self.restorer.site, directory, entry.get())? {
                 self.restorer.settle(entry.get(), Ok(outcome));
                 return Ok(None);
             }
-            let temporary = self.restorer.site.names.name(path);
-            replaces = is_file(directory.look(split(path).1).attempt("look at what exists")?);
-            let left = directory.look(&temporary).attempt("look for what an earlier try left")?;
-            exists = is_file(left);
+            // Of one that begins anew what exists was looked through already.
+            found.replaces =
+                !is_again && is_file(directory.look(split(path).1).attempt("look at what exists")?);
         }
         if length == 0 && !goes_on {
             self.restorer.plain(entry);
@@ -224,7 +228,14 @@ impl Planner {
         self.next_id += 1;
         // What is open waits for one byte that never comes, until it ends.
         let length = length + u64::from(goes_on);
-        Ok(Some(Arc::new(SharedFile::new(entry.clone(), self.next_id, length, exists, replaces))))
+        let site = Arc::clone(&self.restorer.site);
+        if !fresh {
+            let directory = self.restorer.directories.get(split(path).0).attempt("open directory")?;
+            let owner = site.rules.owners.then_some(entry.get().uid);
+            let temporary = site.names.name_of(path, found.begun);
+            found.left = directory.left(&temporary, owner).attempt("look for what an earlier try left")?;
+        }
+        Ok(Some(Arc::new(SharedFile::new(entry.clone(), self.next_id, length, found))))
     }
 }
 

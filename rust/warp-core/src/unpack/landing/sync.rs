@@ -14,6 +14,8 @@ use crate::{Error, Result};
 
 /// How often it looks whether an epoch is over.
 const LOOK: Duration = Duration::from_millis(50);
+/// Memory of what waits for its names at which an epoch ends: some ten thousands of files.
+const MOST_WAITING: u64 = 8 << 20;
 
 /// Ends epochs until the landing does.
 pub(super) fn run(core: &Core) {
@@ -21,14 +23,15 @@ pub(super) fn run(core: &Core) {
     let mut since = Instant::now();
     while core.running() {
         let dirty = core.dirty.load(Ordering::Relaxed);
-        let is_over =
-            dirty >= core.options.epoch_bytes || (dirty > 0 && since.elapsed() >= core.options.epoch);
+        let waiting = core.session.weight();
+        let is_full = dirty >= core.options.epoch_bytes || waiting >= MOST_WAITING;
+        let is_over = is_full || (dirty + waiting > 0 && since.elapsed() >= core.options.epoch);
         let is_complete = core.is_complete();
         let done = if is_complete {
             core.land(&mut restorer)
         } else if is_over {
             since = Instant::now();
-            core.end_epoch()
+            core.end_epoch(&mut restorer)
         } else {
             lock(&core.active).release_all();
             core.wait();
@@ -56,19 +59,38 @@ impl Core {
         goal.is_some_and(|goal| lock(&self.planner).next == goal.pages) && lock(&self.order).is_empty()
     }
 
-    /// What was written until now becomes durable.
-    fn end_epoch(&self) -> Result<()> {
+    /// Waits while more is whole than should wait for its names; not with the planner held.
+    pub(super) fn hold_back(&self) {
+        while self.session.weight() > 4 * MOST_WAITING && self.running() {
+            self.wait();
+        }
+    }
+
+    /// What was written until now becomes durable, and what is whole by that gets its names.
+    fn end_epoch(&self, restorer: &mut Restorer) -> Result<()> {
         self.dirty.store(0, Ordering::Relaxed);
         let written = lock(&self.active).written();
+        // In this order: the files of these pages are among those that wait.
+        let ending = std::mem::take(&mut *lock(&self.ending));
+        let (waiting, notes) = self.session.take();
         self.sync()?;
-        if written.is_empty() {
-            return Ok(());
-        }
         let kept: BTreeMap<u32, Spans> =
             written.iter().map(|(number, bits)| (*number, bits.spans())).collect();
-        let epoch = lock(&self.journal).append(&kept)?;
-        lock(&self.active).note(&written);
-        self.tell(|news| news.kept.push((epoch, kept)));
+        if !kept.is_empty() || !notes.is_empty() {
+            let epoch = lock(&self.journal).append_with(&kept, &notes)?;
+            lock(&self.active).note(&written);
+            if !kept.is_empty() {
+                self.tell(|news| news.kept.push((epoch, kept)));
+            }
+        }
+        restorer.name(&waiting);
+        self.session.release_all(&waiting);
+        for page in ending {
+            restorer.end(&page.links, &page.closing);
+            self.session.release(page.weight());
+        }
+        restorer.tell();
+        self.changed.notify_all();
         Ok(())
     }
 
@@ -79,11 +101,13 @@ impl Core {
 
     /// All came: what is left of directories is made, and all is made durable.
     fn land(&self, restorer: &mut Restorer) -> Result<()> {
+        self.end_epoch(restorer)?;
         let (closing, digest) = lock(&self.planner).end();
         restorer.end(&[], &closing);
         restorer.tell();
-        // With what was written since the last epoch all else becomes durable.
-        self.end_epoch()?;
+        // The names become durable too.
+        self.end_epoch(restorer)?;
+        self.check()?;
         let totals = self.site.report.totals();
         self.tell(|news| news.landed = Some(Landed { digest, totals }));
         Ok(())

@@ -36,6 +36,7 @@ impl Landing {
         if !core.running() {
             core.check()?;
         }
+        core.hold_back();
         let mut planner = lock(&core.planner);
         if number > planner.next {
             return Ok(false);
@@ -295,7 +296,7 @@ impl Core {
             }
         }
         if page.settle(1) {
-            self.end_pages(&mut planner.restorer);
+            self.end_pages();
         }
         self.release(page);
         planner.restorer.tell();

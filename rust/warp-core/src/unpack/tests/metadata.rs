@@ -144,6 +144,29 @@ fn attributes_are_restored_or_counted() {
 }
 
 #[test]
+fn attributes_that_give_privileges_are_left_out_unless_asked_for() {
+    let mut builder = builder();
+    // Of one file: cap_setuid. Kept in revision 2, as root gives it.
+    let capability = [1, 0, 0, 2, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let pairs: [(&str, &[u8]); 3] =
+        [("security.capability", &capability), ("trusted.name", b"value"), ("user.name", b"value")];
+    let entries = [Entry { xattrs: xattrs(&pairs), ..file(&mut builder, b"f", &[b"x"]) }];
+    let built = builder.build();
+    let mut target = Target::new();
+    let extracted = target.extract(&built, &entries).clean();
+    assert_eq!((extracted.skipped(Skip::Setuid), extracted.skipped(Skip::Xattr)), (2, 0));
+    let found = pairs.map(|(name, _)| attribute(&target, b"f", name).is_some());
+    assert_eq!(found, [false, false, true]);
+    target = Target::new();
+    target.options.setuid = true;
+    let extracted = target.extract(&built, &entries).clean();
+    assert_eq!(extracted.skipped(Skip::Setuid), 0);
+    if extracted.skipped(Skip::Xattr) == 0 {
+        assert_eq!(attribute(&target, b"f", "security.capability").unwrap(), capability);
+    }
+}
+
+#[test]
 fn acls_are_those_of_the_entries_and_never_inherited() {
     let mut builder = builder();
     let entries = [
