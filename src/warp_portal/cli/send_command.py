@@ -152,7 +152,7 @@ def conclude(output: Output, report: "SendReport", seconds: float) -> int:
         raise PartialError(f"{what} could not be {'restored' if report.is_tree else 'had'} on the other side")
     if report.partial:
         raise PartialError(
-            f"{count_of(report.problems.count, 'path')} could not be read"
+            f"{count_of(report.problems.count, 'path')} could not be read whole"
             if report.is_tree
             else "the archive is damaged here"
         )

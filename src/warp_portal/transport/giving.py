@@ -104,6 +104,7 @@ class Giver:
             is_back,
             share,
             self.note if records is None else lambda _: None,
+            is_only=records is None,
         )
         sending = self._cargo.sending(visit)
         began = self._clock.monotonic_s()

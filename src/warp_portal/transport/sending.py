@@ -79,7 +79,7 @@ class Visit:
 
     `session` and `scope_secret` are those of the session; `records` is a directory of it alone. `is_back`: whether the other side has
     come again; then this connection is dead, though nobody said so. `share`: among how many connections the limit is shared. `noted`
-    takes down how many bytes are done.
+    takes down how many bytes are done. `is_only`: nobody else is served, so what was there when it was offered is missed.
     """
 
     link: Link
@@ -91,6 +91,7 @@ class Visit:
     is_back: Callable[[], bool] = lambda: False
     share: Callable[[], int] = lambda: 1
     noted: Callable[[int], None] = lambda _: None
+    is_only: bool = False
 
 
 class Sending(Hands):

@@ -72,6 +72,7 @@ class TreeSending(Sending):
     def __init__(self, visit: Visit, source: Source, survey: Survey, title: str) -> None:
         super().__init__(visit)
         self._tree = TreeOffer(visit.scope_secret, BUZHASH64, CUTTING.fragment, len(source.roots))
+        self._offered = survey.totals()[0]
         offer = Offer(visit.session, title, self._tree, *survey.totals())
         self.session: sessions.Source = sessions.Source(offer, visit.sign)
         self._source, self._survey = source, survey
@@ -139,8 +140,17 @@ class TreeSending(Sending):
             outputs += self.session.lost(page, Ranges.of_spans(spans))
         if end is not None:
             self.look()
+            self._miss(CatalogueEnd(*end).entries)
             outputs += self.session.catalogue_done(CatalogueEnd(*end), self.problems.count)
         return outputs
+
+    def _miss(self, entries: int) -> None:
+        """What was deleted before its directory was looked at has no other trace than the number that was offered."""
+        gone = (self._offered or 0) - entries - self.problems.count
+        if self._visit.is_only and gone > 0:
+            place = os.path.commonpath([path for _, path in self._source.roots])
+            what = "entry that was offered is" if gone == 1 else "entries that were offered are"
+            self.problems.add(Problem(place, f"{gone:,} {what} gone", 0))
 
     def look(self) -> None:
         """Take its counters, and what could not be read."""
