@@ -171,5 +171,7 @@ def test_what_is_deleted_after_it_was_offered_is_missed(pair: Pair, tmp_path: Pa
         with pair.sink.receive(ticket, target) as receiver:
             assert receiver.ended() == sender.ended() == 3
             missed = [record for record in sender.records if record["type"] == "error" and not record["fatal"]]
-    assert [(record["path"], record["message"]) for record in missed] == [(str(tree), "1 entry that was offered is gone")]
+    assert [(record["path"], record["message"]) for record in missed] == [
+        (str(tree), "1 entry that was offered is gone")
+    ]
     assert differences(tree, target / "tree") == ""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from warp_portal.errors import UnreachableError
+from warp_portal.errors import NotFoundError, UnreachableError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
 from warp_portal.protocol.handshake import Dialer
@@ -59,7 +59,10 @@ class Caller:
             link = connected.link
             conversation = Conversation(link)
             ends = proofs.Link(link.exporter, self._key.public.raw, link.peer)
-            proved = conversation.handshake(Dialer(ends, hello(self._role), route.claim))
+            try:
+                proved = conversation.handshake(Dialer(ends, hello(self._role), route.claim))
+            except NotFoundError as error:
+                raise NotFoundError(f"{error}: {route.claim.over}") from None
             self._connected = True
             self._note(f"connected to {link.address} over {link.carrier.upper()}")
             return visit(Visitor(proved, link, conversation))
