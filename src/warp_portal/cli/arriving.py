@@ -9,7 +9,7 @@ import click
 
 from warp_portal.cli.output import Output
 from warp_portal.cli.progress import Reporter, Step
-from warp_portal.cli.text import count_of, printable
+from warp_portal.cli.text import count_of, left_out, printable
 from warp_portal.config import Config
 from warp_portal.errors import EXIT_OK, PartialError
 from warp_portal.transport.destinations import SUFFIX, Convert, Destination, IntoDirectory, IntoFile, IntoStdout
@@ -185,14 +185,23 @@ def conclude(output: Output, place: Destination, report: ReceiveReport, seconds:
     )
     signature = "" if outcome.signature is None else f" (signature: {outcome.signature})"
     output.summary(
-        f"received {what}{signature} into {where}: {count_of(outcome.files, 'file')}, "
-        f"{format_bytes(outcome.bytes_written)}, in {format_duration(seconds)}: "
+        f"received {what}{signature} into {where}: {count_of(outcome.files, 'file')}, {_written(outcome)}, in {format_duration(seconds)}: "
         f"{format_rate(outcome.bytes_written / max(seconds, 1e-3))}, over the network {format_bytes(outcome.bytes_wire)}, "
         f"{format_rate(outcome.bytes_wire / max(seconds, 1e-3))}",
         path=str(place.target),
         **_fields(report, outcome, seconds),
     )
+    for line in left_out(outcome.skipped):
+        output.note(line)
     return _judge(report)
+
+
+def _written(outcome: "Outcome") -> str:
+    """What was written, and why that is less than what was offered."""
+    written = format_bytes(outcome.bytes_written)
+    if outcome.size_bytes is None or outcome.bytes_written >= outcome.size_bytes:
+        return written
+    return f"{written} of {format_bytes(outcome.size_bytes)} (holes, further names and what was there are not written)"
 
 
 def _fields(report: ReceiveReport, outcome: "Outcome", seconds: float) -> dict[str, object]:

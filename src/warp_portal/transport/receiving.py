@@ -66,7 +66,8 @@ RECEIVE_DEFAULTS: Final = ReceiveOptions()
 class Outcome:
     """How it ended: entries (of an archive, chunks) that are there, and that failed.
 
-    `partial`: the other side could not read something. `signature` says whose archive it is, as far as that is known.
+    `partial`: the other side could not read something. `size_bytes`: of all its files, more than is written where they have holes,
+    further names, or were there. `signature` says whose archive it is, as far as that is known.
     """
 
     partial: bool
@@ -79,6 +80,7 @@ class Outcome:
     problems: ProblemList
     skipped: dict[str, int] = field(default_factory=dict)
     signature: str | None = None
+    size_bytes: int | None = None
 
 
 Arrived = Callable[[int, int], None]

@@ -143,6 +143,6 @@ class TreeReceiving(Receiving):
         """What became of it, after the end."""
         totals = self.totals
         counted = (totals["files"], totals["bytes_written"], totals["bytes_received"], self.link.traffic()[1])
-        return Outcome(
-            finished.partial, finished.restored, finished.failed, *counted, self.problems, skipped=self.skipped
-        )
+        size = None if self._end is None else self._end.size_bytes
+        ended = finished.partial, finished.restored, finished.failed
+        return Outcome(*ended, *counted, self.problems, skipped=self.skipped, size_bytes=size)
