@@ -222,4 +222,4 @@ def step_of(progress: "SendProgress") -> Step:
         if (value := getattr(progress, name)) is not None
     }
     note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} sent"
-    return Step(progress.bytes_read, progress.total_bytes, note, b"", fields)
+    return Step(progress.bytes_settled, progress.total_bytes, note, b"", fields)

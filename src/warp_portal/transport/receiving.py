@@ -114,6 +114,11 @@ class Receiving(Hands):
     def bytes_done(self) -> int:
         """Bytes that are here."""
 
+    @property
+    @abstractmethod
+    def bytes_kept(self) -> int:
+        """Bytes that need not come again, whatever happens now."""
+
     @abstractmethod
     def look(self) -> None:
         """Take what the engine counts and could not do."""
@@ -131,7 +136,7 @@ class Receiving(Hands):
         if self.fileno() is None:
             return
         self.look()
-        self._notes.take(self.bytes_done)
+        self._notes.take(self.bytes_kept)
         if self.options.progress is not None:
             self.options.progress(self.progress())
 

@@ -29,11 +29,14 @@ from warp_portal.transport.ratelimit import RateLimit
 
 @dataclass(frozen=True, slots=True)
 class SendProgress:
-    """How far it is; `total_bytes` and `total_entries` are None until they are known. Of an archive only bytes are told."""
+    """How far it is; `total_bytes` and `total_entries` are None until they are known. Of an archive only bytes are told.
+
+    `bytes_settled`: they left, or need not; more is read, ahead of the network.
+    """
 
     entries: int = 0
     files: int = 0
-    bytes_read: int = 0
+    bytes_settled: int = 0
     fragments_kept: int = 0
     bytes_wire: int = 0
     total_entries: int | None = None
@@ -114,7 +117,7 @@ class Sending(Hands):
             return
         self.look()
         self.limit()
-        self._notes.take(self.bytes_done)
+        self._notes.take(self.bytes_settled)
         if self._visit.options.progress is not None:
             self._visit.options.progress(self.progress())
 
@@ -132,6 +135,11 @@ class Sending(Hands):
     @abstractmethod
     def bytes_done(self) -> int:
         """Bytes that left, as they were packed."""
+
+    @property
+    @abstractmethod
+    def bytes_settled(self) -> int:
+        """Bytes that left, or of which the other side has said that it has them."""
 
     @abstractmethod
     def look(self) -> None:

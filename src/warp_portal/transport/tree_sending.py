@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -66,6 +67,26 @@ class Survey:
         return (self.entries, self.size_bytes) if self.done else (None, None)
 
 
+class Shares:
+    """How many fragments of the pages that left the other side has, by its answers, which come in the order of the pages."""
+
+    def __init__(self) -> None:
+        self.listed = self.had = 0
+        self._answered = 0
+        self._waiting = deque[int]()
+
+    def list(self, fragments: int) -> None:
+        """A page of so many leaves."""
+        self.listed += fragments
+        self._waiting.append(fragments)
+
+    def answer(self, page: int, wanted: int) -> None:
+        """So many of a page are wanted; more of one that was answered before are no news of what is there."""
+        if page == self._answered and self._waiting:
+            self._answered += 1
+            self.had += max(0, self._waiting.popleft() - wanted)
+
+
 class TreeSending(Sending):
     """One tree on its way to one machine."""
 
@@ -80,6 +101,7 @@ class TreeSending(Sending):
         self._walker = walker_over(source)
         self._resources = ExitStack()
         self.totals = dict[str, int]()
+        self._shares = Shares()
 
     def carry_out(self, output: Output) -> Outputs:
         """What the sink wants."""
@@ -87,6 +109,7 @@ class TreeSending(Sending):
             case sessions.Start(mode, window_bytes):
                 self._start(mode, window_bytes)
             case sessions.Answer(_, page, ranges):
+                self._shares.answer(page, ranges.count)
                 self._running.answer(page, list(ranges.spans))
             case sessions.KeptNow(total=total):
                 self.kept = total
@@ -99,6 +122,7 @@ class TreeSending(Sending):
 
     def _start(self, mode: Mode, window_bytes: int) -> None:
         tree, options = self._tree, self._visit.options
+        self._everything = mode == Mode.EVERYTHING
         self._engine = TreeSource(
             self._visit.link,
             self._walker,
@@ -108,7 +132,7 @@ class TreeSending(Sending):
             cutter=(tree.algorithm, *tree.sizes),
             policy=list(options.policy.rows),
             compression=(options.compression, SLOW_PER_THREAD * thread_count(options.threads)),
-            everything=mode == Mode.EVERYTHING,
+            everything=self._everything,
             window=min(window_bytes, MOST_WINDOW, options.memory // 2),
             threads=thread_count(options.threads),
             memory=options.memory // 2,
@@ -136,6 +160,7 @@ class TreeSending(Sending):
         outputs: Outputs = ()
         for fragments in pages:
             self.session.page(fragments)
+            self._shares.list(fragments)
         for page, spans in lost:
             outputs += self.session.lost(page, Ranges.of_spans(spans))
         if end is not None:
@@ -174,10 +199,20 @@ class TreeSending(Sending):
         """Bytes of fragments that left."""
         return self.totals.get("bytes_packed", 0)
 
+    @property
+    def bytes_settled(self) -> int:
+        """What left, and what the other side has: of the pages that it has answered, or, where all leaves unasked, what is there twice."""
+        totals = self.totals
+        if not totals:
+            return 0
+        read = totals["bytes_read"]
+        had = totals["bytes_duplicate"] if self._everything else read * self._shares.had // max(1, self._shares.listed)
+        return min(read, totals["bytes_packed"] + had)
+
     def progress(self) -> SendProgress:
         """How far it is."""
         totals, wire = self.totals, self._visit.link.traffic()[0]
-        counted = (totals["entries"], totals["files"], totals["bytes_read"])
+        counted = (totals["entries"], totals["files"], self.bytes_settled)
         return SendProgress(*counted, self.kept, wire, *self._survey.totals())
 
     def report(self, finished: Finished) -> SendReport:
