@@ -63,6 +63,8 @@ def test_progress_counts_up_to_the_whole(pair: Pair, tmp_path: Path) -> None:
             assert steps[-1]["bytes_total"] == 8 * MIB
             assert steps[-1]["total_entries"] == 2
             assert {"entries", "files", "fragments_kept", "bytes_wire"} <= steps[-1].keys()
+            # What was read ahead of the network is not done.
+            assert all(step["bytes_done"] <= step["bytes_wire"] + 3 * MIB for step in steps)
     # As a ratio, for the machine may be slow: never faster than said, but for the first burst.
     for summary in (sent, received):
         assert summary["bytes_wire"] / summary["seconds"] < 1.1 * 3 * MIB
@@ -161,3 +163,17 @@ def test_a_socket_is_left_out(pair: Pair, tmp_path: Path) -> None:
     assert received["skipped"]["socket"] == 1
     assert not (target / "tree" / "socket").exists()
     pair.assert_clean(target)
+
+
+def test_what_is_deleted_after_it_was_offered_is_missed(pair: Pair, tmp_path: Path) -> None:
+    tree, target = small_tree(tmp_path / "tree"), tmp_path / "out"
+    with pair.source.send(tree) as sender:
+        ticket = sender.offer()["ticket"]
+        (tree / "d0" / "f0").unlink()
+        with pair.sink.receive(ticket, target) as receiver:
+            assert receiver.ended() == sender.ended() == 3
+            missed = [record for record in sender.records if record["type"] == "error" and not record["fatal"]]
+    assert [(record["path"], record["message"]) for record in missed] == [
+        (str(tree), "1 entry that was offered is gone")
+    ]
+    assert differences(tree, target / "tree") == ""

@@ -3,16 +3,16 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from warp_portal.cli.offering import over
 from warp_portal.cli.output import Output
 from warp_portal.cli.progress import Reporter, Step
-from warp_portal.cli.text import count_of, printable
+from warp_portal.cli.text import count_of, left_out, printable
 from warp_portal.config import Config
-from warp_portal.errors import EXIT_OK, PartialError
+from warp_portal.errors import EXIT_OK, KeyRequiredError, PartialError, UsageError
 from warp_portal.transport.destinations import SUFFIX, Convert, Destination, IntoDirectory, IntoFile, IntoStdout
 from warp_portal.transport.taking import Accept, ReceiveReport, TakeRules
 from warp_portal.units import format_bytes, format_duration, format_rate
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from warp_portal.keys.machines import Machine
     from warp_portal.protocol.offers import Offer
     from warp_portal.transport.receiving import Outcome, ReceiveProgress
+
+_EXPECTED: Final = ("expect_commit", "signer")
 
 
 def destination(output: Output, settings: Config, reporter: Reporter, here: dict[str, Any]) -> Destination:
@@ -55,9 +57,17 @@ def _restorer(output: Output, settings: Config, reporter: Reporter, here: dict[s
         memory=settings.memory,
     )
 
+    def opened(archive: Path) -> "archives.ArchiveReader":
+        try:
+            return reading.opened(output, settings, str(archive), **{key: here[key] for key in _EXPECTED})
+        except KeyRequiredError as error:
+            raise type(error)(
+                f"{error}; all has come and is kept: run the same command again with a key, or put WARP_PASSPHRASE_FILE=FILE "
+                "before `warp sessions resume`"
+            ) from None
+
     def restore(archive: Path, directory: Path) -> None:
-        expected = {key: here[key] for key in ("expect_commit", "signer")}
-        with reading.opened(output, settings, str(archive), **expected) as reader:
+        with opened(archive) as reader:
             report = archives.extract(reader, directory, request, reporter.following(step_of_extract, "restore"))
         output.damage(report.problems, report.failed)
         output.status(f"restored {count_of(report.progress.entries, 'entry', 'entries')} into {directory}")
@@ -114,6 +124,8 @@ def rules(
     asks = not (yes or output.json_lines or not sys.stdin.isatty())
     place = here["file"] or here["directory"]
     accept = _question(output, place) if asks else _taken(output)
+    if here["restore"]:
+        accept = _openable(settings, accept)
     return TakeRules(accept, options, Expectation(signer, here["expect_commit"]), again)
 
 
@@ -142,6 +154,28 @@ def _question(output: Output, place: str | None) -> Accept:
         return click.confirm(f"Receive {_described(offer)} {where} from {machine}?", default=True, err=True)
 
     return accept
+
+
+def _openable(settings: Config, accept: Accept) -> Accept:
+    """An archive that is to be restored, and that nothing could open then, is not worth its transfer."""
+    from warp_portal.cli import unlocking
+
+    def checked(offer: "Offer", machine: "Machine") -> bool:
+        if _is_encrypted(offer) and not unlocking.is_possible(settings):
+            raise UsageError(
+                "the archive is encrypted, and --restore opens it: give a key (-p, -i), or leave --restore out to keep it as it is"
+            )
+        return accept(offer, machine)
+
+    return checked
+
+
+def _is_encrypted(offer: "Offer") -> bool:
+    """By the sender's word, until the archive is here."""
+    from warp_portal.archive.commit import Commit
+    from warp_portal.protocol.offers import ArchiveOffer
+
+    return isinstance(offer.what, ArchiveOffer) and any(Commit.parse(offer.what.commit).mac)
 
 
 def _is_tree(offer: "Offer") -> bool:
@@ -196,14 +230,23 @@ def conclude(output: Output, place: Destination, report: ReceiveReport, seconds:
     kept = outcome.skipped.get("exists", 0)
     stayed = f", kept {count_of(kept, 'entry that was', 'entries that were')} there (see --overwrite)" if kept else ""
     output.summary(
-        f"received {what}{signature} into {where}: {count_of(outcome.files, 'file')}, "
-        f"{format_bytes(outcome.bytes_written)}, in {format_duration(seconds)}: "
+        f"received {what}{signature} into {where}: {count_of(outcome.files, 'file')}, {_written(outcome)}, in {format_duration(seconds)}: "
         f"{format_rate(outcome.bytes_written / max(seconds, 1e-3))}, over the network {format_bytes(outcome.bytes_wire)}, "
         f"{format_rate(outcome.bytes_wire / max(seconds, 1e-3))}{stayed}",
         path=str(place.target),
         **_fields(report, outcome, seconds),
     )
+    for line in left_out(outcome.skipped):
+        output.note(line)
     return _judge(report)
+
+
+def _written(outcome: "Outcome") -> str:
+    """What was written, and why that is less than what was offered."""
+    written = format_bytes(outcome.bytes_written)
+    if outcome.size_bytes is None or outcome.bytes_written >= outcome.size_bytes:
+        return written
+    return f"{written} of {format_bytes(outcome.size_bytes)} (holes, further names and what was there are not written)"
 
 
 def _fields(report: ReceiveReport, outcome: "Outcome", seconds: float) -> dict[str, object]:

@@ -8,22 +8,13 @@ from warp_portal.cli import options
 from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin, matched
-from warp_portal.cli.text import count_of, path_fields, printable
+from warp_portal.cli.text import count_of, left_out, path_fields, printable
 from warp_portal.errors import EXIT_OK, IntegrityError, PartialError
 from warp_portal.units import format_bytes, format_duration, format_rate
 
 if TYPE_CHECKING:
     from warp_portal.archive import ArchiveReader, ExtractProgress, ExtractReport, ExtractRequest
     from warp_portal.cli.progress import Step
-
-_SKIPPED = {
-    "owner": "owners of {} were not restored: that needs root",
-    "device": "{} (devices) were not made: that needs root",
-    "socket": "{} (sockets) were left out",
-    "setuid": "setuid and setgid bits, or attributes that give privileges, of {} were not restored: --setuid does",
-    "xattr": "extended attributes of {} are not possible here",
-    "exists": "{} there already and kept: see --overwrite",
-}
 
 
 @click.command("extract", epilog=epilog("extract"))
@@ -148,11 +139,7 @@ def _conclude(output: Output, directory: str, report: "ExtractReport") -> int:
     output.damage(report.problems, report.failed)
     written = progress.bytes_written - progress.bytes_discarded
     lines = [f"{directory}: {count_of(progress.files, 'file')}, {_work(written, progress.elapsed_s)}"]
-    for name, number in sorted(report.skips.items()):
-        if number:
-            lines.append(
-                "  " + _SKIPPED.get(name, f"{{}}: {name} left out").format(count_of(number, "entry", "entries"))
-            )
+    lines += [f"  {line}" for line in left_out(report.skips)]
     if report.failed:
         kept = f" (of {progress.kept:,} what is left is kept)" if progress.kept else ""
         lines.append(

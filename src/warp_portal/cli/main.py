@@ -115,12 +115,14 @@ def _nearest(word: str) -> str | None:
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="warp-portal", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Pack trees into .warp archives: deduplicated, compressed, encrypted, verifiable, resumable.
+    """Pack trees into .warp archives: deduplicated, compressed, encrypted, verifiable, resumable. Send files from machine to machine.
 
     \b
       warp create home.warp work --encrypt     pack a tree
       warp append home.warp work               add its present state
       warp extract home.warp -C /tmp/back      restore it
+      warp send photos                         offer files to another machine
+      warp receive 7-apple-river-stone         take them there
     """  # noqa: D301  # click wants the character, not two
 
 

@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
@@ -184,8 +184,20 @@ def wait_plan(state: Path, door: dict[str, Any], congestion: str = "cubic") -> "
     return WaitPlan(rendezvous, door["port"], peers=saved, congestion=congestion, connections=connections)
 
 
-def announce(output: Output, waiting: "Waiting", command: str, qr: bool, resumed: bool) -> None:
-    """Say how the other side comes here; `command` is what is to be run there, with {} for the ticket or code."""
+class Invitation(NamedTuple):
+    """What is to be run at the other side, with {} for the ticket or code, and until when this side waits."""
+
+    command: str
+    until: str
+
+
+TO_ONE: Final = Invitation("warp receive {}", "until one machine has everything")
+TO_MANY: Final = Invitation("warp receive {}", "for any number of machines, until Ctrl-C")
+FROM_ONE: Final = Invitation("warp send --to {} PATH…", "until all has come from one machine")
+
+
+def announce(output: Output, waiting: "Waiting", invitation: Invitation, qr: bool, resumed: bool) -> None:
+    """Say how the other side comes here, and how long that is good."""
     ticket = waiting.ticket.text()
     code = None if waiting.code is None else waiting.code.text()
     output.record("offer", session=waiting.ticket.session.hex(), ticket=ticket, code=code, resumed=resumed)
@@ -193,12 +205,22 @@ def announce(output: Output, waiting: "Waiting", command: str, qr: bool, resumed
         output.note("going on with a session that was not finished: its ticket is the one of before")
     lines = ["On the other machine, run:", ""]
     if code is not None:
-        lines += [f"    {command.format(code)}", "", "or, from another network:", ""]
-    lines += [f"    {command.format(ticket)}", ""]
+        lines += [f"    {invitation.command.format(code)}", "", "or, from another network:", ""]
+    lines += [f"    {invitation.command.format(ticket)}", ""]
     if qr:
         lines += _qr(ticket)
     output.results(lines)
     output.flush()
+    if not output.json_lines:
+        output.status(f"this waits {invitation.until}; {_lives(code is not None)}")
+
+
+def _lives(has_code: bool) -> str:
+    from warp_portal.protocol.door import CODE_LIFE_S
+    from warp_portal.transport.waiting import TICKET_LIFE_S
+
+    ticket = f"the ticket is good for {TICKET_LIFE_S // (24 * 3600)} days"
+    return f"the code is good for {CODE_LIFE_S / 60:.0f} minutes and one use, {ticket}" if has_code else ticket
 
 
 def _qr(ticket: str) -> list[str]:
@@ -219,7 +241,7 @@ def step_of(progress: "SendProgress") -> Step:
         if (value := getattr(progress, name)) is not None
     }
     note = f"{progress.files:,} files, {format_bytes(progress.bytes_wire)} sent{over(progress.connections)}"
-    return Step(progress.bytes_read, progress.total_bytes, note, b"", fields)
+    return Step(progress.bytes_settled, progress.total_bytes, note, b"", fields)
 
 
 def over(connections: int) -> str:

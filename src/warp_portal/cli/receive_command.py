@@ -1,5 +1,6 @@
 """`warp receive`: receive files, directories or an archive from another machine."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from warp_portal.errors import UsageError
 
 if TYPE_CHECKING:
     from warp_portal.config import Config
+    from warp_portal.keys.machines import Machine
+    from warp_portal.protocol.offers import Offer
     from warp_portal.transport.destinations import Destination
     from warp_portal.transport.routes import Route
     from warp_portal.transport.taking import ReceiveReport, TakeRules
@@ -83,7 +86,7 @@ def command(
             report = _listen(output, settings, destination, rules, here)
         else:
             route = _route(output, settings, code, session)
-            output.resume_hint = _hint(route)
+            rules = _hinting(output, rules, route)
             network = offering.network(here["carrier"], here["connections"])
             receiver = Receiver(Path(settings.state_path()), destination, output.note, rules, network)
             report = receiver.run(route)
@@ -105,18 +108,25 @@ def _listen(
         return done
     wait = offering.wait_plan(state, {**here, "code": here["shows_code"]})
     with WaitingReceiver(state, destination, output.note, rules, wait) as receiver:
-        offering.announce(output, receiver.waiting, "warp send --to {} PATH…", here["qr"], receiver.resumed)
+        offering.announce(output, receiver.waiting, offering.FROM_ONE, here["qr"], receiver.resumed)
         return receiver.run()
 
 
-def _hint(route: "Route") -> str:
-    """What to do after an interrupt."""
-    same = (
-        "run the same command again"
-        if route.way.ticket
-        else "run `warp sessions resume`, for a code is good for one time,"
-    )
-    return f": {same} to go on"
+def _hinting(output: Output, rules: "TakeRules", route: "Route") -> "TakeRules":
+    """The rules; after an interrupt it is told how to go on, for which a code is of no use."""
+    from warp_portal.protocol.claims import ByCode
+
+    if not isinstance(route.claim, ByCode):
+        output.resume_hint = ": run the same command again to go on"
+        return rules
+
+    def accept(offer: "Offer", machine: "Machine") -> bool:
+        taken = rules.accept(offer, machine)
+        if taken:
+            output.resume_hint = f": the code is used up; to go on run `warp sessions resume {offer.session.hex()[:8]}`"
+        return taken
+
+    return replace(rules, accept=accept)
 
 
 def _route(output: Output, settings: "Config", code: str | None, session: str | None) -> "Route":

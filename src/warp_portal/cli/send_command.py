@@ -55,7 +55,9 @@ def command(
     """Wait for a machine to receive PATHs, and send them to it, each under its own name.
 
     The other side runs `warp receive` with the code (on this network) or the ticket (anywhere from where this machine can
-    be reached) that this command prints; whoever has one of them gets the files. A single .warp archive is sent chunk by
+    be reached) that this command prints; whoever has one of them gets the files. The code is good for ten minutes and one use,
+    the ticket for seven days. This waits until one machine has everything, and serves one at a time (`warp serve` serves many).
+    A single .warp archive is sent chunk by
     chunk: of one that the other side has in an older state only what is new travels. `-` sends standard input. Everything is
     encrypted between the two, and checked as it arrives. After a cut it goes on where it stopped, whichever side was
     restarted: the same command again takes up the unfinished session, and its ticket stays valid.
@@ -114,7 +116,7 @@ def _wait(output: Output, state: Path, plan: "SendPlan", qr: bool) -> int:
 
     output.resume_hint = ": run the same command again to go on"
     with Sender(state, plan, output.note) as sender:
-        offering.announce(output, sender.waiting, "warp receive {}", qr, sender.resumed)
+        offering.announce(output, sender.waiting, offering.TO_ONE, qr, sender.resumed)
         report = sender.run()
         return conclude(output, report, sender.seconds)
 
@@ -153,7 +155,7 @@ def conclude(output: Output, report: "SendReport", seconds: float) -> int:
         raise PartialError(f"{what} could not be {'restored' if report.is_tree else 'had'} on the other side")
     if report.partial:
         raise PartialError(
-            f"{count_of(report.problems.count, 'path')} could not be read"
+            f"{count_of(report.problems.count, 'path')} could not be read whole"
             if report.is_tree
             else "the archive is damaged here"
         )

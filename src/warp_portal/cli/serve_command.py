@@ -51,7 +51,7 @@ def command(
     """Offer PATHs, or one .warp archive, to every machine that comes with the ticket, until it is stopped.
 
     The other sides run `warp receive` with it, also again later: each gets what PATHs are then. Nothing is ever written
-    into PATHs. After Ctrl-C the same command again has the same ticket. --limit is for all machines together.
+    into PATHs. The ticket is good for seven days. After Ctrl-C the same command again has the same ticket. --limit is for all machines together.
     """
     door = {key: flags.pop(key) for key in ("qr", "port", "guests", "code", "connections")}
     settings = begin(output, "serve", **flags)
@@ -77,7 +77,7 @@ def command(
         plan = SendPlan(cargo, work, wait, number, again.noted(output, options=("--session",)))
         output.resume_hint = ": the same command again has the same ticket"
         with Server(state, plan, output.note, _teller(output)) as server:
-            offering.announce(output, server.waiting, "warp receive {}", door["qr"], server.resumed)
+            offering.announce(output, server.waiting, offering.TO_MANY, door["qr"], server.resumed)
             server.run(receivers)
     output.summary(f"served {count_of(server.complete, 'transfer')}", transfers=server.complete)
     return EXIT_OK

@@ -12,7 +12,7 @@ from warp_portal.cli import options
 from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
 from warp_portal.cli.starting import begin
-from warp_portal.cli.text import columns, local_time, printable, shortened
+from warp_portal.cli.text import columns, count_of, local_time, printable, shortened
 from warp_portal.errors import NotFoundError, UsageError
 from warp_portal.units import format_bytes
 
@@ -72,7 +72,8 @@ def discard_session(output: Output, session: str) -> int:
     for one in _all(state) if session == "all" else [_one(state, session)]:
         removed = one.discard()
         output.record("discarded", session=one.number, parts_removed=removed)
-        output.status(f"discarded {one.number[:_SHORT]}, and {removed} files that came in part")
+        parts = f", and {count_of(removed, 'file')} that came in part" if removed else ""
+        output.status(f"discarded {one.number[:_SHORT]}{parts}")
     return 0
 
 

@@ -10,12 +10,21 @@ names apart. In JSON a path that is not UTF-8 is given again, exactly, in base64
 
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
 # Categories that show something: letters, marks, numbers, punctuation, symbols; of the separators only the blank.
 _SHOWN: Final = frozenset("LMNPS")
+# What an extract or a receive left out by rule.
+_SKIPPED: Final = {
+    "owner": "owners of {} were not restored: that needs root",
+    "device": "{} (devices) were not made: that needs root",
+    "socket": "{} (sockets) were left out",
+    "setuid": "setuid and setgid bits, or attributes that give privileges, of {} were not restored: --setuid does",
+    "xattr": "extended attributes of {} are not possible here",
+    "exists": "{} there already and kept: see --overwrite",
+}
 
 
 def printable(name: bytes | str) -> str:
@@ -105,6 +114,15 @@ def shortened(text: str, width: int) -> str:
 def count_of(number: int, singular: str, plural: str | None = None) -> str:
     """`1 file`, `2,310 files`."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def left_out(skips: Mapping[str, int]) -> list[str]:
+    """What was not restored by rule, a line for each kind, for people."""
+    return [
+        _SKIPPED.get(name, f"{{}}: {name} left out").format(count_of(number, "entry", "entries"))
+        for name, number in sorted(skips.items())
+        if number
+    ]
 
 
 def local_time(seconds: int, style: str = "%Y-%m-%d %H:%M:%S") -> str:

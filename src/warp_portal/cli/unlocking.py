@@ -45,6 +45,11 @@ def unlocked(output: Output, settings: Config, attempt: Callable[[Unlock], T]) -
     raise AssertionError("the last try returns or raises")
 
 
+def is_possible(settings: Config) -> bool:
+    """Whether there is anything with which an archive could be opened: a key that is set, or a person to ask."""
+    return bool(settings.passphrase_file or settings.identity or environment_passphrase()) or on_terminal()
+
+
 def given(output: Output, settings: Config) -> Unlock:
     """The keys that options, settings and environment name."""
     passphrase = configured_passphrase(output, settings)

@@ -8,6 +8,7 @@ answer(confirm)       →  what is said after it      code    nameplate and shar
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -24,6 +25,9 @@ from warp_portal.protocol.ticket import Ticket
 class Claim(ABC):
     """One right of a dialer. It may serve for one connection after another: each begins with `prove`."""
 
+    over: ClassVar[str]
+    """What to do when the listener says that it has no such session or code, or none any more."""
+
     @abstractmethod
     def prove(self, link: Link, randoms: bytes) -> Prove:
         """The claim; `randoms` are both HELLOs' random bytes. Raises WrongKeyError if this listener may not hear it."""
@@ -35,6 +39,8 @@ class Claim(ABC):
 
 class ByTicket(Claim):
     """Who holds a ticket comes to the machine that the ticket names, and to no other."""
+
+    over = "it is done there, or was given up"
 
     def __init__(self, ticket: Ticket) -> None:
         self._ticket = ticket
@@ -57,6 +63,8 @@ class ByTicket(Claim):
 class ByCode(Claim):
     """Who read a code comes to whom has its number. One wrong answer ends it for all connections: somebody is guessing."""
 
+    over = "a code is good for ten minutes, one use and three guesses: take the ticket, or a new code"
+
     def __init__(self, code: ShortCode) -> None:
         self._code = code
         self._deceived = False
@@ -65,7 +73,9 @@ class ByCode(Claim):
     def prove(self, link: Link, randoms: bytes) -> Prove:
         """The nameplate, and our share."""
         if self._deceived:
-            raise WrongKeyError("this code met a listener that doesn't have it: make another code")
+            raise WrongKeyError(
+                "this code met a listener that doesn't have it: look for a mistyped word, or make another code"
+            )
         channel = channel_identifier(link, self._code.nameplate)
         self._exchange = Cpace(self._code.password.encode(), channel, randoms)
         return Prove(Method.CODE, nameplate=self._code.nameplate, share=self._exchange.share)
@@ -83,6 +93,8 @@ class ByCode(Claim):
 
 class ByPeer(Claim):
     """A machine whose key was saved, and that has ours."""
+
+    over = "it waits there for another one"
 
     def __init__(self, *listeners: bytes) -> None:
         """`listeners`: the keys of which one must answer."""

@@ -92,6 +92,10 @@ class Door:
         found.guesses += 1
         return found
 
+    def is_spent(self, nameplate: int) -> bool:
+        """Whether the code with this number was shown, nobody used it, and it opens nothing any more."""
+        return nameplate in self._codes and not self._alive(self._codes.get(nameplate))
+
     def use(self, guessed: OpenCode) -> None:
         """The guess was right: the code is used up. Raises NotFoundError if somebody was quicker, or it was hidden."""
         if self._codes.get(guessed.code.nameplate) is not guessed:

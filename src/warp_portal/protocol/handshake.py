@@ -70,6 +70,11 @@ class Handshake(Session):
         self._hello = hello
         self._turn = Turn.HELLO
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the other side has said nothing yet."""
+        return self._turn is Turn.HELLO
+
     def start(self) -> Outputs:
         """Our HELLO, which waits for nothing."""
         return self._say(self._hello)
@@ -124,6 +129,8 @@ class Listener(Handshake):
     def __init__(self, link: Link, hello: Hello, door: Door) -> None:
         super().__init__(link, hello)
         self._door = door
+        self.guesses = 0
+        """How many guesses there were at the code that this dialer guessed at, its own the last; 0: it guessed at none."""
 
     def _take(self, message: Message) -> Outputs:
         match self._turn, message:
@@ -153,6 +160,7 @@ class Listener(Handshake):
 
     def _code(self, prove: Prove, nameplate: int, share: bytes) -> Outputs:
         guessed = self._door.guess(nameplate)
+        self.guesses = guessed.guesses
         channel = channel_identifier(self._link, nameplate)
         ours, isk = cpace_respond(guessed.code.password.encode(), channel, self._randoms, share)
         shares = Shares(share, ours)

@@ -41,4 +41,6 @@ def code_tag(isk: bytes, prover: Prover, shares: Shares) -> bytes:
 def check_code_tag(tag: bytes, isk: bytes, prover: Prover, shares: Shares) -> None:
     """Raises WrongKeyError unless this is the tag of that side; the comparison takes the same time for any tag."""
     if not hmac.compare_digest(tag, code_tag(isk, prover, shares)):
-        raise WrongKeyError(f"the {prover.name.lower()} has another code, or somebody is in between: make another code")
+        raise WrongKeyError(
+            f"the {prover.name.lower()} has another code, or somebody is in between: look for a mistyped word and try again"
+        )

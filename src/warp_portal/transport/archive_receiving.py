@@ -30,7 +30,7 @@ class ArchiveReceiving(Receiving):
         self._arriving = Arriving(target, what.commit, what.offset)
         self._engine: Engine | None = None
         self._pushed = False
-        self._listed = self._received = self._there = 0
+        self._listed = self._received = self._safe = self._there = 0
         self._report: Received | None = None
 
     def begin(self) -> Outputs:
@@ -101,6 +101,9 @@ class ArchiveReceiving(Receiving):
         arriving.look_through()
         for page, spans in again:
             arriving.again(page, spans)
+        if kept:
+            # As of a moment ago: what came meanwhile is not durable yet.
+            self._safe = self._received
         for epoch, durable in kept:
             arriving.keep(durable)
             ranges = {page: Ranges.of_spans(spans) for page, spans in durable.items()}
@@ -132,6 +135,11 @@ class ArchiveReceiving(Receiving):
         """Stored bytes of chunks that came."""
         return self._received
 
+    @property
+    def bytes_kept(self) -> int:
+        """What came before the journal was last written, and what an earlier try left."""
+        return self._done(self._safe)
+
     def look(self) -> None:
         """Take its counter."""
         self._received = self._running.received
@@ -144,14 +152,19 @@ class ArchiveReceiving(Receiving):
         self._arriving.close()
 
     def progress(self) -> ReceiveProgress:
-        """What an earlier try left is counted as chunks of the mean size."""
+        """How far it is."""
+        counted = (self._done(self._received), self._received, self.kept)
+        return ReceiveProgress(0, 0, *counted, self.link.traffic()[1], self.link.connections, None, self._total)
+
+    @property
+    def _total(self) -> int:
         arriving = self._arriving
-        base = arriving.known.commit.end if arriving.known else 0
-        total = arriving.commit.end - base
-        there = total * self._there // max(1, arriving.commit.chunks)
-        done = min(total, there + self._received)
-        network = self.link.traffic()[1], self.link.connections
-        return ReceiveProgress(0, 0, done, self._received, self.kept, *network, None, total)
+        return arriving.commit.end - (arriving.known.commit.end if arriving.known else 0)
+
+    def _done(self, received: int) -> int:
+        """With what an earlier try left, counted as chunks of the mean size."""
+        there = self._total * self._there // max(1, self._arriving.commit.chunks)
+        return min(self._total, there + received)
 
     def outcome(self, finished: Finished) -> Outcome:
         """What became of it, after the end."""

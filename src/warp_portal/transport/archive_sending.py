@@ -177,12 +177,16 @@ class ArchiveSending(Sending):
         """Stored bytes of chunks that left."""
         return self._sent
 
-    def progress(self) -> SendProgress:
+    @property
+    def bytes_settled(self) -> int:
         """Chunks are asked for in their order, so those before the last one asked for are there, or on their way."""
-        total = self._commit.end - self._base
-        asked = total * self._through // max(1, self._commit.chunks)
+        asked = (self._commit.end - self._base) * self._through // max(1, self._commit.chunks)
+        return max(self._sent, asked)
+
+    def progress(self) -> SendProgress:
+        """How far it is."""
         network = self._visit.link.traffic()[0], self._visit.link.connections
-        return SendProgress(0, 0, max(self._sent, asked), self.kept, *network, None, total)
+        return SendProgress(0, 0, self.bytes_settled, self.kept, *network, None, self._commit.end - self._base)
 
     def report(self, finished: Finished) -> SendReport:
         """What became of it, after the end."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from warp_portal.errors import UnreachableError
+from warp_portal.errors import NotFoundError, UnreachableError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
 from warp_portal.protocol.handshake import Dialer
@@ -61,7 +61,10 @@ class Caller:
             conversation = Conversation(link)
             ends = proofs.Link(link.exporter, self._key.public.raw, link.peer)
             more = most_connections(network.connections) > 1
-            proved = conversation.handshake(Dialer(ends, hello(self._role, more), route.claim))
+            try:
+                proved = conversation.handshake(Dialer(ends, hello(self._role, more), route.claim))
+            except NotFoundError as error:
+                raise NotFoundError(f"{error}: {route.claim.over}") from None
             self._connected = True
             if proved.agreement.features & BRANCHES:
                 conversation.company = Branching(Side(self._key, self._role, network, self._note), connected)

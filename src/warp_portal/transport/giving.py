@@ -104,6 +104,7 @@ class Giver:
             is_back,
             share,
             self.note if records is None else lambda _: None,
+            is_only=records is None,
         )
         sending = self._cargo.sending(visit)
         began = self._clock.monotonic_s()
@@ -111,7 +112,7 @@ class Giver:
             finished = visitor.conversation.run(sending.session, sending.session.start(), sending)
         except COMES_BACK:
             if records is None:
-                self.note(sending.bytes_done)
+                self.note(sending.bytes_settled)
             raise
         self.seconds = self._clock.monotonic_s() - began
         return sending.report(finished)
@@ -119,7 +120,8 @@ class Giver:
     def note(self, bytes_done: int | None = None, peer: bytes | None = None) -> None:
         """Keep in the record how far it is, and who takes it."""
         record = self._session.record
-        done = record.bytes_done if bytes_done is None else bytes_done
+        # Each connection begins to count anew.
+        done = max(record.bytes_done, bytes_done or 0)
         self._session.save(replace(record, bytes_done=done, peer=record.peer if peer is None else peer))
 
 

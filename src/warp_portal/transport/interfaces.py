@@ -43,6 +43,11 @@ def reachable(adapters: "Iterable[Adapter]", port: int) -> tuple[Address, ...]:
     return tuple(Address(host, port) for host in hosts)[:MAX_ADDRESSES]
 
 
+def is_loopback(host: str) -> bool:
+    """Whether it is an address of this machine that no other one can reach."""
+    return _rank(host) == _LOOPBACK
+
+
 def _hosts(adapters: "Iterable[Adapter]") -> Iterable[str]:
     for adapter in adapters:
         if _HOST_ONLY.fullmatch(adapter.nice_name) is None:

@@ -14,11 +14,11 @@ from typing import Final, NamedTuple, Self
 
 from warp_portal._native import VERSION, Endpoint, Link
 from warp_portal.archive.options import cores
-from warp_portal.errors import EXIT_OK, BusyError, CancelledError, ClosedError, NotFoundError, WarpPortalError
+from warp_portal.errors import BusyError, CancelledError, ClosedError, NotFoundError, UnreachableError, WarpPortalError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
 from warp_portal.protocol.addresses import Address
-from warp_portal.protocol.door import Door
+from warp_portal.protocol.door import MAX_GUESSES, Door
 from warp_portal.protocol.handshake import Listener, Proved
 from warp_portal.protocol.hello import BRANCHES, FEATURES, RANDOM_BYTES, Hello, Role, greased
 from warp_portal.protocol.proving import Method
@@ -138,6 +138,7 @@ class Listening:
         threading.Thread(target=self._prove, args=(link,), name="warp-proof", daemon=True).start()
 
     def _prove(self, link: Link) -> None:
+        listener: Listener | None = None
         try:
             conversation = Conversation(link)
             ends = proofs.Link(link.exporter, link.peer, self._key.public.raw)
@@ -151,11 +152,12 @@ class Listening:
                 self._visitors.append(Visitor(proved, link, conversation))
                 self._came.notify_all()
         except (WarpPortalError, OSError) as error:
-            # Who reaches us at two addresses says nothing at the one, and closes it without a reason.
-            if not (isinstance(error, ClosedError) and error.code == EXIT_OK):
+            # Who reaches us at two addresses says nothing at the one, and leaves it.
+            left = isinstance(error, ClosedError | UnreachableError)
+            if not (left and listener is not None and listener.is_silent):
                 # Where nobody reads what is said, whoever says the next thing that matters finds out.
                 with suppress(BrokenPipeError):
-                    self._note(f"{link.address} was not let in: {error}")
+                    self._note(f"{link.address} was not let in: {_reason(error, listener)}")
         finally:
             self._room.release()
 
@@ -186,6 +188,13 @@ class _Gathering(Company):
     def end(self) -> None:
         """Let none join any more."""
         self._part()
+
+
+def _reason(error: Exception, listener: Listener | None) -> str:
+    """Why a dialer was not let in; a guess counts, however it ended."""
+    if listener is None or not listener.guesses or isinstance(error, NotFoundError):
+        return str(error)
+    return f"it has another code (guess {listener.guesses} of {MAX_GUESSES})"
 
 
 def _endpoint(key: MachineKey, place: Place) -> Endpoint:

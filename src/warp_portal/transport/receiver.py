@@ -22,7 +22,7 @@ from warp_portal.transport.record import Kind, SessionRecord
 from warp_portal.transport.routes import Route, by_way, met
 from warp_portal.transport.state import SessionStore
 from warp_portal.transport.taking import ReceiveReport, Taker, TakeRules
-from warp_portal.transport.waiting import WAIT_DEFAULTS, Waiting, WaitPlan, turn_away
+from warp_portal.transport.waiting import WAIT_DEFAULTS, Waiting, WaitPlan, coming, turn_away
 from warp_portal.transport.ways import Way
 
 
@@ -116,7 +116,7 @@ class WaitingReceiver:
     def run(self) -> ReceiveReport:
         """Wait for the other side, however often it comes, until all is here. Raises what ends it for good."""
         while True:
-            visitor = self.waiting.listening.visitor()
+            visitor = self.waiting.visitor()
             report = None if visitor is None else self._visit(visitor)
             if report is not None:
                 return report
@@ -128,7 +128,7 @@ class WaitingReceiver:
             turn_away(visitor)
             return None
         self.waiting.let_in(peer)
-        self._note(f"{visitor.link.address} brings something over {visitor.link.carrier.upper()}")
+        self._note(f"{visitor.link.address} brings something {coming(visitor)}")
         try:
             return self._taker.take(visitor, None, self.waiting.way, lambda: self.waiting.is_back(peer))
         except COMES_BACK as error:

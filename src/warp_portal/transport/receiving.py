@@ -67,7 +67,8 @@ RECEIVE_DEFAULTS: Final = ReceiveOptions()
 class Outcome:
     """How it ended: entries (of an archive, chunks) that are there, and that failed.
 
-    `partial`: the other side could not read something. `signature` says whose archive it is, as far as that is known.
+    `partial`: the other side could not read something. `size_bytes`: of all its files, more than is written where they have holes,
+    further names, or were there. `signature` says whose archive it is, as far as that is known.
     """
 
     partial: bool
@@ -80,6 +81,7 @@ class Outcome:
     problems: ProblemList
     skipped: dict[str, int] = field(default_factory=dict)
     signature: str | None = None
+    size_bytes: int | None = None
 
 
 Arrived = Callable[[int, int], None]
@@ -119,6 +121,11 @@ class Receiving(Hands):
     def bytes_done(self) -> int:
         """Bytes that are here."""
 
+    @property
+    @abstractmethod
+    def bytes_kept(self) -> int:
+        """Bytes that need not come again, whatever happens now."""
+
     @abstractmethod
     def look(self) -> None:
         """Take what the engine counts and could not do."""
@@ -136,7 +143,7 @@ class Receiving(Hands):
         if self.fileno() is None:
             return
         self.look()
-        self._notes.take(self.bytes_done)
+        self._notes.take(self.bytes_kept)
         if self.options.progress is not None:
             self.options.progress(self.progress())
 

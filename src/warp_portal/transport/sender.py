@@ -16,7 +16,7 @@ from warp_portal.transport.listening import Visitor
 from warp_portal.transport.routes import Route, by_way, met
 from warp_portal.transport.sending import SendReport
 from warp_portal.transport.state import Session
-from warp_portal.transport.waiting import Waiting
+from warp_portal.transport.waiting import Waiting, coming
 from warp_portal.transport.ways import Way
 
 
@@ -57,7 +57,7 @@ class Sender:
     def run(self) -> SendReport:
         """Wait for the other side, however often it comes, until it has everything. Raises what ends it for good."""
         while True:
-            visitor = self.waiting.listening.visitor()
+            visitor = self.waiting.visitor()
             report = None if visitor is None else self._visit(visitor)
             if report is not None:
                 self._session.discard()
@@ -68,7 +68,7 @@ class Sender:
         peer = visitor.link.peer
         self.waiting.let_in(peer)
         self._giver.note(peer=peer)
-        self._note(f"{visitor.link.address} takes it over {visitor.link.carrier.upper()}")
+        self._note(f"{visitor.link.address} takes it {coming(visitor)}")
         try:
             return self._giver.give(visitor, lambda: self.waiting.is_back(peer))
         except COMES_BACK as error:

@@ -29,11 +29,14 @@ from warp_portal.transport.ratelimit import RateLimit
 
 @dataclass(frozen=True, slots=True)
 class SendProgress:
-    """How far it is; `total_bytes` and `total_entries` are None until they are known. Of an archive only bytes are told."""
+    """How far it is; `total_bytes` and `total_entries` are None until they are known. Of an archive only bytes are told.
+
+    `bytes_settled`: they left, or need not; more is read, ahead of the network.
+    """
 
     entries: int = 0
     files: int = 0
-    bytes_read: int = 0
+    bytes_settled: int = 0
     fragments_kept: int = 0
     bytes_wire: int = 0
     connections: int = 1
@@ -80,7 +83,7 @@ class Visit:
 
     `session` and `scope_secret` are those of the session; `records` is a directory of it alone. `is_back`: whether the other side has
     come again; then this connection is dead, though nobody said so. `share`: among how many connections the limit is shared. `noted`
-    takes down how many bytes are done.
+    takes down how many bytes are done. `is_only`: nobody else is served, so what was there when it was offered is missed.
     """
 
     link: Link
@@ -92,6 +95,7 @@ class Visit:
     is_back: Callable[[], bool] = lambda: False
     share: Callable[[], int] = lambda: 1
     noted: Callable[[int], None] = lambda _: None
+    is_only: bool = False
 
 
 class Sending(Hands):
@@ -114,7 +118,7 @@ class Sending(Hands):
             return
         self.look()
         self.limit()
-        self._notes.take(self.bytes_done)
+        self._notes.take(self.bytes_settled)
         if self._visit.options.progress is not None:
             self._visit.options.progress(self.progress())
 
@@ -132,6 +136,11 @@ class Sending(Hands):
     @abstractmethod
     def bytes_done(self) -> int:
         """Bytes that left, as they were packed."""
+
+    @property
+    @abstractmethod
+    def bytes_settled(self) -> int:
+        """Bytes that left, or of which the other side has said that it has them."""
 
     @abstractmethod
     def look(self) -> None:

@@ -20,7 +20,7 @@ from warp_portal.transport.identity import machine_key
 from warp_portal.transport.listening import Visitor
 from warp_portal.transport.record import Kind
 from warp_portal.transport.sending import SendReport
-from warp_portal.transport.waiting import Waiting, turn_away
+from warp_portal.transport.waiting import Waiting, coming, turn_away
 from warp_portal.transport.ways import Way
 
 _RECORDS: Final = "visit-"
@@ -90,7 +90,7 @@ class Server:
         while receivers is None or self.complete < receivers:
             if self._failure is not None:
                 raise self._failure
-            visitor = self.waiting.listening.visitor()
+            visitor = self.waiting.visitor()
             if visitor is not None:
                 self._admit(visitor)
         self._is_over = True
@@ -120,7 +120,7 @@ class Server:
 
     def _give(self, visitor: Visitor) -> None:
         address = visitor.link.address
-        self._note(f"{address} takes it over {visitor.link.carrier.upper()}")
+        self._note(f"{address} takes it {coming(visitor)}")
         began = self._clock.monotonic_s()
         try:
             with tempfile.TemporaryDirectory(prefix=_RECORDS, dir=self._session.directory) as records:

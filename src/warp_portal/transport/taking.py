@@ -112,22 +112,23 @@ class Taker:
             with self._resources:
                 finished = visitor.conversation.run(session, (), hands)
         except BaseException as error:
-            self._leave(error, 0 if hands.receiving is None else hands.receiving.bytes_done)
+            self._leave(error, hands.receiving)
             raise
         assert hands.receiving is not None
         assert self.session is not None
         return self._conclude(self.session, hands.receiving.outcome(finished))
 
-    def _leave(self, error: BaseException, came: int) -> None:
+    def _leave(self, error: BaseException, receiving: Receiving | None) -> None:
         """Keep what came for another try; what was refused before anything came is not unfinished."""
         if self.session is None:
             return
+        came = 0 if receiving is None else receiving.bytes_done
         self._is_empty = self._is_empty and came == 0 and not (self.session.directory / ARRIVED).exists()
         if self._is_empty and isinstance(error, (WarpPortalError, OSError)) and not isinstance(error, COMES_BACK):
             give_up(self.session, StateStore(self._state))
             self.session = None
-        elif came:
-            self._note(came)
+        elif receiving is not None and came:
+            self._note(receiving.bytes_kept, came)
 
     def _conclude(self, session: Session, outcome: Outcome | None) -> ReceiveReport:
         record = session.record
@@ -170,9 +171,12 @@ class Taker:
         features = visitor.proved.agreement.features
         return Work(visitor.link, options, self._arrived, self._note, bool(features & BRANCHES), bool(features & SPARE))
 
-    def _note(self, bytes_done: int) -> None:
+    def _note(self, bytes_done: int, on_disk: int = 0) -> None:
         assert self.session is not None
-        self.session.save(replace(self.session.record, bytes_done=bytes_done, disk_bytes=bytes_done))
+        record = self.session.record
+        # Each connection begins to count anew.
+        done = max(bytes_done, record.bytes_done)
+        self.session.save(replace(record, bytes_done=done, disk_bytes=max(done, on_disk, record.disk_bytes)))
 
     def _arrived(self, restored: int, failed: int) -> None:
         """Noted before the source hears of it, for then it forgets the session."""

@@ -40,6 +40,7 @@ class TreeReceiving(Receiving):
         self._resources = ExitStack()
         self.totals = dict[str, int]()
         self.skipped = dict[str, int]()
+        self._kept_bytes = 0
 
     def carry_out(self, output: Output) -> Outputs:
         """What the source said."""
@@ -114,6 +115,9 @@ class TreeReceiving(Receiving):
         outputs: Outputs = ()
         for page, spans in wants:
             outputs += self._session.want(page, Ranges.of_spans(spans))
+        if kept:
+            # As of a moment ago: what was written meanwhile is not durable yet.
+            self._kept_bytes = self.totals.get("bytes_covered", 0)
         for epoch, pages in kept:
             ranges = {page: Ranges.of_spans(spans) for page, spans in pages.items()}
             self.kept += sum(each.count for each in ranges.values())
@@ -128,6 +132,11 @@ class TreeReceiving(Receiving):
     def bytes_done(self) -> int:
         """Bytes that were written."""
         return self.totals.get("bytes_written", 0)
+
+    @property
+    def bytes_kept(self) -> int:
+        """What was dealt with when the journal was last written; an earlier connection's too, once this one has come to it."""
+        return self._kept_bytes
 
     def look(self) -> None:
         """Take its counters, and what could not be restored."""
@@ -155,6 +164,6 @@ class TreeReceiving(Receiving):
         """What became of it, after the end."""
         totals = self.totals
         counted = (totals["files"], totals["bytes_written"], totals["bytes_received"], self.link.traffic()[1])
-        return Outcome(
-            finished.partial, finished.restored, finished.failed, *counted, self.problems, skipped=self.skipped
-        )
+        size = None if self._end is None else self._end.size_bytes
+        ended = finished.partial, finished.restored, finished.failed
+        return Outcome(*ended, *counted, self.problems, skipped=self.skipped, size_bytes=size)

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -67,12 +68,38 @@ class Survey:
         return (self.entries, self.size_bytes) if self.done else (None, None)
 
 
+class Shares:
+    """How many fragments of the pages that left the other side has, by its answers, which come in the order of the pages."""
+
+    def __init__(self) -> None:
+        self.listed = self.had = 0
+        self._answered = 0
+        self._waiting = deque[int]()
+
+    def list(self, fragments: int) -> None:
+        """A page of so many leaves."""
+        self.listed += fragments
+        self._waiting.append(fragments)
+
+    def spare(self, pages: int, fragments: int) -> None:
+        """The first pages, which have so many, need not leave: the other side has them. No page has left yet."""
+        self._answered = pages
+        self.listed = self.had = fragments
+
+    def answer(self, page: int, wanted: int) -> None:
+        """So many of a page are wanted; more of one that was answered before are no news of what is there."""
+        if page == self._answered and self._waiting:
+            self._answered += 1
+            self.had += max(0, self._waiting.popleft() - wanted)
+
+
 class TreeSending(Sending):
     """One tree on its way to one machine."""
 
     def __init__(self, visit: Visit, source: Source, survey: Survey, title: str) -> None:
         super().__init__(visit)
         self._tree = TreeOffer(visit.scope_secret, BUZHASH64, CUTTING.fragment, len(source.roots))
+        self._offered = survey.totals()[0]
         offer = Offer(visit.session, title, self._tree, *survey.totals())
         self.session: sessions.Source = sessions.Source(offer, visit.sign)
         self._source, self._survey = source, survey
@@ -80,6 +107,7 @@ class TreeSending(Sending):
         self._walker = walker_over(source)
         self._resources = ExitStack()
         self.totals = dict[str, int]()
+        self._shares = Shares()
 
     def carry_out(self, output: Output) -> Outputs:
         """What the sink wants."""
@@ -87,6 +115,7 @@ class TreeSending(Sending):
             case sessions.Start():
                 self._start(output)
             case sessions.Answer(_, page, ranges):
+                self._shares.answer(page, ranges.count)
                 self._running.answer(page, list(ranges.spans))
             case sessions.KeptNow(total=total):
                 self.kept = total
@@ -99,6 +128,7 @@ class TreeSending(Sending):
 
     def _start(self, start: sessions.Start) -> None:
         tree, options, here = self._tree, self._visit.options, start.pages
+        self._everything = start.mode == Mode.EVERYTHING
         self._engine = TreeSource(
             self._visit.link,
             self._walker,
@@ -108,7 +138,7 @@ class TreeSending(Sending):
             cutter=(tree.algorithm, *tree.sizes),
             policy=list(options.policy.rows),
             compression=(options.compression, SLOW_PER_THREAD * thread_count(options.threads)),
-            everything=start.mode == Mode.EVERYTHING,
+            everything=self._everything,
             window=min(start.window_bytes, MOST_WINDOW, options.memory // 2),
             threads=thread_count(options.threads),
             memory=options.memory // 2,
@@ -137,14 +167,25 @@ class TreeSending(Sending):
         outputs: Outputs = ()
         if spared is not None:
             outputs += self.session.same(*spared)
+            self._shares.spare(*spared)
         for fragments in pages:
             self.session.page(fragments)
+            self._shares.list(fragments)
         for page, spans in lost:
             outputs += self.session.lost(page, Ranges.of_spans(spans))
         if end is not None:
             self.look()
+            self._miss(CatalogueEnd(*end).entries)
             outputs += self.session.catalogue_done(CatalogueEnd(*end), self.problems.count)
         return outputs
+
+    def _miss(self, entries: int) -> None:
+        """What was deleted before its directory was looked at has no other trace than the number that was offered."""
+        gone = (self._offered or 0) - entries - self.problems.count
+        if self._visit.is_only and gone > 0:
+            place = os.path.commonpath([path for _, path in self._source.roots])
+            what = "entry that was offered is" if gone == 1 else "entries that were offered are"
+            self.problems.add(Problem(place, f"{gone:,} {what} gone", 0))
 
     def look(self) -> None:
         """Take its counters, and what could not be read."""
@@ -168,10 +209,20 @@ class TreeSending(Sending):
         """Bytes of fragments that left."""
         return self.totals.get("bytes_packed", 0)
 
+    @property
+    def bytes_settled(self) -> int:
+        """What left, and what the other side has: of the pages that it has answered, or, where all leaves unasked, what is there twice."""
+        totals = self.totals
+        if not totals:
+            return 0
+        read = totals["bytes_read"]
+        had = totals["bytes_duplicate"] if self._everything else read * self._shares.had // max(1, self._shares.listed)
+        return min(read, totals["bytes_packed"] + had)
+
     def progress(self) -> SendProgress:
         """How far it is."""
         totals, link = self.totals, self._visit.link
-        counted = (totals["entries"], totals["files"], totals["bytes_read"])
+        counted = (totals["entries"], totals["files"], self.bytes_settled)
         return SendProgress(*counted, self.kept, link.traffic()[0], link.connections, *self._survey.totals())
 
     def report(self, finished: Finished) -> SendReport:

@@ -12,11 +12,12 @@ from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import BusyError, UnreachableError, UsageError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol.code import ShortCode
-from warp_portal.protocol.door import Door
+from warp_portal.protocol.door import CODE_LIFE_S, MAX_GUESSES, Door
 from warp_portal.protocol.hello import Role
 from warp_portal.protocol.proofs import SECRET_BYTES
 from warp_portal.protocol.ticket import Ticket
 from warp_portal.transport.dialing import Note
+from warp_portal.transport.interfaces import is_loopback
 from warp_portal.transport.listening import Listening, Place, Visitor
 from warp_portal.transport.rendezvous import Rendezvous
 from warp_portal.transport.ways import Way
@@ -54,6 +55,7 @@ class Waiting:
         self._door = Door(clock)
         self._resources = ExitStack()
         self.code: ShortCode | None = None
+        self._watched: int | None = None
 
     def prepare(self, session: bytes, way: Way, peers: Iterable[bytes] = ()) -> Self:
         """Take a port and make a ticket, or those of `way`; `peers` may come too. Raises OSError if a port that was asked for can't be had."""
@@ -64,7 +66,16 @@ class Waiting:
         self._door.admit(self.ticket)
         for peer in (*self._plan.peers, *peers):
             self._door.save(peer)
+        self._note_isolation()
         return self
+
+    def visitor(self) -> Visitor | None:
+        """Who was let in first and is still waiting; None if nobody came for a moment. Notes that a code opens nothing any more."""
+        if self._watched is not None and self._door.is_spent(self._watched):
+            self._watched = None
+            lives = f"{CODE_LIFE_S / 60:.0f} minutes and {MAX_GUESSES} guesses"
+            self._note(f"the code opens nothing any more (it lives for {lives}): the ticket stays good")
+        return self.listening.visitor()
 
     @property
     def way(self) -> Way:
@@ -95,6 +106,16 @@ class Waiting:
             threading.Thread(target=turn_away, args=(visitor,), name="warp-busy", daemon=True).start()
         return self.listening.is_back(peer)
 
+    def _note_isolation(self) -> None:
+        """Say it if nobody, or nobody from elsewhere, can come."""
+        hosts = [address.host for address in self.ticket.addresses]
+        if not hosts:
+            self._note(
+                "this machine has no network address that another one could reach: connect it to a network and run this again"
+            )
+        elif all(map(is_loopback, hosts)):
+            self._note("only programs of this machine can come: it has no other network address")
+
     def _listen(self, port: int) -> Listening:
         plan = self._plan
         place = Place(plan.port or port, plan.congestion, plan.connections)
@@ -117,14 +138,22 @@ class Waiting:
         return Ticket(self.listening.addresses(), self._key.public.raw, session, secret, expires)
 
     def _show_code(self, rendezvous: Rendezvous, resources: ExitStack) -> None:
+        if not self.ticket.addresses:
+            return None
         code = ShortCode.of_words(1 + secrets.randbelow(MAX_CODE_NUMBER))
         try:
             resources.enter_context(rendezvous.publish(code.nameplate, self.listening.addresses()))
         except (UnreachableError, UsageError, OSError) as error:
             return self._note(f"there is no short code, only the ticket: {error}")
         self._door.show(code)
-        self.code = code
+        self.code, self._watched = code, code.nameplate
         return None
+
+
+def coming(visitor: Visitor) -> str:
+    """By what a machine comes, for people."""
+    carrier = f"over {visitor.link.carrier.upper()}"
+    return carrier if visitor.proved.nameplate is None else f"{carrier}; the code is used up, the ticket stays good"
 
 
 def turn_away(visitor: Visitor) -> None:
