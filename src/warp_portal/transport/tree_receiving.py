@@ -8,11 +8,13 @@ from typing import Final, NamedTuple
 from warp_portal._native import ScopeKeys, TreeSink
 from warp_portal.archive.options import thread_count
 from warp_portal.archive.problems import Problem
+from warp_portal.errors import IntegrityError, RecordsError
 from warp_portal.protocol import sink as sessions
 from warp_portal.protocol.offers import Mode, Offer, TreeOffer
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Output, Outputs
 from warp_portal.protocol.tree import CatalogueEnd, Finished
+from warp_portal.transport.files import open_private
 from warp_portal.transport.receiving import Outcome, ReceiveProgress, Receiving, Work
 from warp_portal.transport.tree_sending import SUITE
 
@@ -61,12 +63,15 @@ class TreeReceiving(Receiving):
         assert isinstance(tree, TreeOffer)
         records = self._open(PAGES), self._open(JOURNAL)
         mode = Mode.WANTED if os.fstat(records[0]).st_size or os.listdir(self._target) else Mode.EVERYTHING
-        self._engine = self._started(tree, records, mode)
+        try:
+            self._engine = self._started(tree, records, mode)
+        except IntegrityError as error:
+            advice = "discard the session (warp sessions discard), and receive again"
+            raise RecordsError(f"{self._records}: {error}: {advice}") from None
         return self._session.accept(mode, self.options.window)
 
     def _open(self, name: str) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(self._records / name, flags, 0o600)
+        fd = open_private(self._records / name)
         self._resources.callback(os.close, fd)
         return fd
 

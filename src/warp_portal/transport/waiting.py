@@ -30,7 +30,8 @@ _NS: Final = 10**9
 class WaitPlan:
     """Who may come. `rendezvous`: where a short code is told; None: no code is made. `peers`: keys of machines that need neither.
 
-    `most_at_once`: so many are served at the same time, by who serves several.
+    `most_at_once`: so many are served at the same time, by who serves several. `last_word_s`: where all has come, and the connection broke
+    before the other side said that it knows, it may come again for so long.
     """
 
     rendezvous: Rendezvous | None = None
@@ -39,6 +40,7 @@ class WaitPlan:
     peers: tuple[bytes, ...] = ()
     most_at_once: int = 8
     congestion: str = "cubic"
+    last_word_s: float = 60.0
 
 
 WAIT_DEFAULTS: Final = WaitPlan()
