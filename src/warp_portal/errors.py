@@ -14,6 +14,7 @@ A class exists where a caller can do something different; the message says what 
     ├── IdentityError             12   the machine that answers is not the one expected: check its address, or the key you have of it
     ├── IntegrityError            13   bytes are not what they must be: fetch them again, or recover
     │   ├── FormatError           13   malformed: these bytes are no valid archive structure
+    │   │   └── RecordsError      13   what is kept of a session here is damaged: discard it
     │   ├── BeginningError        13   the header or the key slots are damaged: put those bytes back from a copy
     │   ├── DamagedTailError      13   the newest commit is damaged or followed by bytes: resume or recover
     │   ├── DamagedPageError      13   a page of metadata is damaged: an earlier snapshot may do without it
@@ -28,6 +29,7 @@ A class exists where a caller can do something different; the message says what 
     ├── CapError                  18   stopped by a cap that was asked for (volume, rate, battery)
     ├── ProtocolError             19   the other machine broke a rule of the transfer protocol: update both
     ├── ClosedError                1   the other machine closed the connection: what to do, its code says
+    ├── FailedError                1   the other machine can't go on, for a reason of its own: mend that, and come again
     └── CancelledError           130   the user or `abort()` stopped it: repeat to resume
 """
 
@@ -101,6 +103,10 @@ class FormatError(IntegrityError):
     """Bytes that are no valid structure of the format: bad magic, length, order or padding."""
 
 
+class RecordsError(FormatError):
+    """What is kept of an unfinished session on this machine is damaged, or not of the kind that is kept: the session is to be discarded."""
+
+
 class BeginningError(IntegrityError):
     """The header or the key slots are not what a commit says: what follows may be whole, and can't be read without them."""
 
@@ -172,6 +178,10 @@ class ClosedError(WarpPortalError):
         super().__init__(message)
         self.code: Final = code
         self.text: Final = text
+
+
+class FailedError(WarpPortalError):
+    """The other machine can't go on, for a reason of its own that is no fault of what was said; it may come again."""
 
 
 class CancelledError(WarpPortalError):

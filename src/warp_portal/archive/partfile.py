@@ -163,7 +163,9 @@ class PartFile:
 
     def _write_record(self) -> None:
         draft = self._records / "archive.new"
-        with open(draft, "wb") as file:
+        draft.unlink(missing_ok=True)
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as file:
             file.write(self._record.serialize())
             file.flush()
             os.fsync(file.fileno())

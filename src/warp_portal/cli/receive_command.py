@@ -9,7 +9,7 @@ import click
 from warp_portal.cli import offering, options
 from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
-from warp_portal.cli.starting import begin
+from warp_portal.cli.starting import begin, heed_ends
 from warp_portal.clock import SYSTEM_CLOCK
 from warp_portal.errors import UsageError
 
@@ -71,6 +71,7 @@ def command(
     """
     here = {key: flags.pop(key) for key in ("qr", "port", "guests", "shows_code", "carrier", "connections", *_PLACES)}
     settings = begin(output, "receive", **flags)
+    heed_ends()
     from warp_portal.cli import again, arriving, asking
     from warp_portal.cli.progress import Reporter
     from warp_portal.transport.receiver import Receiver

@@ -8,7 +8,7 @@ import click
 from warp_portal.cli import offering, options
 from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
-from warp_portal.cli.starting import begin
+from warp_portal.cli.starting import begin, heed_ends
 from warp_portal.cli.text import count_of
 from warp_portal.errors import EXIT_OK, PartialError
 from warp_portal.units import format_bytes, format_duration, format_rate
@@ -64,6 +64,7 @@ def command(
     """
     door = {key: flags.pop(key) for key in ("qr", "port", "guests", "code", "connections")}
     settings = begin(output, "send", **flags)
+    heed_ends()
     from warp_portal.cli import again
     from warp_portal.cli.progress import Reporter
     from warp_portal.transport.giving import SendPlan

@@ -9,7 +9,7 @@ import click
 from warp_portal.cli import offering, options
 from warp_portal.cli.examples import epilog
 from warp_portal.cli.output import Output
-from warp_portal.cli.starting import begin
+from warp_portal.cli.starting import begin, heed_ends
 from warp_portal.cli.text import count_of
 from warp_portal.errors import EXIT_OK
 from warp_portal.units import format_bytes, format_duration, format_rate
@@ -55,6 +55,7 @@ def command(
     """
     door = {key: flags.pop(key) for key in ("qr", "port", "guests", "code", "connections")}
     settings = begin(output, "serve", **flags)
+    heed_ends()
     from dataclasses import replace
 
     from warp_portal.cli import again

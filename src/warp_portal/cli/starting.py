@@ -1,6 +1,9 @@
 """What every command does first: settings from all sources, and logs if they are asked for."""
 
-from typing import TYPE_CHECKING
+import signal
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING, Final
 
 from warp_portal.cli.output import Output
 from warp_portal.cli.text import printable
@@ -9,6 +12,31 @@ from warp_portal.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from warp_portal.archive import ArchiveReader
+
+
+# What a service manager, a shutdown and a terminal that is closed send.
+_ENDS: Final = (signal.SIGTERM, signal.SIGHUP)
+
+
+def heed_ends() -> None:
+    """Let these signals end a transfer as Ctrl-C does, so that the other side is told and nothing is left behind.
+
+    One that the caller has ignored, as `nohup` does, stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in _ENDS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """As whoever handles Ctrl-C now does; also where that is ignored, as in what a shell runs in the background."""
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(number, frame)
+    else:
+        raise KeyboardInterrupt
 
 
 def begin(output: Output, command: str, **flags: object) -> Config:

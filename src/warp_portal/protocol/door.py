@@ -1,5 +1,6 @@
 """What opens to whom: tickets, codes, saved peers and first connections of a listener, one door for all (docs/transfer-protocol.md §4)."""
 
+import threading
 from typing import Final
 
 from warp_portal.clock import Clock
@@ -35,13 +36,14 @@ class _Gathering:
 
 
 class Door:
-    """It remembers what it was told to open, and asks the clock what is too old."""
+    """It remembers what it was told to open, and asks the clock what is too old. Any thread may ask it: each connection has its own."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._tickets: dict[bytes, Ticket] = {}
         self._ended: set[bytes] = set()
         self._codes: dict[int, OpenCode] = {}
+        self._guessing = threading.Lock()
         self._peers: set[bytes] = set()
         self._gatherings: dict[bytes, _Gathering] = {}
 
@@ -73,24 +75,27 @@ class Door:
 
     def show(self, code: ShortCode) -> None:
         """Let in the first who has this code, from now for ten minutes. Raises UsageError while its number is taken."""
-        if self._alive(self._codes.get(code.nameplate)):
-            raise UsageError(f"a code with the number {code.nameplate} is open already")
-        self._codes[code.nameplate] = OpenCode(code, self._clock.monotonic_s())
+        with self._guessing:
+            if self._alive(self._codes.get(code.nameplate)):
+                raise UsageError(f"a code with the number {code.nameplate} is open already")
+            self._codes[code.nameplate] = OpenCode(code, self._clock.monotonic_s())
 
     def hide(self, nameplate: int) -> None:
         """Let nobody in by this code any more."""
-        self._codes.pop(nameplate, None)
+        with self._guessing:
+            self._codes.pop(nameplate, None)
 
     def guess(self, nameplate: int) -> OpenCode:
         """Count a guess at a code *before* it is answered: who saw the answer knows whether the guess was right, and may leave.
 
         Raises NotFoundError for a number that no open code has: never shown, used, too old, or guessed at three times.
         """
-        found = self._codes.get(nameplate)
-        if found is None or not self._alive(found):
-            raise NotFoundError(f"a dialer came for code {nameplate}, which is not open")
-        found.guesses += 1
-        return found
+        with self._guessing:
+            found = self._codes.get(nameplate)
+            if found is None or not self._alive(found):
+                raise NotFoundError(f"a dialer came for code {nameplate}, which is not open")
+            found.guesses += 1
+            return found
 
     def is_spent(self, nameplate: int) -> bool:
         """Whether the code with this number was shown, nobody used it, and it opens nothing any more."""
@@ -98,9 +103,10 @@ class Door:
 
     def use(self, guessed: OpenCode) -> None:
         """The guess was right: the code is used up. Raises NotFoundError if somebody was quicker, or it was hidden."""
-        if self._codes.get(guessed.code.nameplate) is not guessed:
-            raise NotFoundError(f"code {guessed.code.nameplate} was used or withdrawn meanwhile")
-        self.hide(guessed.code.nameplate)
+        with self._guessing:
+            if self._codes.get(guessed.code.nameplate) is not guessed:
+                raise NotFoundError(f"code {guessed.code.nameplate} was used or withdrawn meanwhile")
+            del self._codes[guessed.code.nameplate]
 
     def _alive(self, code: OpenCode | None) -> bool:
         if code is None:

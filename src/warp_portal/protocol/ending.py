@@ -16,6 +16,7 @@ class CloseCode(IntEnum):
     """Why a side closes: what `warp` exits with for the same reason (errors.py)."""
 
     OK = 0
+    FAILED = 1
     PARTIAL = 3
     NOT_FOUND = 10
     BUSY = 11

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from warp_portal import errors
-from warp_portal.errors import ProtocolError, VersionError, WarpPortalError
+from warp_portal.errors import ProtocolError, RecordsError, VersionError, WarpPortalError
 from warp_portal.protocol.ending import MAX_TEXT_BYTES, Close, CloseCode
 from warp_portal.protocol.fields import Message
 
@@ -24,6 +24,7 @@ from warp_portal.protocol.fields import Message
 _MEANINGS: Final = MappingProxyType[int, str](
     {
         CloseCode.OK: "all was said and all is durable",
+        CloseCode.FAILED: "it can't go on, for a reason of its own machine",
         CloseCode.PARTIAL: "the source could not read something, the rest is there",
         CloseCode.NOT_FOUND: "no such session or code, or none any more",
         CloseCode.BUSY: "too many sessions",
@@ -44,6 +45,7 @@ _ERRORS: Final = MappingProxyType[int, type[WarpPortalError]](
         for kind in (
             errors.PartialError, errors.NotFoundError, errors.BusyError, errors.WrongKeyError, errors.IntegrityError,
             errors.PolicyError, errors.VersionError, errors.StorageFullError, errors.ProtocolError, errors.CancelledError,
+            errors.FailedError,
         )
     }
 )  # fmt: skip
@@ -130,9 +132,13 @@ def out_of_turn(message: Message, turn: str) -> ProtocolError:
 
 
 def close_of(error: WarpPortalError) -> Close:
-    """The CLOSE that tells the other side. Its text is the error's own only where that speaks of the protocol."""
+    """The CLOSE that tells the other side. Its text is the error's own only where that speaks of the protocol.
+
+    What has no code in §8 is a matter of this machine alone, as an option that does not fit, or a record that is damaged.
+    """
     own = isinstance(error, ProtocolError | VersionError)
-    return closing(error.exit_code, str(error) if own else "")
+    is_listed = error.exit_code in set(CloseCode) and not isinstance(error, RecordsError)
+    return closing(error.exit_code if is_listed else CloseCode.FAILED, str(error) if own else "")
 
 
 def closing(code: int, text: str = "") -> Close:

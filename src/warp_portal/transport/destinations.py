@@ -4,11 +4,13 @@
     tree        into DIR                     one file, or packed into FILE.warp   one file
     archive     DIR/NAME.warp, or restored   FILE                                 the archive
 
-What is not written at its place as it comes is *staged* beside it, under a name that the session alone has, so that a
-transfer goes on where it stopped.
+What is not written at its place as it comes is *staged* beside it, under a name that this machine drew for the session, so
+that a transfer goes on where it stopped.
 """
 
 import os
+import re
+import secrets
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,12 +21,17 @@ from typing_extensions import override
 
 from warp_portal.archive.partfile import rename_new
 from warp_portal.archive.storage import ArchiveFile
-from warp_portal.errors import ExistsError, NotFoundError, UsageError
+from warp_portal.config import read_regular
+from warp_portal.errors import ExistsError, NotFoundError, RecordsError, UsageError
 from warp_portal.protocol.offers import Offer, TreeOffer
+from warp_portal.transport.files import replace_file
 from warp_portal.transport.record import SessionRecord
 
 SUFFIX: Final = ".warp"
 STDOUT: Final = Path("/dev/stdout")
+STAGED: Final = "staged"
+_TOKEN_BYTES: Final = 32
+_TOKEN: Final = re.compile(r"[0-9a-f]{32}")
 _NAMELESS: Final = "received"
 _NAME_BYTES: Final = 200  # so that suffixes of parts fit into the 255 of a name
 
@@ -32,9 +39,36 @@ Convert = Callable[[Path, Path], None]
 """From what is staged to where it goes: packs a directory, restores an archive."""
 
 
-def staging(target: Path, session: bytes, records: Path, is_tree: bool) -> Path:
-    """Where a session that does not write into its target stages what comes: a directory of a tree, or an archive."""
-    name = f".warp-{session[:8].hex()}" + (".d" if is_tree else SUFFIX)
+def staging(target: Path, records: Path, is_tree: bool) -> Path:
+    """Where a session that does not write into its target stages what comes: a directory of a tree, or an archive.
+
+    The name is kept in the session's directory, `records`, and drawn by chance the first time: a session's number is the sender's choice,
+    and may be that of others too.
+    """
+    return staged(target, records, is_tree) or _stage(target, records, is_tree)
+
+
+def staged(target: Path, records: Path, is_tree: bool) -> Path | None:
+    """As `staging`; None if this session has staged nothing."""
+    try:
+        token = read_regular(str(records / STAGED), "names of what is staged", _TOKEN_BYTES, private=True).decode()
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        token = ""
+    if not _TOKEN.fullmatch(token):
+        raise RecordsError(f"{records / STAGED}: damaged: discard the session (warp sessions discard)")
+    return _staged_at(target, records, is_tree, token)
+
+
+def _stage(target: Path, records: Path, is_tree: bool) -> Path:
+    token = secrets.token_hex(_TOKEN_BYTES // 2)
+    replace_file(records / STAGED, token.encode())
+    return _staged_at(target, records, is_tree, token)
+
+
+def _staged_at(target: Path, records: Path, is_tree: bool, token: str) -> Path:
+    name = f".warp-{token}" + (".d" if is_tree else SUFFIX)
     if target == STDOUT:
         return records / name
     return (target.parent if is_tree else target) / name
@@ -47,8 +81,10 @@ def packed(staged: Path) -> Path:
 
 def archive_name(title: str) -> str:
     """A file name for an archive from the title of an offer, which a stranger may have chosen."""
-    name = os.path.basename(title)
-    is_sound = name.isprintable() and not name.startswith((".", "-")) and len(name.encode()) <= _NAME_BYTES
+    name = title
+    is_sound = (
+        name.isprintable() and "/" not in name and not name.startswith((".", "-")) and len(name.encode()) <= _NAME_BYTES
+    )
     stem = name.removesuffix(SUFFIX) if is_sound else ""
     return (stem or _NAMELESS) + SUFFIX
 
@@ -128,7 +164,7 @@ class IntoDirectory(Destination):
     @override
     def place(self, what: Arriving, records: Path) -> Path:
         """The directory itself, or a file in it."""
-        return staging(self.target, what.session, records, False) if self.is_staged(what) else self.noted(what)
+        return staging(self.target, records, False) if self.is_staged(what) else self.noted(what)
 
     @override
     def make(self, what: Arriving, records: Path) -> Path:
@@ -147,7 +183,7 @@ class IntoDirectory(Destination):
     @override
     def finish(self, what: Arriving, place: Path) -> None:
         """Restore what is staged, and remove it."""
-        if self._restore is not None and self.is_staged(what):
+        if self._restore is not None and self.is_staged(what) and place.exists():
             self._restore(place, self.target)
             place.unlink()
 
@@ -172,19 +208,18 @@ class IntoFile(Destination):
     @override
     def place(self, what: Arriving, records: Path) -> Path:
         """The file, or a directory beside it."""
-        return staging(self.target, what.session, records, True) if self.is_staged(what) else self.target
+        return staging(self.target, records, True) if self.is_staged(what) else self.target
 
     @override
     def make(self, what: Arriving, records: Path) -> Path:
         """Raises ExistsError for a tree if something is there that may not go."""
-        place = self.place(what, records)
         if not self.is_staged(what):
-            return place
+            return self.target
         if self._pack is None:
             _check_single(what)
         if not self._overwrite and os.path.lexists(self.target):
             raise ExistsError(f"{self.target} exists already: name another file, or give --overwrite always")
-        return _made(place)
+        return _made(self.place(what, records))
 
     @override
     def is_staged(self, what: Arriving) -> bool:
@@ -197,8 +232,10 @@ class IntoFile(Destination):
         if not self.is_staged(what):
             return
         if self._pack is None:
-            self._rename(_single(place))
-            shutil.rmtree(place)
+            # Where nothing is staged any more, a kill came right behind the rename.
+            if not (os.path.lexists(self.target) and _is_empty(place)):
+                self._rename(_single(place))
+            shutil.rmtree(place, ignore_errors=True)
             return
         archive = packed(place)
         if place.exists():
@@ -234,16 +271,14 @@ class IntoStdout(Destination):
     @override
     def place(self, what: Arriving, records: Path) -> Path:
         """In the session's own directory, with which it goes."""
-        return staging(self.target, what.session, records, what.is_tree)
+        return staging(self.target, records, what.is_tree)
 
     @override
     def make(self, what: Arriving, records: Path) -> Path:
         """Raises UsageError for more than one file."""
+        _check_single(what)
         place = self.place(what, records)
-        if what.is_tree:
-            _check_single(what)
-            _made(place)
-        return place
+        return _made(place) if what.is_tree else place
 
     @override
     def is_staged(self, what: Arriving) -> bool:
@@ -289,6 +324,13 @@ def _check_single(what: Arriving) -> None:
         raise UsageError(
             "more than one file is offered, which one file can't hold: receive into a directory (-C), or into a .warp"
         )
+
+
+def _is_empty(directory: Path) -> bool:
+    try:
+        return not any(directory.iterdir())
+    except FileNotFoundError:
+        return True
 
 
 def _single(directory: Path) -> Path:

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -32,6 +33,9 @@ MOST_UNASKED: Final = 4
 
 ANY_CARRIER: Final = Carriers.QUIC | Carriers.TCP
 _ANY_PORT: Final = 9
+# Addresses of one name that are tried, and of all names together: each costs a thread for each carrier.
+MOST_OF_NAME: Final = 8
+MOST_HOSTS: Final = 32
 
 Note = Callable[[str], None]
 """Tells a person what is not as expected."""
@@ -85,7 +89,7 @@ def connect(
     network: Network = ANY_NETWORK,
 ) -> Connected:
     """A connection to the machine with the key `expected` (None: any). Raises UnreachableError, IdentityError."""
-    attempts = [attempt for address in addresses for attempt in _attempts(address, network.carriers)]
+    attempts = attempts_of(addresses, network.carriers)
     if not attempts:
         raise UnreachableError("there is no address at which the other machine could be")
     return _Race(key, attempts, expected, network.congestion).run(note)
@@ -99,23 +103,24 @@ def most_connections(wanted: int) -> int:
 
 
 def hosts_of(address: Address) -> list[str]:
-    """The IP addresses that it stands for. Names are looked up; one that is none has no address."""
+    """The IP addresses that it stands for, the first of them. Names are looked up; one that is none has no address."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
     except OSError:
         return []
-    return list(dict.fromkeys(str(place[0]) for *_, place in found))
+    return list(dict.fromkeys(str(place[0]) for *_, place in found))[:MOST_OF_NAME]
 
 
-def _attempts(address: Address, carriers: Carriers) -> list[Attempt]:
-    """Both carriers of each IP address."""
-    attempts = list[Attempt]()
-    for host in hosts_of(address):
-        order = [name for name in preferred(host) if Carriers[name.upper()] in carriers]
-        attempts += [
-            Attempt(host, address.port, carrier, number * HEAD_START_S) for number, carrier in enumerate(order)
-        ]
-    return attempts
+def attempts_of(addresses: Sequence[Address], carriers: Carriers) -> list[Attempt]:
+    """Both carriers at each IP address that these stand for, of so many at most: who wrote a ticket, or answers for a name, may be a stranger."""
+    places = dict.fromkeys((host, address.port) for address in addresses for host in hosts_of(address))
+    return [attempt for place in islice(places, MOST_HOSTS) for attempt in _attempts(*place, carriers)]
+
+
+def _attempts(host: str, port: int, carriers: Carriers) -> list[Attempt]:
+    """Both carriers of an IP address."""
+    order = [name for name in preferred(host) if Carriers[name.upper()] in carriers]
+    return [Attempt(host, port, carrier, number * HEAD_START_S) for number, carrier in enumerate(order)]
 
 
 def preferred(host: str) -> tuple[str, str]:

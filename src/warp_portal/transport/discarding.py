@@ -7,7 +7,8 @@ from pathlib import Path
 
 from warp_portal.archive import partfile
 from warp_portal.archive.state import StateStore
-from warp_portal.transport.destinations import STDOUT, packed, staging
+from warp_portal.errors import RecordsError, UsageError
+from warp_portal.transport.destinations import packed, staged
 from warp_portal.transport.parts import beginning
 from warp_portal.transport.record import Kind
 from warp_portal.transport.state import Listed, Session, SessionStore
@@ -32,25 +33,38 @@ def give_up(session: Session, state: StateStore) -> int:
 def _removed(session: Session, state: StateStore) -> int:
     record, records = session.record, session.directory
     target, is_tree = Path(os.fsdecode(record.paths[0])), record.scope_secret is not None
-    staged = staging(target, record.session, records, is_tree)
+    place = _staged(target, records, is_tree)
     if not is_tree:
-        place = staged if target.is_dir() or target == STDOUT else target
-        was_there = partfile.discard(place, records)
-        if place == staged:
-            staged.unlink(missing_ok=True)
+        was_there = partfile.discard(target if place is None else place, records)
+        if place is not None:
+            place.unlink(missing_ok=True)
         return int(was_there)
+    begins = beginning(records)
+    return _discard_tree(place, state) or (0 if begins is None else _remove_parts(target, begins))
+
+
+def _staged(target: Path, records: Path, is_tree: bool) -> Path | None:
+    try:
+        return staged(target, records, is_tree)
+    except (RecordsError, UsageError):
+        return None  # what is not known to be this session's stays
+
+
+def _discard_tree(place: Path | None, state: StateStore) -> int:
+    """Remove a directory that was staged, and the archive that it is being packed into; how many files."""
+    if place is None:
+        return 0
     # With it comes all that writes archives, which is loaded for this alone.
     from warp_portal.archive.abandoning import abandon
 
-    archive = packed(staged)
+    archive = packed(place)
     abandon(os.fsencode(archive), state)
     removed = int(archive.exists())
     archive.unlink(missing_ok=True)
-    if staged.is_dir() and not staged.is_symlink():
-        removed += sum(len(names) for _, _, names in os.walk(staged))
-        shutil.rmtree(staged)
-    begins = beginning(records)
-    return removed or (0 if begins is None else _remove_parts(target, begins))
+    if place.is_dir() and not place.is_symlink():
+        removed += sum(len(names) for _, _, names in os.walk(place))
+        shutil.rmtree(place)
+    return removed
 
 
 def _remove_parts(target: Path, begins: str) -> int:

@@ -5,14 +5,16 @@ there is the old content or the new.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from warp_portal.errors import BusyError
+from warp_portal.errors import BusyError, RecordsError, UsageError
 
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
@@ -23,6 +25,45 @@ _LOCK_POLL_S: Final = 0.02
 def make_directory(directory: Path) -> None:
     """Make a directory that nobody else may enter, unless it is there."""
     directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+
+
+def check_private(directory: Path) -> None:
+    """Whether no one else can change what is in a directory. Raises UsageError if others own it or may write to it, OSError."""
+    found = os.stat(directory)
+    if found.st_uid != os.geteuid():
+        raise UsageError(
+            f"{directory} belongs to another user, who could change what is kept there: use one of your own"
+        )
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise UsageError(f"{directory} can be written by others: chmod 700 it, and look at what is in it")
+
+
+def open_private(path: Path) -> int:
+    """A descriptor of a private file, to read and write, made if it is not there. The caller closes it.
+
+    Raises RecordsError if it is no regular file, UsageError if it is of another user or open to others, OSError.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        fd = os.open(path, flags, FILE_MODE)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR):
+            raise _is_other(path) from None
+        raise
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise _is_other(path)
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise UsageError(f"{path} is private, and is open to others: chmod 600 it, or discard its session")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _is_other(path: Path) -> RecordsError:
+    return RecordsError(f"{path} is no regular file: discard the session (warp sessions discard), and begin again")
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import BusyError, CancelledError, StorageFullError, UnreachableError, UsageError
+from warp_portal.errors import BusyError, CancelledError, FailedError, StorageFullError, UnreachableError, UsageError
 from warp_portal.protocol.fields import SESSION_BYTES
 from warp_portal.protocol.offers import SCOPE_SECRET_BYTES
 from warp_portal.transport.dialing import ANY_NETWORK, Network
@@ -20,7 +20,7 @@ from warp_portal.transport.sending import SEND_DEFAULTS, Cargo, SendOptions, Sen
 from warp_portal.transport.state import AGAIN, Session, SessionStore
 from warp_portal.transport.waiting import WAIT_DEFAULTS, WaitPlan
 
-COMES_BACK: Final = (UnreachableError, CancelledError, BusyError, StorageFullError)
+COMES_BACK: Final = (UnreachableError, CancelledError, BusyError, StorageFullError, FailedError)
 """After these the other side may come again."""
 _NS: Final = 10**9
 

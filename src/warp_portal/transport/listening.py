@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Self
 
 from warp_portal._native import VERSION, Endpoint, Link
 from warp_portal.archive.options import cores
+from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import BusyError, CancelledError, ClosedError, NotFoundError, UnreachableError, WarpPortalError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
@@ -30,6 +31,9 @@ from warp_portal.transport.interfaces import local_addresses
 MAX_STRANGERS: Final = 64
 # More than there are connections of a session: the kernel spreads them by a hash.
 THREADS: Final = 8
+# Notes about strangers: so many at once, and later one more in so many seconds; the others are counted.
+NOTES_AT_ONCE: Final = 10
+NOTE_EVERY_S: Final = 10.0
 
 
 class Visitor(NamedTuple):
@@ -70,12 +74,35 @@ class Place(NamedTuple):
 ANYWHERE: Final = Place()
 
 
+class Complaints:
+    """Tells of strangers, but no faster than a person can read: who comes as often as it likes must not fill a log."""
+
+    def __init__(self, note: Note, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._note, self._clock = note, clock
+        self._lock = threading.Lock()
+        self._left, self._since, self._silent = NOTES_AT_ONCE, clock.monotonic_s(), 0
+
+    def add(self, text: str) -> None:
+        """Tell this, or count it. Raises what telling does."""
+        with self._lock:
+            now = self._clock.monotonic_s()
+            earned = int((now - self._since) / NOTE_EVERY_S)
+            self._left = min(NOTES_AT_ONCE, self._left + earned)
+            self._since += earned * NOTE_EVERY_S
+            if self._left == 0:
+                self._silent += 1
+                return
+            self._left -= 1
+            silent, self._silent = self._silent, 0
+        self._note(f"{text} ({silent:,} others were not let in either)" if silent else text)
+
+
 class Listening:
     """An open port. A context manager: at its end all its connections end."""
 
     def __init__(self, key: MachineKey, door: Door, role: Role, note: Note, place: Place = ANYWHERE) -> None:
         """Raises OSError if the port can't be had."""
-        self._key, self._door, self._role, self._note = key, door, role, note
+        self._key, self._door, self._role = key, door, role
         self._endpoint = _endpoint(key, place)
         self._further = place.most_connections - 1
         self._firsts = dict[bytes, Link]()
@@ -84,6 +111,7 @@ class Listening:
         self._came = threading.Condition()
         self._room = threading.BoundedSemaphore(MAX_STRANGERS)
         self._over = threading.Event()
+        self._complaints = Complaints(note)
         self._thread = threading.Thread(target=self._accept, name="warp-accept", daemon=True)
 
     def addresses(self) -> tuple[Address, ...]:
@@ -157,7 +185,7 @@ class Listening:
             if not (left and listener is not None and listener.is_silent):
                 # Where nobody reads what is said, whoever says the next thing that matters finds out.
                 with suppress(BrokenPipeError):
-                    self._note(f"{link.address} was not let in: {_reason(error, listener)}")
+                    self._complaints.add(f"{link.address} was not let in: {_reason(error, listener)}")
         finally:
             self._room.release()
 

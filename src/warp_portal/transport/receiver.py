@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from warp_portal.clock import SYSTEM_CLOCK
+from warp_portal.errors import ClosedError, NotFoundError, UnreachableError
 from warp_portal.keys.machines import Machine
 from warp_portal.protocol.fields import SESSION_BYTES
 from warp_portal.protocol.hello import Role
@@ -51,7 +53,14 @@ class Receiver:
             def visit(visitor: Visitor) -> ReceiveReport:
                 return taker.take(visitor, route.session, met(route.way, Machine(visitor.link.peer)))
 
-            return self._caller.run(route, visit, lambda: _back(route, taker))
+            try:
+                return self._caller.run(route, visit, lambda: _back(route, taker))
+            except (UnreachableError, ClosedError, NotFoundError):
+                # It was told that all is here; be it gone then, or not.
+                done = taker.settled()
+                if done is None:
+                    raise
+                return done
 
 
 def _back(route: Route, taker: Taker) -> Route | None:
@@ -94,6 +103,8 @@ class WaitingReceiver:
     ) -> None:
         self._state, self._destination, self._rules, self._note = state, destination, rules, note
         self.waiting = Waiting(machine_key(state), Role.SINK, wait, note)
+        self._last_word_s = wait.last_word_s
+        self._alone_since = SYSTEM_CLOCK.monotonic_s()
         self._resources = ExitStack()
         self.resumed = False
 
@@ -117,9 +128,17 @@ class WaitingReceiver:
         """Wait for the other side, however often it comes, until all is here. Raises what ends it for good."""
         while True:
             visitor = self.waiting.visitor()
-            report = None if visitor is None else self._visit(visitor)
+            report = self._left_alone() if visitor is None else self._visit(visitor)
             if report is not None:
                 return report
+
+    def _left_alone(self) -> ReceiveReport | None:
+        """How it ended, if all has come and nobody comes again to hear of it."""
+        if not self._taker.has_all:
+            self._alone_since = SYSTEM_CLOCK.monotonic_s()
+        elif SYSTEM_CLOCK.monotonic_s() - self._alone_since >= self._last_word_s:
+            return self._taker.settled()
+        return None
 
     def _visit(self, visitor: Visitor) -> ReceiveReport | None:
         peer, session = visitor.link.peer, self._taker.session
@@ -132,5 +151,6 @@ class WaitingReceiver:
         try:
             return self._taker.take(visitor, None, self.waiting.way, lambda: self.waiting.is_back(peer))
         except COMES_BACK as error:
+            self._alone_since = SYSTEM_CLOCK.monotonic_s()
             self._note(f"{error}: waiting for it to come back (Ctrl-C ends this; what came is kept)")
             return None

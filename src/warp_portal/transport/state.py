@@ -16,9 +16,16 @@ from typing import Final, Self
 
 from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.config import read_regular
-from warp_portal.errors import BusyError, ExistsError, FormatError, NotFoundError, WarpPortalError
+from warp_portal.errors import BusyError, ExistsError, FormatError, NotFoundError, RecordsError, WarpPortalError
 from warp_portal.protocol import cbor
-from warp_portal.transport.files import make_directory, open_directory, replace_file, sync_directory, wait_for_lock
+from warp_portal.transport.files import (
+    check_private,
+    make_directory,
+    open_directory,
+    replace_file,
+    sync_directory,
+    wait_for_lock,
+)
 from warp_portal.transport.record import SessionRecord
 
 RECORD: Final = "record"
@@ -27,7 +34,10 @@ AGAIN: Final = "again"
 # Whoever lists the sessions holds each lock for a moment, to see whether it is free.
 _LOCK_WAIT_S: Final = 0.5
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
+# What is being removed has another name, so that a kill leaves no half of a session at its own.
+_REMOVED: Final = re.compile(r"\.[0-9a-f]{32}\.[0-9a-f]{16}\.gone")
 _NS: Final = 10**9
+_ADVICE: Final = "discard it (warp sessions discard)"
 
 
 class Session:
@@ -99,6 +109,9 @@ class SessionStore:
         content = record.serialize()
         make_directory(self._root)
         make_directory(self._directory)
+        check_private(self._root)
+        check_private(self._directory)
+        _sweep(self._directory)
         directory = self._place(record.session)
         try:
             directory.mkdir(mode=0o700)
@@ -114,7 +127,7 @@ class SessionStore:
         Raises:
             NotFoundError: there is none of this number.
             BusyError: another process works on it.
-            FormatError, VersionError, UsageError: its record is damaged, of a later version, or open to others.
+            RecordsError, VersionError, UsageError: its record is damaged, of a later version, or it is open to others.
             OSError: it cannot be read.
         """
         directory = self._place(session)
@@ -192,14 +205,16 @@ def _unknown(directory: Path) -> NotFoundError:
 
 def _read(directory: Path) -> SessionRecord:
     path = directory / RECORD
+    for each in (directory.parent.parent, directory.parent, directory):
+        check_private(each)
     try:
         record = SessionRecord.parse(read_regular(str(path), "records of sessions", cbor.MAX_BYTES, private=True))
     except FileNotFoundError:
-        raise FormatError(f"{path}: the session has no record: discard it") from None
+        raise RecordsError(f"{path}: the session has no record: {_ADVICE}") from None
     except FormatError as error:
-        raise FormatError(f"{path}: {error}: discard the session, and send it again") from None
+        raise RecordsError(f"{path}: {error}: {_ADVICE}, and send it again") from None
     if record.session.hex() != directory.name:
-        raise FormatError(f"{path}: the record of another session: discard it")
+        raise RecordsError(f"{path}: the record of another session: {_ADVICE}")
     return record
 
 
@@ -214,7 +229,7 @@ def _listed(directory: Path) -> Listed | None:
     except OSError as error:
         busy, problem = False, f"{directory}: {error.strerror}"
     except WarpPortalError as error:
-        if not os.path.lexists(directory / RECORD):
+        if busy and not os.path.lexists(directory / RECORD):
             return None
         problem = str(error)
     return Listed(bytes.fromhex(directory.name), record, problem, busy)
@@ -229,6 +244,16 @@ def _is_busy(directory: Path) -> bool:
 
 
 def _remove(directory: Path) -> None:
-    (directory / RECORD).unlink(missing_ok=True)
-    shutil.rmtree(directory)
+    """Remove a session, the secret first: at once from its name, so that a kill on the way leaves nothing there."""
+    gone = directory.with_name(f".{directory.name}.{os.urandom(8).hex()}.gone")
+    directory.rename(gone)
+    (gone / RECORD).unlink(missing_ok=True)
+    shutil.rmtree(gone)
     sync_directory(directory.parent)
+
+
+def _sweep(sessions: Path) -> None:
+    """Remove what a kill left of sessions that were being removed."""
+    for name in os.listdir(sessions):
+        if _REMOVED.fullmatch(name):
+            shutil.rmtree(sessions / name, ignore_errors=True)

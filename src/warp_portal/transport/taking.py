@@ -14,16 +14,28 @@ from warp_portal.archive.receiving import Target
 from warp_portal.archive.state import StateStore
 from warp_portal.archive.trust import NOTHING_EXPECTED, Expectation
 from warp_portal.clock import SYSTEM_CLOCK
-from warp_portal.errors import ExistsError, NotFoundError, PolicyError, ProtocolError, WarpPortalError
+from warp_portal.config import read_regular
+from warp_portal.errors import (
+    EXIT_OK,
+    ClosedError,
+    ExistsError,
+    NotFoundError,
+    PolicyError,
+    ProtocolError,
+    RecordsError,
+    UnreachableError,
+    WarpPortalError,
+)
 from warp_portal.keys.machines import Machine
 from warp_portal.protocol.any_sink import AnySink
 from warp_portal.protocol.hello import BRANCHES, SPARE
 from warp_portal.protocol.offers import Offer, TreeOffer
 from warp_portal.protocol.sink import Sink
+from warp_portal.protocol.tree import Finished
 from warp_portal.transport.archive_receiving import ArchiveReceiving
 from warp_portal.transport.destinations import Arriving, Destination
 from warp_portal.transport.discarding import give_up
-from warp_portal.transport.files import replace_file
+from warp_portal.transport.files import replace_file, sync_directory
 from warp_portal.transport.giving import COMES_BACK
 from warp_portal.transport.listening import Visitor
 from warp_portal.transport.peers import note_met
@@ -34,6 +46,7 @@ from warp_portal.transport.tree_receiving import TreePlace, TreeReceiving
 from warp_portal.transport.ways import Way
 
 ARRIVED: Final = "arrived"
+_MOST_ARRIVED: Final = 4096
 _NS: Final = 10**9
 
 
@@ -76,6 +89,7 @@ class Taker:
         self.session: Session | None = None
         """The one that goes on, once it is known."""
         self._is_empty = False
+        self._outcome: Outcome | None = None  # of the connection on which all came
 
     def __enter__(self) -> Self:
         self._destination.check()
@@ -91,9 +105,16 @@ class Taker:
     def find(self, number: bytes) -> ReceiveReport | None:
         """Go on with a session if it is known; what became of it if all had come before. Raises ExistsError, BusyError, FormatError."""
         self.session = self._known(number)
-        if self.session is None or not (self.session.directory / ARRIVED).exists():
-            return None
-        return self._conclude(self.session, None)
+        return self.settled()
+
+    @property
+    def has_all(self) -> bool:
+        """Whether all has come, and only the other side's last word has not."""
+        return self.session is not None and os.path.lexists(self.session.directory / ARRIVED)
+
+    def settled(self) -> ReceiveReport | None:
+        """What became of the session if all has come, be the other side gone; None if not. Raises what finishing does."""
+        return self._conclude(self.session, self._outcome) if self.session is not None and self.has_all else None
 
     def take(
         self, visitor: Visitor, number: bytes | None, way: Way, is_back: Callable[[], bool] = lambda: False
@@ -111,6 +132,15 @@ class Taker:
         try:
             with self._resources:
                 finished = visitor.conversation.run(session, (), hands)
+        except (UnreachableError, ClosedError) as error:
+            self._leave(error, hands.receiving)
+            if hands.receiving is None or not self.has_all:
+                raise
+            self._outcome = hands.receiving.outcome(Finished(False, *_arrived(self._arrived_path)))
+            # Without a reason the connection is closed by who has heard that all is here.
+            if isinstance(error, ClosedError) and error.code == EXIT_OK and (report := self.settled()) is not None:
+                return report
+            raise
         except BaseException as error:
             self._leave(error, hands.receiving)
             raise
@@ -118,12 +148,17 @@ class Taker:
         assert self.session is not None
         return self._conclude(self.session, hands.receiving.outcome(finished))
 
+    @property
+    def _arrived_path(self) -> Path:
+        assert self.session is not None
+        return self.session.directory / ARRIVED
+
     def _leave(self, error: BaseException, receiving: Receiving | None) -> None:
         """Keep what came for another try; what was refused before anything came is not unfinished."""
         if self.session is None:
             return
         came = 0 if receiving is None else receiving.bytes_done
-        self._is_empty = self._is_empty and came == 0 and not (self.session.directory / ARRIVED).exists()
+        self._is_empty = self._is_empty and came == 0 and not self.has_all
         if self._is_empty and isinstance(error, (WarpPortalError, OSError)) and not isinstance(error, COMES_BACK):
             give_up(self.session, StateStore(self._state))
             self.session = None
@@ -132,7 +167,7 @@ class Taker:
 
     def _conclude(self, session: Session, outcome: Outcome | None) -> ReceiveReport:
         record = session.record
-        restored, failed = json.loads((session.directory / ARRIVED).read_bytes())
+        restored, failed = _arrived(session.directory / ARRIVED)
         what = Arriving.noted(record)
         self._destination.finish(what, self._destination.place(what, session.directory))
         session.discard()
@@ -148,6 +183,7 @@ class Taker:
         record = self.session.record
         if (record.session, record.peer, record.scope_secret) != (offer.session, peer, secret):
             raise ProtocolError("OFFER: not that of the session before")
+        self._retract()
         way.save(self.session.directory)
         place = self._destination.make(Arriving.of(offer), self.session.directory)
         return self._hands(offer, session, visitor, place)
@@ -180,8 +216,14 @@ class Taker:
 
     def _arrived(self, restored: int, failed: int) -> None:
         """Noted before the source hears of it, for then it forgets the session."""
-        assert self.session is not None
-        replace_file(self.session.directory / ARRIVED, json.dumps([restored, failed]).encode())
+        replace_file(self._arrived_path, json.dumps([restored, failed]).encode())
+
+    def _retract(self) -> None:
+        """What is offered again may be more than what came before."""
+        self._outcome = None
+        if self.has_all:
+            self._arrived_path.unlink()
+            sync_directory(self._arrived_path.parent)
 
     def _known(self, number: bytes) -> Session | None:
         try:
@@ -207,3 +249,15 @@ class Taker:
         session = self._store.begin(replace(record, bytes_total=offer.size_bytes))
         replace_file(session.directory / AGAIN, self._rules.again)
         return session
+
+
+def _arrived(path: Path) -> tuple[int, int]:
+    """Entries that are there, and that failed. Raises RecordsError, UsageError, OSError."""
+    content = read_regular(str(path), "notes of what has arrived", _MOST_ARRIVED, private=True)
+    try:
+        match json.loads(content):
+            case [int(restored), int(failed)]:
+                return restored, failed
+    except ValueError:
+        pass
+    raise RecordsError(f"{path}: damaged: discard the session (warp sessions discard), and receive again")

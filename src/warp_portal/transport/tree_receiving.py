@@ -8,11 +8,13 @@ from typing import Final, NamedTuple
 from warp_portal._native import ScopeKeys, TreeSink
 from warp_portal.archive.options import thread_count
 from warp_portal.archive.problems import Problem
+from warp_portal.errors import IntegrityError, RecordsError
 from warp_portal.protocol import sink as sessions
 from warp_portal.protocol.offers import Mode, Offer, PagesHere, TreeOffer
 from warp_portal.protocol.ranges import Ranges
 from warp_portal.protocol.session import Output, Outputs
 from warp_portal.protocol.tree import CatalogueEnd, Finished
+from warp_portal.transport.files import open_private
 from warp_portal.transport.parts import temporary_tag
 from warp_portal.transport.receiving import Outcome, ReceiveProgress, Receiving, Work
 from warp_portal.transport.tree_sending import SUITE
@@ -66,7 +68,11 @@ class TreeReceiving(Receiving):
         records = self._open(PAGES), self._open(JOURNAL)
         is_empty = os.fstat(records[0]).st_size == 0 and not os.listdir(self._target)
         mode = Mode.EVERYTHING if is_empty and not self._may_branch else Mode.WANTED
-        self._engine = self._started(tree, records, mode)
+        try:
+            self._engine = self._started(tree, records, mode)
+        except IntegrityError as error:
+            advice = "discard the session (warp sessions discard), and receive again"
+            raise RecordsError(f"{self._records}: {error}: {advice}") from None
         return self._session.accept(mode, self.options.window, self._here(mode))
 
     def _here(self, mode: Mode) -> PagesHere | None:
@@ -77,8 +83,7 @@ class TreeReceiving(Receiving):
         return PagesHere(count, digest) if count else None
 
     def _open(self, name: str) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(self._records / name, flags, 0o600)
+        fd = open_private(self._records / name)
         self._resources.callback(os.close, fd)
         return fd
 

@@ -32,7 +32,8 @@ class WaitPlan:
     """Who may come. `rendezvous`: where a short code is told; None: no code is made. `peers`: keys of machines that need neither.
 
     `most_at_once`: so many are served at the same time, by who serves several. `connections` that one session may have, 0: as many as
-    the other side brings.
+    the other side brings. `last_word_s`: where all has come, and the connection broke before the other side said that it knows, it may
+    come again for so long.
     """
 
     rendezvous: Rendezvous | None = None
@@ -42,6 +43,7 @@ class WaitPlan:
     most_at_once: int = 8
     congestion: str = "cubic"
     connections: int = 0
+    last_word_s: float = 60.0
 
 
 WAIT_DEFAULTS: Final = WaitPlan()

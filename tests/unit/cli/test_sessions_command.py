@@ -59,6 +59,18 @@ def test_a_receive_that_is_given_up_leaves_what_came_whole(
     assert [listed.session for listed in store.list()] == [SEND.session]
 
 
+def test_a_receive_that_staged_nothing_takes_nothing_along(
+    capsys: Captured, own_settings: Path, tmp_path: Path
+) -> None:
+    # Of another session whose number begins alike, for the sender chooses it.
+    begun(own_settings, tmp_path / "target")
+    others = [tmp_path / f".warp-{SESSION[:8].hex()}.d", tmp_path / f".warp-{SESSION[:8].hex()}.warp"]
+    others[0].mkdir()
+    others[1].touch()
+    records(capsys, "sessions", "discard", SESSION.hex())
+    assert all(other.exists() for other in others)
+
+
 def test_what_is_not_one_transfer_is_not_given_up(capsys: Captured, own_settings: Path, tmp_path: Path) -> None:
     store = begun(own_settings, tmp_path / "target")
     assert (

@@ -10,9 +10,12 @@ from tests.unit.protocol.trees import END, FINISH, SIZES, WINDOW, taking, whole
 
 from warp_portal.errors import (
     CancelledError,
+    ExistsError,
+    FailedError,
     IntegrityError,
     PolicyError,
     ProtocolError,
+    RecordsError,
     SignatureError,
     StorageFullError,
     UsageError,
@@ -23,10 +26,11 @@ from warp_portal.protocol.exchange import MAX_TREE_FRAGMENTS, Kept, Want
 from warp_portal.protocol.messages import parse
 from warp_portal.protocol.offers import Accept, Mode, Offer
 from warp_portal.protocol.ranges import Ranges
-from warp_portal.protocol.session import Closed, Send, Session
+from warp_portal.protocol.session import Closed, Send, Session, close_of
 from warp_portal.protocol.sink import KEPT_BYTES, Missing, Offered, Sink
 from warp_portal.protocol.source import Answer, KeptNow, Revoke, Source, Start
 from warp_portal.protocol.tree import CatalogueEnd, Finished
+from warp_portal.transport.giving import COMES_BACK
 
 
 class Pair:
@@ -139,6 +143,18 @@ def test_a_sink_refuses_an_offer() -> None:
     assert isinstance(closed, Closed)
     assert isinstance(closed.error(), PolicyError)
     assert "not today" in str(closed.error())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ExistsError("/home/me/file exists"), RecordsError("/home/me/pages: damaged"), WarpPortalError("/home/me: EIO")],
+)
+def test_what_is_wrong_here_is_told_as_that_and_no_more(error: WarpPortalError) -> None:
+    close = close_of(error)
+    assert close.code == CloseCode.FAILED
+    assert "/home/me" not in close.text
+    assert isinstance(Closed(close.code, close.text).error(), FailedError)
+    assert isinstance(Closed(close.code, close.text).error(), COMES_BACK)
 
 
 def test_an_archive_is_offered_and_can_only_be_refused() -> None:

@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.transport.common import RECORD, SESSION
 
-from warp_portal.errors import ExistsError, UsageError
+from warp_portal.errors import ExistsError, RecordsError, UsageError
 from warp_portal.transport.destinations import (
+    STAGED,
     STDOUT,
     SUFFIX,
     Arriving,
@@ -18,6 +19,7 @@ from warp_portal.transport.destinations import (
     IntoStdout,
     archive_name,
     packed,
+    staged,
     staging,
 )
 
@@ -33,6 +35,7 @@ TITLES = st.text(st.characters(exclude_categories=["Cs"]), max_size=300) | st.fr
 @example("-rf.warp")
 @example("a\u202efdp.warp")
 @example("x" * 250 + ".warp")
+@example("letters/home.warp")
 def test_the_name_of_an_archive_stays_in_its_directory(title: str) -> None:
     name = archive_name(title)
     assert name == os.path.basename(name)
@@ -41,6 +44,7 @@ def test_the_name_of_an_archive_stays_in_its_directory(title: str) -> None:
     assert name.endswith(SUFFIX)
     assert 0 < len(name.encode()) + len(".warp-part") <= 255
     assert archive_name(name) == name
+    assert "/" not in title or name == "received.warp"
 
 
 @given(st.from_regex(r"[a-zA-Z0-9_ äß][a-zA-Z0-9_. äß-]{0,40}", fullmatch=True))
@@ -55,7 +59,7 @@ def test_an_archive_is_a_file_in_the_directory_or_staged_there(tmp_path: Path) -
     restored = list[tuple[Path, Path]]()
     restoring = IntoDirectory(tmp_path / "out", lambda *paths: restored.append(paths))
     place = restoring.make(ARCHIVE, tmp_path)
-    assert place == staging(tmp_path / "out", SESSION, tmp_path, is_tree=False)
+    assert place == staging(tmp_path / "out", tmp_path, is_tree=False)
     place.touch()
     restoring.finish(ARCHIVE, place)
     assert restored == [(place, tmp_path / "out")]
@@ -85,7 +89,13 @@ def test_one_file_takes_its_new_name(tmp_path: Path) -> None:
     (place / "original").write_bytes(b"content")
     destination.finish(TREE, place)
     assert (tmp_path / "file").read_bytes() == b"content"
-    assert os.listdir(tmp_path) == ["file"]
+    assert sorted(os.listdir(tmp_path)) == ["file", "staged"]
+    for left in (True, False):  # a kill came behind the rename, before or after what was staged went
+        if left:
+            place.mkdir()
+        destination.finish(TREE, place)
+        assert (tmp_path / "file").read_bytes() == b"content"
+        assert not place.exists()
     with pytest.raises(ExistsError, match="exists already"):
         destination.make(TREE, tmp_path)
 
@@ -131,7 +141,7 @@ def test_what_is_packed_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
     packing = IntoFile(target, packs, overwrite=False)
     packing.finish(TREE, place)
     assert target.read_bytes() == b"whole"
-    assert os.listdir(tmp_path) == ["home.warp"]
+    assert sorted(os.listdir(tmp_path)) == ["home.warp", "staged"]
     # Killed just before the session was forgotten.
     packing.finish(TREE, place)
     assert target.read_bytes() == b"whole"
@@ -148,6 +158,25 @@ def test_standard_output_gets_what_lies_in_the_session(tmp_path: Path) -> None:
         destination.finish(what, place)
         assert written == [b"content"]
     assert destination.noted(TREE) == STDOUT
+
+
+def test_what_is_staged_has_a_name_that_no_sender_chose(tmp_path: Path) -> None:
+    names = set[Path]()
+    for session in ("one", "two"):
+        records = tmp_path / session
+        records.mkdir()
+        assert staged(tmp_path / "file", records, is_tree=True) is None
+        place = staging(tmp_path / "file", records, is_tree=True)
+        assert (
+            staging(tmp_path / "file", records, is_tree=True)
+            == place
+            == staged(tmp_path / "file", records, is_tree=True)
+        )
+        names.add(place)
+    assert len(names) == 2
+    (records / STAGED).write_text("../../../home")
+    with pytest.raises(RecordsError, match="damaged"):
+        staging(tmp_path / "file", records, is_tree=True)
 
 
 def test_what_was_offered_before_is_known_from_the_record() -> None:

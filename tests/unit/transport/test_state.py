@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -22,11 +23,13 @@ from warp_portal.errors import (
     ExistsError,
     FormatError,
     NotFoundError,
+    RecordsError,
     UsageError,
     VersionError,
     WarpPortalError,
 )
 from warp_portal.protocol import cbor
+from warp_portal.transport.files import open_private
 from warp_portal.transport.record import Kind, SessionRecord
 from warp_portal.transport.state import SessionStore
 
@@ -289,12 +292,63 @@ def test_a_bad_record_is_told_in_the_list_and_can_be_discarded(store: SessionSto
     assert [each.session for each in store.list()] == [SEND.session]
 
 
-def test_a_session_that_never_got_its_record_is_not_listed_and_can_be_discarded(
+def test_a_session_that_never_got_its_record_is_listed_as_damaged_and_can_be_discarded(
     store: SessionStore, tmp_path: Path
 ) -> None:
-    place(tmp_path).mkdir(parents=True)
-    assert store.list() == ()
-    with pytest.raises(FormatError, match="has no record"):
+    place(tmp_path).mkdir(mode=0o700, parents=True)
+    (listed,) = store.list()
+    assert (listed.session, listed.record, listed.busy) == (SESSION, None, False)
+    assert "warp sessions discard" in listed.problem
+    with pytest.raises(RecordsError, match="has no record"):
         store.open(SESSION)
     store.discard(SESSION)
     assert not place(tmp_path).exists()
+    assert store.list() == ()
+
+
+def test_a_kill_while_a_session_is_removed_leaves_nothing_at_its_name(
+    store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = store.begin(RECORD)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", dies)
+        with pytest.raises(KeyboardInterrupt):
+            session.discard()
+    session.close()
+    assert store.list() == ()
+    with pytest.raises(NotFoundError):
+        store.open(SESSION)
+    store.begin(RECORD).close()
+    assert os.listdir(tmp_path / "state" / "sessions") == [SESSION.hex()]
+
+
+def dies(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("which", [".", "sessions", f"sessions/{SESSION.hex()}"])
+def test_what_others_can_write_to_is_not_gone_on_with(store: SessionStore, tmp_path: Path, which: str) -> None:
+    store.begin(RECORD).close()
+    (tmp_path / "state" / which).chmod(0o770)
+    with pytest.raises(UsageError, match="written by others"):
+        store.open(SESSION)
+    (tmp_path / "state" / which).chmod(0o700)
+    store.open(SESSION).close()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "link", "open"])
+def test_a_file_of_a_session_is_its_own(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "pages"
+    match kind:
+        case "fifo":
+            os.mkfifo(path, 0o600)
+        case "directory":
+            path.mkdir(mode=0o700)
+        case "link":
+            path.symlink_to(tmp_path / "elsewhere")
+        case _:
+            path.touch(0o666)
+            path.chmod(0o666)
+    with pytest.raises(UsageError if kind == "open" else RecordsError, match="session"):
+        open_private(path)
+    assert not (tmp_path / "elsewhere").exists()
