@@ -289,6 +289,11 @@ def completion_request(variable: str) -> str | None:
     return os.environ.get(variable)
 
 
+def colours_wanted() -> bool:
+    """Whether NO_COLOR is not set (no-color.org)."""
+    return not os.environ.get("NO_COLOR")
+
+
 def debugging() -> bool:
     """Whether WARP_DEBUG asks for tracebacks."""
     return os.environ.get("WARP_DEBUG", "") not in ("", "0")

@@ -8,13 +8,14 @@ import click
 
 from warp_portal.cli.output import Output
 from warp_portal.config import environment_code
-from warp_portal.errors import UsageError
+from warp_portal.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from warp_portal.transport.routes import Route
 
 # Longer than any ticket; what is longer is not read.
 _MOST_CHARACTERS: Final = 1 << 16
+_KINDS: Final = "code (7-WORD-WORD-WORD), no ticket (warp-ticket:…) and no HOST:PORT"
 _NEEDED: Final = "a code or ticket is needed: as argument, from stdin, or in WARP_CODE"
 
 
@@ -52,10 +53,21 @@ def route_of(text: str, state: Path) -> "Route":
     if routes.is_ticket(text):
         return routes.by_ticket(text)
     if not text[:1].isdigit() or _is_address(text):
-        return routes.to_peer(text, state)
+        return _to_peer(text, state)
     from warp_portal.transport.discovery import LocalNetwork
 
     return routes.by_code(ShortCode.parse(text), LocalNetwork())
+
+
+def _to_peer(text: str, state: Path) -> "Route":
+    from warp_portal.transport import routes
+
+    if ":" in text and not _is_address(text):
+        raise UsageError(f"this is no {_KINDS}")
+    try:
+        return routes.to_peer(text, state)
+    except NotFoundError as error:
+        raise NotFoundError(f"{error}; it is no {_KINDS} either") from None
 
 
 def is_secret(text: str) -> bool:

@@ -27,6 +27,7 @@ _SYSTEM: Final[dict[int, tuple[type[WarpPortalError], str]]] = {
     errno.EROFS: (WarpPortalError, "choose a place that can be written"),
     errno.EISDIR: (UsageError, "name a file"),
     errno.EEXIST: (UsageError, "name another path"),
+    errno.EADDRINUSE: (WarpPortalError, "name another port with --port"),
     errno.EMFILE: (WarpPortalError, "raise the limit of open files (ulimit -n)"),
     errno.EIO: (WarpPortalError, "the device failed: check it before anything else"),
 }

@@ -208,7 +208,7 @@ def announce(output: Output, waiting: "Waiting", invitation: Invitation, qr: boo
         lines += [f"    {invitation.command.format(code)}", "", "or, from another network:", ""]
     lines += [f"    {invitation.command.format(ticket)}", ""]
     if qr:
-        lines += _qr(ticket)
+        lines += _qr(output, ticket)
     output.results(lines)
     output.flush()
     if not output.json_lines:
@@ -223,13 +223,19 @@ def _lives(has_code: bool) -> str:
     return f"the code is good for {CODE_LIFE_S / 60:.0f} minutes and one use, {ticket}" if has_code else ticket
 
 
-def _qr(ticket: str) -> list[str]:
+def _qr(output: Output, ticket: str) -> list[str]:
+    from warp_portal.config import colours_wanted
     from warp_portal.transport.qr import ticket_code
 
-    columns = shutil.get_terminal_size().columns
-    picture = ticket_code(ticket, columns)
+    shown = output.results_on_terminal
+    # What is not a terminal has no width.
+    columns = shutil.get_terminal_size().columns if shown else sys.maxsize
+    picture = ticket_code(ticket, columns, shown and colours_wanted())
     if picture is None:
-        raise UsageError(f"the QR code of the ticket is wider than this terminal ({columns} columns)")
+        output.note(
+            f"the QR code is wider than this terminal ({columns} columns): make it wider and run the command again"
+        )
+        return []
     return [*picture, ""]
 
 

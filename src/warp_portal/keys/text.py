@@ -48,7 +48,9 @@ def decode(text: str) -> tuple[str, bytes]:
     try:
         raw = base64.b32decode(body.upper() + "=" * (-len(body) % 8))
     except (binascii.Error, ValueError):
-        raise UsageError(f"the {label} is not written in base32") from None
+        raise UsageError(
+            f"the {label} is mistyped: it holds a letter or digit that none has, or is cut short"
+        ) from None
     key, check = raw[:-CHECK_BYTES], raw[-CHECK_BYTES:]
     if check != _check(label, key) or encode(label, key) != f"{label}:{body}":
         raise UsageError(f"the {label} is mistyped or cut short: its check does not match")

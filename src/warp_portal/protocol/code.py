@@ -94,15 +94,22 @@ def _digits(typed: str) -> str:
 
 def _words(typed: list[str]) -> list[str]:
     if len(typed) != WORDS:
-        raise UsageError(f"a code has {WORDS} words behind its number, not {len(typed)}")
+        unknown = [number for number, one in enumerate(typed, 1) if _found(one) is None]
+        which = f"; number {unknown[0]} of these is not on the list" if unknown else ""
+        raise UsageError(f"a code has {WORDS} words behind its number, not {len(typed)}{which}")
     return [_word(one, place) for one, place in zip(typed, _ORDINALS, strict=True)]
 
 
-def _word(typed: str, place: str) -> str:
+def _found(typed: str) -> str | None:
     """The word that was typed, whole or in its first letters."""
     words = word_list()
     at = bisect_left(words, typed)
     found = words[at] if at < len(words) else ""
-    if found == typed or (len(typed) >= PREFIX_LETTERS and found.startswith(typed)):
+    is_it = found == typed or (len(typed) >= PREFIX_LETTERS and found.startswith(typed))
+    return found if is_it else None
+
+
+def _word(typed: str, place: str) -> str:
+    if (found := _found(typed)) is not None:
         return found
     raise UsageError(f"the {place} word of the code is not on the list: look for a mistyped letter")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from warp_portal.errors import NotFoundError, UnreachableError
+from warp_portal.errors import NotFoundError, PolicyError, UnreachableError
 from warp_portal.keys.machines import MachineKey
 from warp_portal.protocol import proofs
 from warp_portal.protocol.handshake import Dialer
@@ -65,6 +65,10 @@ class Caller:
                 proved = conversation.handshake(Dialer(ends, hello(self._role, more), route.claim))
             except NotFoundError as error:
                 raise NotFoundError(f"{error}: {route.claim.over}") from None
+            except PolicyError:
+                raise PolicyError(
+                    "the ticket has expired there: run the same command there again, and take the ticket that it prints"
+                ) from None
             self._connected = True
             if proved.agreement.features & BRANCHES:
                 conversation.company = Branching(Side(self._key, self._role, network, self._note), connected)

@@ -8,12 +8,14 @@ What is not written at its place as it comes is *staged* beside it, under a name
 that a transfer goes on where it stopped.
 """
 
+import errno
 import os
 import re
 import secrets
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -158,8 +160,10 @@ class IntoDirectory(Destination):
 
     @override
     def check(self) -> None:
-        """It is made."""
+        """It is made. Raises PermissionError where nothing could be written into it, nor below it."""
         self.target.mkdir(parents=True, exist_ok=True)
+        if not any(os.access(place, os.W_OK | os.X_OK) for place in (self.target, *_directories(self.target))):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.target))
 
     @override
     def place(self, what: Arriving, records: Path) -> Path:
@@ -292,6 +296,12 @@ class IntoStdout(Destination):
         with source.open("rb") as file:
             while piece := file.read(1 << 20):
                 self._write(piece)
+
+
+def _directories(place: Path) -> Iterator[Path]:
+    """Those directly in it, as far as it can be read."""
+    with suppress(PermissionError):
+        yield from (each for each in place.iterdir() if each.is_dir())
 
 
 def _is_whole(archive: Path) -> bool:

@@ -1,13 +1,22 @@
 """Gives a cargo to machines that were let in, or that let us in, and keeps the record of the session."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from warp_portal.clock import SYSTEM_CLOCK, Clock
-from warp_portal.errors import BusyError, CancelledError, FailedError, StorageFullError, UnreachableError, UsageError
+from warp_portal.errors import (
+    BusyError,
+    CancelledError,
+    FailedError,
+    PolicyError,
+    StorageFullError,
+    UnreachableError,
+    UsageError,
+)
 from warp_portal.protocol.fields import SESSION_BYTES
 from warp_portal.protocol.offers import SCOPE_SECRET_BYTES
 from warp_portal.transport.dialing import ANY_NETWORK, Network
@@ -110,6 +119,8 @@ class Giver:
         began = self._clock.monotonic_s()
         try:
             finished = visitor.conversation.run(sending.session, sending.session.start(), sending)
+        except PolicyError:
+            raise PolicyError("the other side did not take it") from None
         except COMES_BACK:
             if records is None:
                 self.note(sending.bytes_settled)
@@ -127,10 +138,17 @@ class Giver:
 
 def laden(session: Session, resumed: bool, cargo: Cargo) -> Cargo:
     """The cargo, ready; a new session whose cargo can't be made ready is forgotten. Raises what the cargo does."""
-    try:
+    with beginning(session, resumed):
         cargo.stow(session.directory, resumed)
+    return cargo
+
+
+@contextmanager
+def beginning(session: Session, resumed: bool) -> Iterator[None]:
+    """What a session needs before anybody can come; a new one that does not get so far is forgotten."""
+    try:
+        yield
     except BaseException:
         if not resumed:
             session.discard()
         raise
-    return cargo

@@ -10,7 +10,7 @@ from warp_portal.keys.machines import Machine
 from warp_portal.protocol.hello import Role
 from warp_portal.transport.calling import Caller
 from warp_portal.transport.dialing import Note
-from warp_portal.transport.giving import COMES_BACK, Giver, SendPlan, begun, laden
+from warp_portal.transport.giving import COMES_BACK, Giver, SendPlan, beginning, begun, laden
 from warp_portal.transport.identity import machine_key
 from warp_portal.transport.listening import Visitor
 from warp_portal.transport.routes import Route, by_way, met
@@ -38,8 +38,9 @@ class Sender:
             self._giver = Giver(self._state, self._session, plan, self._clock)
             record = self._session.record
             way = Way.load(self._session.directory) if self.resumed else Way()
-            self.waiting.prepare(record.session, way, () if record.peer is None else (record.peer,))
-            self.waiting.way.save(self._session.directory)
+            with beginning(self._session, self.resumed):
+                self.waiting.prepare(record.session, way, () if record.peer is None else (record.peer,))
+                self.waiting.way.save(self._session.directory)
             resources.enter_context(self.waiting)
             self._resources = resources.pop_all()
         return self

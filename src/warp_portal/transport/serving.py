@@ -15,7 +15,7 @@ from warp_portal.errors import WarpPortalError
 from warp_portal.keys.machines import Machine
 from warp_portal.protocol.hello import Role
 from warp_portal.transport.dialing import Note
-from warp_portal.transport.giving import Giver, SendPlan, begun, laden
+from warp_portal.transport.giving import Giver, SendPlan, beginning, begun, laden
 from warp_portal.transport.identity import machine_key
 from warp_portal.transport.listening import Visitor
 from warp_portal.transport.record import Kind
@@ -70,8 +70,9 @@ class Server:
             resources.enter_context(laden(self._session, self.resumed, plan.cargo))
             self._giver = Giver(self._state, self._session, plan, self._clock)
             way = Way.load(self._session.directory) if self.resumed else Way()
-            self.waiting.prepare(self._session.record.session, way)
-            self.waiting.way.save(self._session.directory)
+            with beginning(self._session, self.resumed):
+                self.waiting.prepare(self._session.record.session, way)
+                self.waiting.way.save(self._session.directory)
             resources.callback(self._wait_for_all)
             resources.enter_context(self.waiting)
             self._resources = resources.pop_all()

@@ -1,11 +1,12 @@
 """Where a code or ticket comes from: an argument, standard input or the environment."""
 
 import io
+from pathlib import Path
 
 import pytest
 
-from warp_portal.cli.asking import given_word
-from warp_portal.errors import UsageError
+from warp_portal.cli.asking import given_word, route_of
+from warp_portal.errors import NotFoundError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,17 @@ def test_a_line_without_end_is_not_read_to_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("sys.stdin", endless)
     assert len(given_word("-") or "") < 1 << 17
     assert endless.tell() < 1 << 17
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "says"),
+    [
+        ("garbage", NotFoundError, "no peer is called 'garbage': see `warp peers list`; it is no code"),
+        ("warp-tickt:abc", UsageError, "this is no code"),
+        ("nas.local:port", UsageError, "no HOST:PORT"),
+    ],
+)
+def test_what_leads_nowhere_is_told_what_would(given: str, kind: type[Exception], says: str, tmp_path: Path) -> None:
+    with pytest.raises(kind, match=says) as caught:
+        route_of(given, tmp_path)
+    assert "warp-ticket:" in str(caught.value)

@@ -39,3 +39,8 @@ def test_anything_else_asks_for_a_report() -> None:
     assert (failure.name, failure.code) == ("InternalError", 1)
     assert "WARP_DEBUG" in failure.message
     assert "--memory" in explain(MemoryError()).message
+
+
+def test_a_port_that_is_taken_says_how_to_name_another() -> None:
+    error = OSError(errno.EADDRINUSE, "listen on [::]:4433: Address already in use (os error 98)")
+    assert explain(error).message == "listen on [::]:4433: Address already in use: name another port with --port"

@@ -23,8 +23,8 @@ from warp_portal.transport.ways import Way
 class Said:
     """What a command says to a person."""
 
-    def __init__(self) -> None:
-        self._out, self._err = io.StringIO(), io.StringIO()
+    def __init__(self, out: io.StringIO | None = None) -> None:
+        self._out, self._err = out or io.StringIO(), io.StringIO()
         self.output = Output(json_lines=False, stdout=self._out, stderr=self._err)
 
     @property
@@ -70,3 +70,31 @@ def test_who_came_by_a_ticket_runs_the_same_command_again() -> None:
     said = Said()
     receive_command._hinting(said.output, TakeRules(lambda *_: True), route(ByTicket(TICKET)))
     assert "run the same command again" in said.output.resume_hint
+
+
+def test_a_qr_code_into_a_pipe_has_no_colours(tmp_path: Path) -> None:
+    said = Said()
+    announced(said, tmp_path, qr=True)
+    assert "█" in said.out
+    assert "\x1b" not in said.out
+
+
+class Terminal(io.StringIO):
+    """A standard output that a person watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("columns", "no_color", "shows"), [("200", "", "\x1b"), ("200", "1", "█"), ("20", "", None)])
+def test_a_terminal_without_room_or_colours_gets_the_ticket_all_the_same(
+    columns: str, no_color: str, shows: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("NO_COLOR", no_color)
+    said = Said(Terminal())
+    ticket = announced(said, tmp_path, qr=True)
+    assert ticket.text() in said.out
+    assert ("█" in said.out) == (shows is not None)
+    assert ("\x1b" in said.out) == (shows == "\x1b")
+    assert ("wider than this terminal (20 columns)" in said.err) == (shows is None)

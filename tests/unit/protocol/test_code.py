@@ -59,6 +59,17 @@ def test_what_is_no_code_is_told_why(typed: str, said: str) -> None:
     assert not {"abandon", "legal", "lea", "abadon"} & set(str(caught.value).split())
 
 
+def test_a_slip_is_named_by_its_place_and_not_repeated() -> None:
+    for typed, says in (
+        ("7-abandon-notaword", "not 2; number 2 of these is not on the list"),
+        ("7-abandon-zoo", "not 2$"),
+        ("7-abandon-zoo-notaword", "the third word"),
+    ):
+        with pytest.raises(UsageError, match=says) as caught:
+            ShortCode.parse(typed)
+        assert "notaword" not in str(caught.value)
+
+
 def test_a_new_code_is_of_three_words_chosen_from_all() -> None:
     asked = list[int]()
 

@@ -55,6 +55,14 @@ def test_any_ticket_is_read_back(content: bytes) -> None:
     assert read(shown(lines)) == line.upper()
 
 
+def test_without_colours_the_white_is_drawn() -> None:
+    lines = ticket_code(TICKET.text(), WIDE, colours=False)
+    assert lines
+    assert set("".join(lines)) <= set("█▀▄ ")
+    modules = [[int(character in light) for character in line] for line in lines for light in (" ▄", " ▀")]
+    assert Ticket.parse(read(modules), 0) == TICKET
+
+
 def test_a_code_has_white_around_it_on_any_terminal() -> None:
     lines = ticket_code(TICKET.text(), WIDE)
     assert lines

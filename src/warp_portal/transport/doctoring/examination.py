@@ -126,7 +126,8 @@ class Examination:
         self.doing("QUIC and TCP from this machine to itself")
         mtu = self._packets or (self._network.mtu if self._network is not None else network.USUAL_MTU)
         for carrier in _CARRIERS:
-            carried = yield from _made(Part.CPU, carrier, partial(carriers.probe_carrier, carrier, mtu))
+            what = f"{carrier.upper()} from this machine to itself (is its loopback interface up?)"
+            carried = yield from _made(Part.CPU, carrier, partial(carriers.probe_carrier, carrier, mtu), what)
             if carried is None:
                 continue
             checks, stages = carriers.judge_carriers([carried], self._buffers)
@@ -139,10 +140,10 @@ class Examination:
         yield from checks
 
 
-def _made(part: Part, name: str, probe: Callable[[], T]) -> Generator[Check, None, T | None]:
+def _made(part: Part, name: str, probe: Callable[[], T], what: str = "this") -> Generator[Check, None, T | None]:
     """What a probe finds; if it can't, a check that says why, and None."""
     try:
         return probe()
     except (WarpPortalError, OSError) as error:
-        yield Check(part, name, Grade.FAILED, f"this could not be looked at: {error}")
+        yield Check(part, name, Grade.FAILED, f"{what} could not be looked at: {error}")
         return None
