@@ -67,7 +67,12 @@ impl Session {
 
     /// Whether an earlier try put it there, and it is as it was then.
     pub fn has(&self, path: &[u8], stat: &Stat) -> bool {
-        !self.before.is_empty() && self.before.binary_search(&note(path, stat)).is_ok()
+        self.goes_on() && self.before.binary_search(&note(path, stat)).is_ok()
+    }
+
+    /// Whether an earlier try put anything there.
+    pub fn goes_on(&self) -> bool {
+        !self.before.is_empty()
     }
 
     /// A file waits for its name.
