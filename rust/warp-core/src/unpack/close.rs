@@ -2,15 +2,16 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Stat, futimens, linkat, statat};
+use rustix::fs::{AtFlags, Stat, fstat, futimens, linkat, statat};
 use rustix::io::Errno;
 
 use super::beneath::{Directory, split};
 use super::existing::{is_directory, occupied};
 use super::made::Identity;
 use super::metadata::{Fresh, times};
+use super::naming::publish;
 use super::report::{Attempt, Failure, Outcome, Skip};
-use super::restore::{Restorer, publish};
+use super::restore::Restorer;
 use super::session::note;
 use super::strangers::Reason;
 use super::window::{EntryRef, Window};
@@ -42,10 +43,26 @@ impl Restorer {
         self.tell();
     }
 
+    /// A directory of a landing was made: it has its attributes from now on, so that a try that finds it need not know whose it is.
+    pub fn own(&mut self, entry: &Entry) -> Result<(), Failure> {
+        let site = &*self.site;
+        let fd = self.directories.open(&entry.path).attempt("open directory")?;
+        site.made.add(Identity::of(&fstat(&fd).attempt("look at the directory")?));
+        if entry.xattrs.is_empty() {
+            return Ok(());
+        }
+        Fresh::directory(fd.as_fd()).attribute(entry, &site.rules, &site.report).map(drop)
+    }
+
     fn close_directory(&mut self, entry: &Entry) -> Result<(), Failure> {
         let site = &*self.site;
         let fd = self.directories.open(&entry.path).attempt("open directory")?;
-        Fresh::directory(fd.as_fd()).dress(entry, &site.rules, &site.report)?;
+        let mut directory = Fresh::directory(fd.as_fd());
+        if site.session.is_some() && site.overwrite == Overwrite::Never {
+            let file = Identity::of(&fstat(&fd).attempt("look at the directory")?);
+            directory.keeps_attributes = !site.made.has(file);
+        }
+        directory.dress(entry, &site.rules, &site.report)?;
         futimens(&fd, &times(entry.mtime)).attempt("set times")
     }
 

@@ -137,6 +137,8 @@ pub(super) struct Fresh<'a> {
     gives_acl: bool,
     /// The mode it was created with; `None` if that says nothing of its present one.
     created: Option<u32>,
+    /// It was there before: its attributes and ACLs are left as they are.
+    pub keeps_attributes: bool,
 }
 
 impl<'a> Fresh<'a> {
@@ -147,12 +149,19 @@ impl<'a> Fresh<'a> {
             gives_group: parent.gives_group,
             gives_acl: parent.gives_acl,
             created: (!parent.gives_acl).then_some(created),
+            keeps_attributes: false,
         }
     }
 
     /// A directory that was made earlier, possibly not by us: nothing is known of it.
     pub fn directory(fd: BorrowedFd<'a>) -> Self {
-        Self { handle: Handle::Open(fd), gives_group: true, gives_acl: true, created: None }
+        Self {
+            handle: Handle::Open(fd),
+            gives_group: true,
+            gives_acl: true,
+            created: None,
+            keeps_attributes: false,
+        }
     }
 
     /// Give it the owner, attributes and mode of its entry; times come last and are the caller's.
@@ -164,7 +173,7 @@ impl<'a> Fresh<'a> {
             // What was to be another's must not act as whoever extracts it.
             mode &= !SPECIAL_BITS;
         }
-        if self.attribute(entry, rules, report)? {
+        if !self.keeps_attributes && self.attribute(entry, rules, report)? {
             actual = None;
         }
         if actual != Some(mode) && entry.kind != Kind::Symlink {
@@ -186,7 +195,12 @@ impl<'a> Fresh<'a> {
     }
 
     /// Set the attributes and remove inherited ACLs; whether the mode may have changed by that.
-    fn attribute(&self, entry: &Entry, rules: &Rules, report: &Report) -> std::result::Result<bool, Failure> {
+    pub fn attribute(
+        &self,
+        entry: &Entry,
+        rules: &Rules,
+        report: &Report,
+    ) -> std::result::Result<bool, Failure> {
         if self.gives_acl && entry.kind != Kind::Symlink {
             self.handle.disinherit(entry.kind == Kind::Directory)?;
         }

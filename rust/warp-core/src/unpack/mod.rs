@@ -12,6 +12,7 @@ mod files;
 mod landing;
 mod made;
 mod metadata;
+mod naming;
 mod plan;
 mod queue;
 mod report;

@@ -114,7 +114,7 @@ impl Planner {
         let directories = &mut self.restorer.directories;
         let fresh = self.tree.reach(split(path).0, directories)?;
         match entry.get().kind {
-            Kind::Directory => self.tree.enter(entry, directories)?,
+            Kind::Directory => drop(self.tree.enter(entry, directories)?),
             Kind::File => self.file(entry, fresh)?,
             Kind::Hardlink => self.plan.add_link(entry.clone()),
             _ => self.plan.add_plain(entry.clone()),

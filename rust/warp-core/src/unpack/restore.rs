@@ -6,16 +6,16 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, Stat, fstat, ftruncate, futimens, mknodat, symlinkat, utimensat};
 use rustix::io::Errno;
 
+use super::Site;
 use super::beneath::{Directories, Directory, split};
-use super::existing::{device, is_directory, judge, occupied};
+use super::existing::{device, judge};
 use super::files::{Extents, Lost, SharedFile, describe, size};
 use super::made::Identity;
 use super::metadata::{Fresh, Handle, times};
-use super::report::{Attempt, Failure, Outcome, Rest, Skip, Tally};
-use super::session::{Waiting, note};
+use super::naming::finish;
+use super::report::{Attempt, Failure, Outcome, Rest, Tally};
 use super::strangers::Reason;
 use super::window::{EntryRef, Need, Window};
-use super::{Overwrite, Site};
 use crate::digest;
 use crate::entry::{Entry, Kind, Xattrs};
 
@@ -45,7 +45,7 @@ impl Restorer {
         self.count((&entry.path, entry.kind), result);
     }
 
-    fn count(&mut self, (path, kind): (&[u8], Kind), result: Result<Outcome, Failure>) {
+    pub fn count(&mut self, (path, kind): (&[u8], Kind), result: Result<Outcome, Failure>) {
         self.tally.0.entries += u64::from(!matches!(result, Ok(Outcome::Waiting)));
         match result {
             Ok(Outcome::Waiting) => {}
@@ -59,29 +59,6 @@ impl Restorer {
                 self.site.report.fail(path, failure);
             }
         }
-    }
-
-    /// Give their names to files that waited for them.
-    pub fn name(&mut self, files: &[Waiting]) {
-        for file in files {
-            if self.site.report.stopped() {
-                break;
-            }
-            let result = self.name_one(file);
-            if !matches!(result, Ok(Outcome::Restored)) {
-                self.site.report.strangers.add(&file.path, Reason::Other);
-                self.tally.0.bytes_discarded += file.written;
-                if let Ok(directory) = self.directories.get(split(&file.path).0) {
-                    let _ = directory.discard(&file.temporary, file.made);
-                }
-            }
-            self.count((&file.path, file.kind), result);
-        }
-    }
-
-    fn name_one(&mut self, file: &Waiting) -> Result<Outcome, Failure> {
-        let directory = self.directories.get(split(&file.path).0).attempt("open directory")?;
-        publish(&self.site, directory, (&file.temporary, file.made), (&file.path, split(&file.path).1))
     }
 
     /// Tell what was counted.
@@ -335,14 +312,14 @@ fn beware(site: &Site, entry: &Entry, result: &Result<Outcome, Failure>) {
 }
 
 /// A file whose data is written.
-struct Made<'a> {
-    entry: &'a Entry,
-    temporary: &'a [u8],
+pub(super) struct Made<'a> {
+    pub entry: &'a Entry,
+    pub temporary: &'a [u8],
     /// The mode it was created with.
     mode: u32,
-    name: &'a [u8],
+    pub name: &'a [u8],
     /// Bytes of it.
-    written: u64,
+    pub written: u64,
 }
 
 impl<'a> Made<'a> {
@@ -357,58 +334,6 @@ fn complete(site: &Site, directory: &Directory, fd: &OwnedFd, made: &Made<'_>) -
     Fresh::made(Handle::Open(fd.as_fd()), directory, mode).dress(entry, &site.rules, &site.report)?;
     futimens(fd, &times(entry.mtime)).attempt("set times")?;
     finish(site, directory, &fstat(fd).attempt("look at the file")?, made)
-}
-
-/// Give what is whole its name, or have it wait for that.
-fn finish(site: &Site, directory: &Directory, stat: &Stat, made: &Made<'_>) -> Result<Outcome, Failure> {
-    let &Made { entry, temporary, name, written, .. } = made;
-    let identity = Identity::of(stat);
-    let Some(session) = &site.session else {
-        return publish(site, directory, (temporary, identity), (&entry.path, name));
-    };
-    session.wait(Waiting {
-        path: entry.path.clone(),
-        temporary: temporary.to_vec(),
-        kind: entry.kind,
-        made: identity,
-        note: note(&entry.path, stat),
-        written,
-    });
-    Ok(Outcome::Waiting)
-}
-
-/// Give what is complete its name by the rules, if it is still what lies at the temporary one.
-pub(super) fn publish(
-    site: &Site,
-    directory: &Directory,
-    (temporary, made): (&[u8], Identity),
-    (path, name): (&[u8], &[u8]),
-) -> Result<Outcome, Failure> {
-    let there = directory.look(temporary).attempt("look at the temporary file")?;
-    if there.is_none_or(|stat| Identity::of(&stat) != made) {
-        return Err(Failure::system("another took away its temporary file", Errno::STALE));
-    }
-    let keep = site.overwrite == Overwrite::Never && !lies_ours(site, directory, path)?;
-    match directory.publish(temporary, name, keep) {
-        Err(Errno::EXIST) if keep => match directory.look(name) {
-            Ok(Some(stat)) if is_directory(&stat) => Err(occupied()),
-            _ => Ok(Outcome::Skipped(Skip::Exists)),
-        },
-        result => {
-            result.attempt("rename")?;
-            site.made.add(made);
-            Ok(Outcome::Restored)
-        }
-    }
-}
-
-/// Whether an earlier try put there what lies at a stored path.
-fn lies_ours(site: &Site, directory: &Directory, path: &[u8]) -> Result<bool, Failure> {
-    if site.session.is_none() {
-        return Ok(false);
-    }
-    let there = directory.look(split(path).1).attempt("look at what exists")?;
-    Ok(there.is_some_and(|stat| site.is_ours(path, &stat)))
 }
 
 fn file_type(entry: &Entry) -> FileType {

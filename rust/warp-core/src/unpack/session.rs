@@ -40,7 +40,7 @@ pub(super) fn note(path: &[u8], stat: &Stat) -> Restored {
     state.extend(stat.st_ino.to_le_bytes());
     state.extend(stat.st_size.to_le_bytes());
     state.extend(stat.st_mtime.to_le_bytes());
-    state.extend((stat.st_mtime_nsec as u64).to_le_bytes());
+    state.extend(stat.st_mtime_nsec.to_le_bytes());
     let short = |bytes: &[u8]| {
         let digest = digest::hash(bytes);
         u64::from_le_bytes(std::array::from_fn(|at| digest[at]))
@@ -67,7 +67,12 @@ impl Session {
 
     /// Whether an earlier try put it there, and it is as it was then.
     pub fn has(&self, path: &[u8], stat: &Stat) -> bool {
-        !self.before.is_empty() && self.before.binary_search(&note(path, stat)).is_ok()
+        self.goes_on() && self.before.binary_search(&note(path, stat)).is_ok()
+    }
+
+    /// Whether an earlier try put anything there.
+    pub fn goes_on(&self) -> bool {
+        !self.before.is_empty()
     }
 
     /// A file waits for its name.

@@ -94,12 +94,12 @@ impl Tree {
         Ok(self.top().fresh)
     }
 
-    /// Make the directory of an entry in the innermost one.
-    pub fn enter(&mut self, entry: &EntryRef, directories: &mut Directories) -> Result<(), Failure> {
+    /// Make the directory of an entry in the innermost one; whether it is fresh.
+    pub fn enter(&mut self, entry: &EntryRef, directories: &mut Directories) -> Result<bool, Failure> {
         let path = &entry.get().path;
         if path.is_empty() {
             self.root.entry = Some(entry.get().clone());
-            return Ok(());
+            return Ok(false);
         }
         let attributes = self.attributes + xattrs_weight(&entry.get().xattrs);
         if attributes > MAX_HELD_ATTRIBUTES {
@@ -112,7 +112,7 @@ impl Tree {
         let mut nameless = entry.get().clone();
         nameless.path = Vec::new();
         self.push(path, fresh, Some(nameless));
-        Ok(())
+        Ok(fresh)
     }
 
     fn push(&mut self, path: &[u8], fresh: bool, entry: Option<Entry>) {

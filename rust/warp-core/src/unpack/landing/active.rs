@@ -8,6 +8,9 @@ use std::sync::atomic::Ordering;
 use super::page::{ActivePage, Bits};
 use super::{Core, lock};
 
+/// Pages that wait for the names of their files may take so many times what those take.
+pub(super) const ENDING_SHARE: u64 = 8;
+
 /// Pages by number.
 #[derive(Debug, Default)]
 pub(super) struct Active {
@@ -92,7 +95,7 @@ impl Core {
             if let Some(page) = order.pop_front()
                 && !(page.links.is_empty() && page.closing.is_empty())
             {
-                self.session.hold(page.weight());
+                self.session.hold(page.weight() / ENDING_SHARE);
                 lock(&self.ending).push(page);
             }
         }

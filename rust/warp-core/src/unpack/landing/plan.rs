@@ -181,7 +181,11 @@ impl Planner {
         let directories = &mut self.restorer.directories;
         let fresh = self.tree.reach(split(path).0, directories)?;
         match entry.get().kind {
-            Kind::Directory => self.tree.enter(&entry, directories)?,
+            Kind::Directory => {
+                if self.tree.enter(&entry, directories)? {
+                    self.restorer.own(entry.get())?;
+                }
+            }
             Kind::File => {
                 let length = draft.layout.lengths.get(index).copied().unwrap_or_default();
                 return self.file(&entry, (fresh, is_again), length, goes_on);

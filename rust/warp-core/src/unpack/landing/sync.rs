@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::syncfs;
 
 use super::super::restore::Restorer;
+use super::active::ENDING_SHARE;
 use super::{Core, Landed, lock};
 use crate::catalogue::Spans;
 use crate::{Error, Result};
@@ -61,7 +62,7 @@ impl Core {
 
     /// Waits while more is whole than should wait for its names; not with the planner held.
     pub(super) fn hold_back(&self) {
-        while self.session.weight() > 4 * MOST_WAITING && self.running() {
+        while self.session.weight() > 2 * MOST_WAITING && self.running() {
             self.wait();
         }
     }
@@ -87,7 +88,7 @@ impl Core {
         self.session.release_all(&waiting);
         for page in ending {
             restorer.end(&page.links, &page.closing);
-            self.session.release(page.weight());
+            self.session.release(page.weight() / ENDING_SHARE);
         }
         restorer.tell();
         self.changed.notify_all();

@@ -227,3 +227,29 @@ fn a_file_of_another_size_is_not_looked_through() {
         assert_eq!(fs::read(place.target().join("a")).unwrap(), fragments.concat());
     }
 }
+
+#[test]
+fn a_directory_that_was_there_keeps_its_attributes() {
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+
+    let place = Place::new("names-directories");
+    let there = |name: &str| place.target().join(name);
+    fs::create_dir(there("mine")).unwrap();
+    setxattr(there("mine"), "user.mine", b"1", XattrFlags::empty()).unwrap();
+    let directory = |path: &[u8]| Entry {
+        mode: 0o750,
+        xattrs: vec![(b"user.sent".to_vec(), b"2".to_vec())].into(),
+        ..entry(path, Kind::Directory)
+    };
+    let sent = sent(vec![page(vec![directory(b"mine"), directory(b"new")], &[])]);
+    let mut landing = place.land_with(Overwrite::Never, Duration::from_secs(3600));
+    pages(&landing, &sent);
+    landing.stop();
+    // The directory that the first try made is there for the second.
+    assert_eq!(land(&place, &sent).1, []);
+    let has = |name: &str, attribute: &str| getxattr(there(name), attribute, &mut [0; 8][..]).is_ok();
+    assert_eq!([has("mine", "user.mine"), has("mine", "user.sent")], [true, false]);
+    assert!(has("new", "user.sent"));
+    let mode = |name: &str| fs::metadata(there(name)).unwrap().mode() & 0o777;
+    assert_eq!((mode("mine"), mode("new")), (0o750, 0o750));
+}
