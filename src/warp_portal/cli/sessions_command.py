@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SHORT = 8  # characters of a session's number in the list: enough to name it by
 _PATH_WIDTH = 48
+_STDOUT = b"/dev/stdout"  # what the record of `receive -o -` has for its place
 
 
 @click.group("sessions")
@@ -174,5 +175,9 @@ def _row(listed: "Listed") -> tuple[str, ...]:
         format_bytes(record.bytes_done) + total,
         format_bytes(record.disk_bytes),
         state,
-        shortened(" ".join(map(printable, record.paths)), _PATH_WIDTH),
+        shortened(_places(record.paths), _PATH_WIDTH),
     )
+
+
+def _places(paths: tuple[bytes, ...]) -> str:
+    return " ".join("(standard output)" if path == _STDOUT else printable(path) for path in paths)

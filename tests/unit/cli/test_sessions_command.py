@@ -83,3 +83,9 @@ def test_what_is_not_one_transfer_is_not_given_up(capsys: Captured, own_settings
     assert len(store.list()) == 2
     records(capsys, "sessions", "discard", "all")
     assert store.list() == ()
+
+
+def test_what_goes_to_standard_output_is_called_so(capsys: Captured, own_settings: Path) -> None:
+    SessionStore(own_settings / "state").begin(replace(RECORD, paths=(b"/dev/stdout",))).close()
+    assert main(["sessions", "list"]) == 0
+    assert "(standard output)" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from warp_portal.transport.doctoring import reach
 from warp_portal.transport.doctoring.buffers import WANTED, Buffers, judge_buffers
 from warp_portal.transport.doctoring.carriers import Carried, datagram_for, judge_carriers
 from warp_portal.transport.doctoring.checks import Check, Grade, Part, Stage
+from warp_portal.transport.doctoring.examination import _made
 from warp_portal.transport.doctoring.path import Outcome, Target, Trial
 from warp_portal.transport.doctoring.state import StateDirectory, judge_state
 from warp_portal.transport.doctoring.verdict import Verdict, conclude
@@ -360,3 +361,12 @@ def test_one_core_is_measured_by_the_cipher_that_it_is_good_at() -> None:
     assert measured[-1] == ("aes-256-gcm", 1)
     machines.probe_rates(replace(WELL.machine, features=()), bytes(1000), run)
     assert measured[-1] == ("chacha20-poly1305", 1)
+
+
+def test_what_could_not_be_looked_at_is_named() -> None:
+    def probe() -> None:
+        raise UnreachableError("127.0.0.1:9: no answer")
+
+    (check,) = _made(Part.CPU, "quic", probe, "QUIC from this machine to itself")
+    assert check.grade is Grade.FAILED
+    assert check.says == "QUIC from this machine to itself could not be looked at: 127.0.0.1:9: no answer"
