@@ -26,11 +26,6 @@ impl Active {
         self.pages.insert(page.stored.number, page);
     }
 
-    /// Bytes of pages whose files are not complete.
-    pub fn weight(&self) -> u64 {
-        self.pages.values().filter(|page| !page.is_settled()).map(|page| page.weight()).sum()
-    }
-
     /// Lets go of this page, unless something of it is awaited.
     pub fn release(&mut self, page: &Arc<ActivePage>) {
         let number = page.stored.number;
@@ -82,22 +77,7 @@ impl Core {
     pub(super) fn settle(&self, restorer: &mut Restorer, page: &ActivePage, bytes: u64) {
         self.covered.fetch_add(bytes, Ordering::Relaxed);
         if page.settle(bytes) {
-            self.end_pages(restorer);
-        }
-    }
-
-    /// A page's files are complete: what waited for that is made, in order.
-    pub(super) fn end_pages(&self, restorer: &mut Restorer) {
-        let mut order = lock(&self.order);
-        while order.front().is_some_and(|page| page.is_settled()) {
-            if let Some(page) = order.pop_front() {
-                restorer.end(&page.links, &page.closing);
-            }
-        }
-        let is_empty = order.is_empty();
-        drop(order);
-        if is_empty {
-            self.changed.notify_all();
+            self.end_pages(restorer, page);
         }
     }
 

@@ -81,6 +81,7 @@ impl Jobs {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::held::Account;
     use super::super::page::ActivePage;
     use super::*;
     use crate::catalogue::{Listing, StoredPage};
@@ -90,7 +91,7 @@ mod tests {
         let listing = Listing::default();
         let stored =
             StoredPage { number: 0, base: 0, position: 0, listing, places: Vec::new(), offsets: vec![0] };
-        let page = ActivePage::new(Arc::new(stored), Vec::new(), (Vec::new(), Vec::new()), 0, 0);
+        let page = ActivePage::new(Arc::new(stored), Vec::new(), 0, &Account::default());
         let jobs = Jobs::new(3);
         for need in 0..2 {
             jobs.push(LocalJob::Check { page: Arc::clone(&page), need, first: 0, count: 0 });

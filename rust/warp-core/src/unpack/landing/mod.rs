@@ -12,12 +12,15 @@
 mod active;
 mod arrive;
 pub(super) mod base;
+mod early;
+pub(super) mod held;
 mod jobs;
 mod local;
 mod page;
 mod plan;
 mod sync;
 mod take;
+mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -28,10 +31,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use self::active::Active;
+use self::early::EarlyLosses;
+use self::held::Account;
 use self::jobs::Jobs;
 use self::local::LocalJob;
 use self::page::ActivePage;
 use self::plan::Planner;
+use self::turns::Turns;
 use super::report::Failure;
 use super::restore::Restorer;
 use super::{Options, Problem, Site, Skip, Totals, lock};
@@ -136,8 +142,12 @@ struct Core {
     before: Mutex<Noted>,
     planner: Mutex<Planner>,
     active: Mutex<Active>,
-    /// Pages whose files are not all complete, and those behind them.
-    order: Mutex<VecDeque<Arc<ActivePage>>>,
+    order: Mutex<Turns>,
+    /// Memory that pages take.
+    account: Account,
+    /// Memory that indices of files of before take.
+    bases: Account,
+    early: Mutex<EarlyLosses>,
     /// Pages that are not answered yet, in order.
     unanswered: Mutex<VecDeque<Arc<ActivePage>>>,
     local: Jobs,
@@ -171,8 +181,9 @@ impl Landing {
         let store = PageStore::open(records.pages, cutter.sizes().max)?;
         let (journal, before) = Journal::open(records.journal, &records.session)?;
         let site = Arc::new(Site::new(target, &options.restore));
+        let account = Account::default();
         let core = Arc::new(Core {
-            planner: Mutex::new(Planner::new(&site, store.len())),
+            planner: Mutex::new(Planner::new(&site, store.len(), &account)),
             site,
             keys,
             cutter,
@@ -182,6 +193,9 @@ impl Landing {
             before: Mutex::new(before),
             active: Mutex::default(),
             order: Mutex::default(),
+            account,
+            bases: Account::default(),
+            early: Mutex::default(),
             unanswered: Mutex::default(),
             local: Jobs::new(options.restore.threads),
             shared: Mutex::default(),
