@@ -88,6 +88,14 @@ class Stranger:
         self.greet()
         self._socket.close()
 
+    def vanish(self) -> None:
+        """Be gone without a word."""
+        self._socket.close()
+
+    def go_on(self, seconds: float) -> None:
+        """Take what comes, and send what is due, for so long at most."""
+        self._step(time.monotonic() + seconds)
+
     def greet(self) -> None:
         """Send what is to be sent, and wait for no answer."""
         for datagram, _ in self.quic.datagrams_to_send(time.monotonic()):

@@ -39,7 +39,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of `session`, and gives what it holds: an empty file becomes a journal, a torn end is cut off.
+    /// Opens the journal of `session`, and gives what it holds: a file without a whole header, or with one of zeros, as a power cut may
+    /// leave it, becomes a new journal, and its header is durable then; a torn end is cut off.
     ///
     /// # Errors
     /// [`Error::Integrity`] if it is the journal of something else, [`Error::Io`].
@@ -51,14 +52,17 @@ impl Journal {
         header[16..].copy_from_slice(session);
         let mut journal = Self { file, end: HEADER_BYTES as u64, epoch: 0 };
         let mut kept = Noted::default();
-        if length < HEADER_BYTES as u64 {
-            journal.write(&header, 0)?;
-        } else {
-            let mut found = [0; HEADER_BYTES];
+        let mut found = [0; HEADER_BYTES];
+        if length >= HEADER_BYTES as u64 {
             journal.read(&mut found, 0)?;
-            if found != header {
-                return Err(Error::integrity("journal: it is not that of this session"));
-            }
+        }
+        if found == [0; HEADER_BYTES] {
+            journal.write(&header, 0)?;
+            journal.file.set_len(journal.end).map_err(|error| Error::io("cut the journal", error))?;
+            journal.sync()?;
+        } else if found != header {
+            return Err(Error::integrity("journal: it is not that of this session"));
+        } else {
             while let Some((kind, body)) = journal.record(length)? {
                 match kind {
                     FRAGMENTS => add(&body, &mut kept)?,
@@ -105,7 +109,7 @@ impl Journal {
             records.append(&mut record(RESTORED, epoch, &body));
         }
         self.write(&records, self.end)?;
-        self.file.sync_data().map_err(|error| Error::io("sync the journal", error))?;
+        self.sync()?;
         self.end += records.len() as u64;
         self.epoch = epoch;
         Ok(epoch)
@@ -147,6 +151,10 @@ impl Journal {
 
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         self.file.read_exact_at(buffer, offset).map_err(|error| Error::io("read the journal", error))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| Error::io("sync the journal", error))
     }
 
     fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
@@ -252,6 +260,25 @@ mod tests {
         assert_eq!(journal.append(&BTreeMap::from([(3, vec![(8, 1)])])).unwrap(), 2);
         let (_, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
         assert_eq!(kept.of(3), [(0, 7), (8, 1)]);
+    }
+
+    #[test]
+    fn a_journal_whose_header_a_power_cut_took_is_a_new_one() {
+        let scratch = Scratch::new("journal-zeros");
+        for left in [
+            vec![],
+            b"warpjr".to_vec(),
+            vec![0; HEADER_BYTES],
+            vec![0; 4096],
+            [vec![0; 32], vec![9; 40]].concat(),
+        ] {
+            std::fs::write(scratch.path().join("journal"), &left).unwrap();
+            let (mut journal, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
+            assert!(kept.is_empty() && journal.epoch() == 0, "{left:?}");
+            journal.append(&BTreeMap::from([(3, vec![(0, 7)])])).unwrap();
+            let (journal, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
+            assert_eq!((journal.epoch(), kept.of(3)), (1, vec![(0, 7)]));
+        }
     }
 
     #[test]

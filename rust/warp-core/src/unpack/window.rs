@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::files::SharedFile;
+use super::landing::held::{Account, Held};
 use crate::chunk_index::Piece;
-use crate::entry::Entry;
+use crate::entry::{Entry, xattrs_weight};
+use crate::recipe::Recipe;
 use crate::table::EntryTable;
 
 /// Entries without data that make one job.
@@ -26,18 +28,32 @@ const FIRST_SHARE: usize = 64;
 pub(super) struct EntryRef {
     table: Arc<EntryTable>,
     index: u32,
+    /// Counts the table's memory.
+    _held: Option<Arc<Held>>,
 }
 
 impl EntryRef {
     /// The entry at `index` of `table`, if there is one.
     pub fn new(table: &Arc<EntryTable>, index: usize) -> Option<Self> {
         table.entries.get(index)?;
-        Some(Self { table: Arc::clone(table), index: u32::try_from(index).ok()? })
+        Some(Self { table: Arc::clone(table), index: u32::try_from(index).ok()?, _held: None })
+    }
+
+    /// As [`EntryRef::new`]; `held` counts the table.
+    pub fn counted(table: &Arc<EntryTable>, index: usize, held: &Arc<Held>) -> Option<Self> {
+        Some(Self { _held: Some(Arc::clone(held)), ..Self::new(table, index)? })
+    }
+
+    /// An entry that may outlive its table, without its recipe; it is counted by itself.
+    pub fn apart(entry: &Entry, account: &Account) -> Self {
+        let entry = Entry { runs: Recipe::default(), ..entry.clone() };
+        let held = account.hold(size_of::<SharedFile>() + entry.weight() + xattrs_weight(&entry.xattrs));
+        Self { _held: Some(Arc::new(held)), ..Self::alone(entry) }
     }
 
     /// An entry that belongs to no table, or to none that should stay in memory for it.
     pub fn alone(entry: Entry) -> Self {
-        Self { table: Arc::new(EntryTable { entries: vec![entry] }), index: 0 }
+        Self { table: Arc::new(EntryTable { entries: vec![entry] }), index: 0, _held: None }
     }
 
     /// The entry itself.

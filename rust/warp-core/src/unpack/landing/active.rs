@@ -8,9 +8,6 @@ use std::sync::atomic::Ordering;
 use super::page::{ActivePage, Bits};
 use super::{Core, lock};
 
-/// Pages that wait for the names of their files may take so many times what those take.
-pub(super) const ENDING_SHARE: u64 = 8;
-
 /// Pages by number.
 #[derive(Debug, Default)]
 pub(super) struct Active {
@@ -26,11 +23,6 @@ impl Active {
 
     pub fn insert(&mut self, page: Arc<ActivePage>) {
         self.pages.insert(page.stored.number, page);
-    }
-
-    /// Bytes of pages whose files are not complete.
-    pub fn weight(&self) -> u64 {
-        self.pages.values().filter(|page| !page.is_settled()).map(|page| page.weight()).sum()
     }
 
     /// Lets go of this page, unless something of it is awaited.
@@ -84,25 +76,7 @@ impl Core {
     pub(super) fn settle(&self, page: &ActivePage, bytes: u64) {
         self.covered.fetch_add(bytes, Ordering::Relaxed);
         if page.settle(bytes) {
-            self.end_pages();
-        }
-    }
-
-    /// A page's files are complete: what waited for that is made when they have their names, in order.
-    pub(super) fn end_pages(&self) {
-        let mut order = lock(&self.order);
-        while order.front().is_some_and(|page| page.is_settled()) {
-            if let Some(page) = order.pop_front()
-                && !(page.links.is_empty() && page.closing.is_empty())
-            {
-                self.session.hold(page.weight() / ENDING_SHARE);
-                lock(&self.ending).push(page);
-            }
-        }
-        let is_empty = order.is_empty();
-        drop(order);
-        if is_empty {
-            self.changed.notify_all();
+            self.end_pages(page);
         }
     }
 

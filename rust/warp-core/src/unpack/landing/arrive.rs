@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::super::lock;
 use super::super::report::Failure;
 use super::super::restore::Restorer;
 use super::page::{ActivePage, Late, Need};
@@ -70,19 +71,21 @@ impl Landing {
         Ok(true)
     }
 
-    /// The other side can't give these fragments any more: what needs them fails.
+    /// The other side can't give these fragments any more: what needs them fails. Where all is sent unasked, their page may not be here yet.
     ///
     /// # Errors
     /// [`Error::Format`] for fragments that are not awaited.
     pub fn lost(&self, arrival: &mut Arrival, number: u32, spans: &Spans) -> Result<()> {
         let core = &*self.core;
+        if core.options.everything {
+            let planner = lock(&core.planner);
+            if number >= planner.next {
+                return lock(&core.early).keep(number, spans);
+            }
+        }
         let unknown = || Error::format("fragments are lost that were not awaited");
         let page = core.active(number).ok_or_else(unknown)?;
-        for (first, count) in spans {
-            let run = u32::from(*first)..u32::from(*first) + u32::from(*count);
-            page.claim(run.clone())?;
-            core.give_up(&mut arrival.restorer, &page, run);
-        }
+        core.lose(&mut arrival.restorer, &page, spans)?;
         core.release(&page);
         arrival.restorer.tell();
         Ok(())
@@ -109,7 +112,7 @@ impl ActivePage {
 impl Core {
     /// A page that is not active: it may still come, or is done with.
     fn unknown(&self, number: u32) -> Result<bool> {
-        if number >= super::lock(&self.planner).next {
+        if number >= lock(&self.planner).next {
             return Ok(false);
         }
         // It may have become active meanwhile.
@@ -213,6 +216,16 @@ fn write(restorer: &mut Restorer, need: &Need, position: u64, bytes: &[u8]) {
 }
 
 impl Core {
+    /// These fragments of a page, which were awaited, do not come.
+    pub(super) fn lose(&self, restorer: &mut Restorer, page: &Arc<ActivePage>, spans: &Spans) -> Result<()> {
+        for (first, count) in spans {
+            let run = u32::from(*first)..u32::from(*first) + u32::from(*count);
+            page.claim(run.clone())?;
+            self.give_up(restorer, page, run);
+        }
+        Ok(())
+    }
+
     /// What needs these fragments, which do not come, fails.
     fn give_up(&self, restorer: &mut Restorer, page: &Arc<ActivePage>, run: Range<u32>) {
         let failure = Failure::damage("the sender can't read it any more");

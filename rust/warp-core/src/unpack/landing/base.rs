@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::io::{Errno, Result, pread};
 
+use super::held::{Account, Held};
 use crate::cutter::Cutter;
 use crate::digest::FragmentId;
 use crate::keys::ScopeKeys;
@@ -12,20 +13,37 @@ use crate::keys::ScopeKeys;
 /// Bytes read at once.
 const SEGMENT: usize = 4 << 20;
 const LEAST: usize = 4 << 10;
-/// A larger file's index would take more than some hundred megabytes; it is sent whole.
-pub(super) const LARGEST: u64 = 256 << 30;
+/// What all indices together may take; a file whose own would take more, by the sizes of the sender's cutter, is sent whole. With those of
+/// ours one of 256 GiB still fits.
+const MOST_HELD: u64 = 512 << 20;
+/// What a fragment takes in an index, roughly.
+const PLACE_BYTES: u64 = 64;
+/// There may be so many times the fragments that there are in the mean, and some more.
+const TIMES: u64 = 2;
+const MORE: u64 = 256;
 
 /// The fragments of a file of before.
 #[derive(Debug)]
 pub(crate) struct Base {
     file: OwnedFd,
     places: HashMap<FragmentId, (u64, u32)>,
+    _held: Held,
 }
 
 impl Base {
-    /// Reads, cuts and names all of a file, which has `size` bytes most likely.
-    pub fn of(file: OwnedFd, size: u64, cutter: &Cutter, keys: &ScopeKeys) -> Result<Self> {
-        let mut base = Self { file, places: HashMap::new() };
+    /// Reads, cuts and names all of a file, which has `size` bytes most likely; `None` if that would take too much memory.
+    pub fn of(
+        file: OwnedFd,
+        size: u64,
+        (cutter, keys): (&Cutter, &ScopeKeys),
+        account: &Account,
+    ) -> Result<Option<Self>> {
+        let most = size / u64::from(cutter.sizes().mean) * TIMES + MORE;
+        let held = account.hold(most.saturating_mul(PLACE_BYTES).min(MOST_HELD + 1) as usize);
+        if account.bytes() > MOST_HELD {
+            return Ok(None);
+        }
+        let mut base = Self { file, places: HashMap::new(), _held: held };
         let mut resolver = cutter.resolver();
         let (mut candidates, mut ends) = (Vec::new(), Vec::new());
         // Bytes from `start` on, which no fragment has taken yet, behind a few that have been.
@@ -52,8 +70,11 @@ impl Base {
                 base.places.insert(keys.fragment_id(fragment), (start, fragment.len() as u32));
                 start = *end;
             }
+            if base.places.len() as u64 > most {
+                return Ok(None);
+            }
             if more == 0 {
-                return Ok(base);
+                return Ok(Some(base));
             }
             // The cutter looks at the 47 bytes before a segment.
             let spare = ((start - origin) as usize).saturating_sub(64);
@@ -118,7 +139,8 @@ mod tests {
             digest::keyed_xof(&[3; 32], &[&(length as u64).to_le_bytes()], &mut data);
             std::fs::write(&path, &data).unwrap();
             let size = length as u64 / 2;
-            let base = Base::of(File::open(&path).unwrap().into(), size, &cutter, &keys).unwrap();
+            let file = File::open(&path).unwrap().into();
+            let base = Base::of(file, size, (&cutter, &keys), &Account::default()).unwrap().unwrap();
             let mut ends = Vec::new();
             cutter.cut(&data, &mut ends);
             let mut start = 0;
@@ -140,8 +162,30 @@ mod tests {
         let sizes = Sizes { min: 4 << 10, mean: 16 << 10, max: 64 << 10 };
         let cutter = Cutter::new(Algorithm::Buzhash64, sizes, keys.cutter_key()).unwrap();
         std::fs::write(&path, "what it was").unwrap();
-        let base = Base::of(File::open(&path).unwrap().into(), 11, &cutter, &keys).unwrap();
+        let file = File::open(&path).unwrap().into();
+        let base = Base::of(file, 11, (&cutter, &keys), &Account::default()).unwrap().unwrap();
         std::fs::write(&path, "what it is!").unwrap();
         assert!(!base.read(&keys.fragment_id(b"what it was"), &keys, &mut Vec::new()));
+    }
+
+    #[test]
+    fn what_an_index_may_take_is_counted_in_fragments() {
+        let keys = ScopeKeys::new(Some(&[7; 32]), Suite::ChaCha20Poly1305).unwrap();
+        let scratch = Scratch::new("base-counted");
+        let path = scratch.path().join("file");
+        std::fs::write(&path, "small").unwrap();
+        let large = 200 << 30;
+        for (mean, fits) in [(64 << 10, true), (4 << 10, false)] {
+            let sizes = Sizes { min: mean / 4, mean, max: mean * 4 };
+            let cutter = Cutter::new(Algorithm::Buzhash64, sizes, keys.cutter_key()).unwrap();
+            let account = Account::default();
+            let base =
+                Base::of(File::open(&path).unwrap().into(), large, (&cutter, &keys), &account).unwrap();
+            assert_eq!(base.is_some(), fits);
+            let another = Base::of(File::open(&path).unwrap().into(), large, (&cutter, &keys), &account);
+            assert!(another.unwrap().is_none(), "two of them are more than one");
+            drop(base);
+            assert_eq!(account.bytes(), 0);
+        }
     }
 }

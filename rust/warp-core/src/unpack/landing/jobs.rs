@@ -120,6 +120,7 @@ impl Jobs {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::held::Account;
     use super::super::page::ActivePage;
     use super::*;
     use crate::catalogue::{Listing, StoredPage};
@@ -128,7 +129,7 @@ mod tests {
         let listing = Listing::default();
         let stored =
             StoredPage { number: 0, base: 0, position: 0, listing, places: Vec::new(), offsets: vec![0] };
-        ActivePage::new(Arc::new(stored), Vec::new(), (Vec::new(), Vec::new()), 0, 0)
+        ActivePage::new(Arc::new(stored), Vec::new(), 0, &Account::default())
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::super::beneath::split;
 use super::super::files::{Extents, SharedFile};
 use super::super::made::Identity;
 use super::super::restore::Restorer;
-use super::base::{Base, LARGEST};
+use super::base::Base;
 use super::page::{ActivePage, Late, Need};
 use super::{Core, lock};
 use crate::catalogue::StoredPage;
@@ -240,10 +240,11 @@ impl Worker<'_> {
         self.open(file.entry(), Name::Own).ok()?;
         let (.., fd) = self.source.take()?;
         let size = fstat(&fd).ok()?.st_size as u64;
-        if size > LARGEST || !is_near(size, file.entry().size) {
+        if !is_near(size, file.entry().size) {
             return None;
         }
-        Base::of(fd, size, &self.core.cutter, &self.core.keys).ok().map(Arc::new)
+        let how = (&self.core.cutter, &*self.core.keys);
+        Base::of(fd, size, how, &self.core.bases).ok().flatten().map(Arc::new)
     }
 
     /// What an earlier try wrote of a file: if it is sound it counts, else it is asked for again.
@@ -309,7 +310,7 @@ impl Worker<'_> {
         let (number, fragment) = (stored.number, late.fragment);
         let mut active = lock(&self.core.active);
         let page = active.get(number).unwrap_or_else(|| {
-            let page = ActivePage::new(Arc::clone(stored), Vec::new(), (Vec::new(), Vec::new()), 0, 0);
+            let page = ActivePage::new(Arc::clone(stored), Vec::new(), 0, &self.core.account);
             page.settle(1);
             active.insert(Arc::clone(&page));
             page

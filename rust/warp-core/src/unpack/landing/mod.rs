@@ -12,6 +12,8 @@
 mod active;
 mod arrive;
 pub(super) mod base;
+mod early;
+pub(super) mod held;
 mod jobs;
 mod local;
 mod page;
@@ -19,6 +21,7 @@ mod plan;
 mod same;
 mod sync;
 mod take;
+mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -29,10 +32,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use self::active::Active;
+use self::early::EarlyLosses;
+use self::held::Account;
 use self::jobs::Jobs;
 use self::local::LocalJob;
 use self::page::ActivePage;
 use self::plan::Planner;
+use self::turns::{Turn, Turns};
 use super::report::Failure;
 use super::restore::Restorer;
 use super::session::Session;
@@ -139,10 +145,14 @@ struct Core {
     before: Mutex<Noted>,
     planner: Mutex<Planner>,
     active: Mutex<Active>,
-    /// Pages whose files are not all complete, and those behind them.
-    order: Mutex<VecDeque<Arc<ActivePage>>>,
+    order: Mutex<Turns>,
     /// Pages whose files are complete, with links and directories that wait until those have their names.
-    ending: Mutex<Vec<Arc<ActivePage>>>,
+    ending: Mutex<Vec<Turn>>,
+    /// Memory that pages take.
+    account: Account,
+    /// Memory that indices of files of before take.
+    bases: Account,
+    early: Mutex<EarlyLosses>,
     /// Pages that are not answered yet, in order.
     unanswered: Mutex<VecDeque<Arc<ActivePage>>>,
     local: Jobs,
@@ -179,8 +189,9 @@ impl Landing {
         let (journal, mut before) = Journal::open(records.journal, &records.session)?;
         let session = Arc::new(Session::new(before.take_restored()));
         let site = Arc::new(Site::new(target, &options.restore, Some(Arc::clone(&session))));
+        let account = Account::default();
         let core = Arc::new(Core {
-            planner: Mutex::new(Planner::new(&site, store.len())),
+            planner: Mutex::new(Planner::new(&site, store.len(), &account)),
             site,
             session,
             keys,
@@ -192,6 +203,9 @@ impl Landing {
             active: Mutex::default(),
             order: Mutex::default(),
             ending: Mutex::default(),
+            account,
+            bases: Account::default(),
+            early: Mutex::default(),
             unanswered: Mutex::default(),
             local: Jobs::new(options.restore.threads),
             shared: Mutex::default(),

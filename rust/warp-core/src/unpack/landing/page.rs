@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::super::files::SharedFile;
 use super::super::lock;
-use super::super::window::EntryRef;
+use super::held::{Account, Held};
 use crate::catalogue::{MOST_FRAGMENTS, Spans, StoredPage};
 
 /// A set of a page's fragments.
@@ -127,10 +127,7 @@ pub(super) struct ActivePage {
     pub stored: Arc<StoredPage>,
     /// In order of their first fragments; they do not overlap.
     pub needs: Vec<Need>,
-    pub links: Vec<EntryRef>,
-    /// Directories that get no more entries, inner ones first.
-    pub closing: Vec<EntryRef>,
-    weight: u64,
+    _held: Held,
     state: Mutex<State>,
     /// Files of before that are still looked through for it, and one while it is planned.
     looking: AtomicU64,
@@ -139,21 +136,15 @@ pub(super) struct ActivePage {
 }
 
 impl ActivePage {
-    /// `open`: bytes that its files wait for; `weight`: of its entries in memory.
-    pub fn new(
-        stored: Arc<StoredPage>,
-        needs: Vec<Need>,
-        (links, closing): (Vec<EntryRef>, Vec<EntryRef>),
-        open: u64,
-        weight: u64,
-    ) -> Arc<Self> {
+    /// `open`: bytes that its files wait for. Its memory is counted, without that of its entries.
+    pub fn new(stored: Arc<StoredPage>, needs: Vec<Need>, open: u64, account: &Account) -> Arc<Self> {
         let state = Mutex::default();
         let (looking, open) = (AtomicU64::new(1), AtomicU64::new(open + 1));
         let fragments =
             size_of_val(stored.listing.fragments.as_slice()) + size_of_val(stored.offsets.as_slice());
         let places = size_of_val(stored.places.as_slice()) + size_of_val(needs.as_slice());
-        let weight = weight + (size_of::<Self>() + fragments + places) as u64;
-        Arc::new(Self { stored, needs, links, closing, weight, state, looking, open })
+        let _held = account.hold(size_of::<Self>() + fragments + places);
+        Arc::new(Self { stored, needs, _held, state, looking, open })
     }
 
     /// One file more is looked through.
@@ -178,11 +169,6 @@ impl ActivePage {
     /// So many bytes are dealt with; true if these were the last.
     pub fn settle(&self, bytes: u64) -> bool {
         self.open.fetch_sub(bytes, Ordering::AcqRel) == bytes
-    }
-
-    /// Bytes that it takes in memory, roughly.
-    pub fn weight(&self) -> u64 {
-        self.weight
     }
 
     /// Whether its files are complete.

@@ -12,6 +12,8 @@ use super::super::report::{Attempt, Failure, Outcome, Skip};
 use super::super::restore::Restorer;
 use super::super::tree::Tree;
 use super::super::window::EntryRef;
+use super::held::{Account, Held};
+use super::turns::{Ends, EntryPlace};
 use crate::catalogue::{Layout, Listing};
 use crate::digest;
 use crate::entry::{Entry, Kind};
@@ -45,6 +47,9 @@ pub(super) struct Planner {
     next_id: u64,
     /// How often the file that was planned last was begun before.
     begun: u32,
+    /// Where the entries of the directories lie that are entered, and how long each one's path is.
+    entered: Vec<(usize, EntryPlace)>,
+    account: Account,
     /// Bytes of files that need not come: holes, and files that are left as they are.
     pub spared: u64,
     pub digest: digest::Hasher,
@@ -61,16 +66,17 @@ impl std::fmt::Debug for Planner {
 /// A page while it is planned.
 pub(super) struct Draft<'a> {
     pub table: &'a Arc<EntryTable>,
+    /// Counts the table.
+    pub held: &'a Arc<Held>,
     pub listing: &'a Listing,
     pub layout: &'a Layout,
     /// The file of each entry, if it is restored from fragments.
     pub files: Vec<Option<Arc<SharedFile>>>,
-    pub links: Vec<EntryRef>,
-    pub closing: Vec<EntryRef>,
+    pub ends: Ends,
 }
 
 impl Planner {
-    pub fn new(site: &Arc<Site>, stored: u32) -> Self {
+    pub fn new(site: &Arc<Site>, stored: u32, account: &Account) -> Self {
         Self {
             restorer: Restorer::new(site),
             tree: Tree::new(site.overwrite, site.whole),
@@ -81,6 +87,8 @@ impl Planner {
             given_up: Vec::new(),
             next_id: 0,
             begun: 0,
+            entered: Vec::new(),
+            account: account.clone(),
             spared: 0,
             digest: digest::Hasher::default(),
             stored,
@@ -161,7 +169,7 @@ impl Planner {
         index: usize,
         goes_on: bool,
     ) -> Attempted<Option<Arc<SharedFile>>> {
-        let Some(entry) = EntryRef::new(draft.table, index) else { return Ok(None) };
+        let Some(entry) = EntryRef::counted(draft.table, index, draft.held) else { return Ok(None) };
         let path = &entry.get().path;
         let order = self.last.as_ref().map(|last| compare_paths(last, path));
         // A file that changed while it was read begins anew, under the same path.
@@ -171,7 +179,7 @@ impl Planner {
         }
         self.last.get_or_insert_default().clone_from(path);
         while let Some(left) = self.tree.leave(path) {
-            draft.closing.extend(left);
+            draft.ends.closing.extend(left.map(|left| self.left(&left)));
         }
         self.restorer.site.check_name(path)?;
         if let Some(skip) = self.left_out(entry.get().kind) {
@@ -185,15 +193,26 @@ impl Planner {
                 if self.tree.enter(&entry, directories)? {
                     self.restorer.own(entry.get())?;
                 }
+                self.entered.push((path.len(), (self.next, index as u32)));
             }
             Kind::File => {
                 let length = draft.layout.lengths.get(index).copied().unwrap_or_default();
                 return self.file(&entry, (fresh, is_again), length, goes_on);
             }
-            Kind::Hardlink => draft.links.push(entry),
+            Kind::Hardlink => draft.ends.links.push((entry, (self.next, index as u32))),
             _ => self.restorer.plain(&entry),
         }
         Ok(None)
+    }
+
+    /// A directory that gets no more entries, and where its entry lies: paths of those above it are shorter.
+    fn left(&mut self, entry: &EntryRef) -> (EntryRef, EntryPlace) {
+        let length = entry.get().path.len();
+        let mut place = EntryPlace::default();
+        while let Some((_, found)) = self.entered.pop_if(|(entered, _)| *entered >= length) {
+            place = found;
+        }
+        (EntryRef::apart(entry.get(), &self.account), place)
     }
 
     fn left_out(&self, kind: Kind) -> Option<Skip> {
@@ -239,7 +258,8 @@ impl Planner {
             let temporary = site.names.name_of(path, found.begun);
             found.left = directory.left(&temporary, owner).attempt("look for what an earlier try left")?;
         }
-        Ok(Some(Arc::new(SharedFile::new(entry.clone(), self.next_id, length, found))))
+        let entry = if goes_on { EntryRef::apart(entry.get(), &self.account) } else { entry.clone() };
+        Ok(Some(Arc::new(SharedFile::new(entry, self.next_id, length, found))))
     }
 }
 

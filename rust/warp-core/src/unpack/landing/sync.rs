@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use rustix::fs::syncfs;
 
 use super::super::restore::Restorer;
-use super::active::ENDING_SHARE;
 use super::{Core, Landed, lock};
 use crate::catalogue::Spans;
 use crate::{Error, Result};
@@ -86,10 +85,7 @@ impl Core {
         }
         restorer.name(&waiting);
         self.session.release_all(&waiting);
-        for page in ending {
-            restorer.end(&page.links, &page.closing);
-            self.session.release(page.weight() / ENDING_SHARE);
-        }
+        self.end_all(restorer, &ending)?;
         restorer.tell();
         self.changed.notify_all();
         Ok(())

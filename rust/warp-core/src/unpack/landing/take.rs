@@ -8,9 +8,11 @@ use super::super::files::SharedFile;
 use super::super::lock;
 use super::super::report::Failure;
 use super::super::window::EntryRef;
+use super::held::Account;
 use super::local::LocalJob;
 use super::page::{ActivePage, Bits, Late, Need};
 use super::plan::{Draft, Planner};
+use super::turns::Ends;
 use super::{Core, Landing};
 use crate::catalogue::{Again, Layout, Listing, Spans, StoredPage};
 use crate::codec::Codec;
@@ -18,7 +20,8 @@ use crate::digest;
 use crate::table::EntryTable;
 use crate::{Error, Result};
 
-/// What pages under way take in memory: four times the window that our side gives, for an honest sender weighs its pages otherwise.
+/// What pages under way, and all else of a catalogue that is not done with, take in memory: four times the window that our side gives,
+/// for an honest sender weighs its pages otherwise.
 const MOST_HELD: u64 = 256 << 20;
 /// Fragments that wait to be written to one file more.
 const MOST_LATE: u64 = 8 << 20;
@@ -56,8 +59,7 @@ impl Core {
     /// is not so much it sees to: pages that were not answered, or of which fragments are to leave, have their place in its window.
     pub(super) fn make_room(&self) -> Result<()> {
         loop {
-            let held = lock(&self.active).weight();
-            if held <= MOST_HELD && self.late.load(Ordering::Relaxed) <= MOST_LATE {
+            if self.account.bytes() <= MOST_HELD && self.late.load(Ordering::Relaxed) <= MOST_LATE {
                 return Ok(());
             }
             if self.jobs.load(Ordering::Acquire) == 0 {
@@ -93,18 +95,21 @@ impl Core {
         let layout = Layout::new(&listing, base, position, &mut earlier)?;
         // Files keep the entries for as long as they need them; who needs the page later has it decoded again.
         let table = Arc::new(std::mem::take(&mut listing.table));
+        let extents = table.entries.iter().map(|entry| entry.extents.len()).sum::<usize>();
+        let files = table.entries.len() * size_of::<SharedFile>() + extents * size_of::<(u64, u64, u64)>();
+        let held = Arc::new(self.account.hold(table.weight() + files));
         let mut draft = Draft {
             table: &table,
+            held: &held,
             listing: &listing,
             layout: &layout,
             files: Vec::with_capacity(table.entries.len()),
-            links: Vec::new(),
-            closing: Vec::new(),
+            ends: Ends::default(),
         };
         let ended = planner.open.as_ref().and_then(|open| open.file.clone());
         planner.entries(&mut draft)?;
         self.covered.fetch_add(std::mem::take(&mut planner.spared), Ordering::Relaxed);
-        let (files, ends) = (draft.files, (draft.links, draft.closing));
+        let (files, ends) = (draft.files, draft.ends);
         let stored = Arc::new(StoredPage {
             number,
             base,
@@ -116,9 +121,9 @@ impl Core {
         if !is_known {
             self.store.record(&stored, codec, raw, payload)?;
         }
-        let page = draft_page(&stored, &layout, &files, ends, table.weight() as u64);
+        let page = draft_page(&stored, &layout, &files, &self.account);
         let before = if is_known { lock(&self.before).of(number) } else { Spans::new() };
-        lock(&self.order).push_back(Arc::clone(&page));
+        lock(&self.order).push(Arc::clone(&page), ends);
         self.expect(&page, &Bits::of_spans(&before));
         lock(&self.active).insert(Arc::clone(&page));
         self.repeat(planner, &page, &layout.again, &files);
@@ -126,6 +131,10 @@ impl Core {
         planner.next += 1;
         planner.base += stored.listing.fragments.len() as u64;
         self.conclude(planner, &page, ended, &table);
+        let lost = lock(&self.early).take(number);
+        self.lose(&mut planner.restorer, &page, &lost)?;
+        self.release(&page);
+        planner.restorer.tell();
         Ok(())
     }
 
@@ -282,7 +291,8 @@ impl Core {
             let still_open = planner.open.as_ref().and_then(|open| open.file.as_ref());
             let is_open = still_open.is_some_and(|open| Arc::ptr_eq(open, &file));
             if !is_open && page.stored.listing.resumes {
-                let is_alike = EntryRef::new(table, 0).is_none_or(|entry| file.conclude(entry));
+                let entry = table.entries.first().map(|entry| EntryRef::apart(entry, &self.account));
+                let is_alike = entry.is_none_or(|entry| file.conclude(entry));
                 if !is_alike && file.fail() {
                     let failure = Failure::damage("its holes moved while it was read");
                     planner.restorer.site.report.fail(&file.entry().path, failure);
@@ -296,10 +306,8 @@ impl Core {
             }
         }
         if page.settle(1) {
-            self.end_pages();
+            self.end_pages(page);
         }
-        self.release(page);
-        planner.restorer.tell();
     }
 }
 
@@ -308,8 +316,7 @@ fn draft_page(
     stored: &Arc<StoredPage>,
     layout: &Layout,
     files: &[Option<Arc<SharedFile>>],
-    ends: (Vec<EntryRef>, Vec<EntryRef>),
-    weight: u64,
+    account: &Account,
 ) -> Arc<ActivePage> {
     let listing = &stored.listing;
     let last = files.len().saturating_sub(1);
@@ -328,5 +335,5 @@ fn draft_page(
             open += piece.bytes;
         }
     }
-    ActivePage::new(Arc::clone(stored), needs, ends, open, weight)
+    ActivePage::new(Arc::clone(stored), needs, open, account)
 }

@@ -83,3 +83,58 @@ fn recipes_without_end_are_refused() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn links_behind_a_file_that_does_not_come_take_no_room_without_end() {
+    let place = Place::new("landing-links");
+    let landing = place.land(false);
+    let first = promise(0, 1);
+    let raw = first.encode();
+    assert!(landing.page(0, Codec::Store, &raw, &raw).unwrap());
+    // More than all pages may take, if each stayed as it is.
+    let link = first.table.entries[0].path.clone();
+    for number in 1..=100 {
+        let entries = (0..1000).map(|each| {
+            let mut entry = first.table.entries[0].clone();
+            entry.path = [format!("link-{number:03}-{each:04}-").as_bytes(), &[b'a'; 4000]].concat();
+            entry.kind = warp_core::entry::Kind::Hardlink;
+            entry.link.clone_from(&link);
+            entry.runs = Vec::new().into();
+            entry
+        });
+        let table = warp_core::table::EntryTable { entries: entries.collect() };
+        let raw = Listing { table, ..Listing::default() }.encode();
+        assert!(landing.page(number, Codec::Store, &raw, &raw).unwrap(), "page {number}");
+    }
+}
+
+#[test]
+fn files_that_are_given_up_are_counted() {
+    let place = Place::new("landing-given-up");
+    let landing = place.land(false);
+    let sent = (0..100).find_map(|number| {
+        let mut page = promise(number, 0);
+        page.table.entries[0].size = 5;
+        page.table.entries[0].runs = Vec::new().into();
+        page.table.entries[0].xattrs = vec![(b"user.large".to_vec(), vec![number as u8; 4 << 20])].into();
+        page.continues = true;
+        let raw = page.encode();
+        landing.page(number as u32, Codec::Store, &raw, &raw).err().map(|error| (number, error))
+    });
+    assert!(matches!(sent, Some((32.., Error::Format(_)))), "{sent:?}");
+}
+
+#[test]
+fn losses_are_kept_until_their_page_comes_and_no_longer_than_that() {
+    let place = Place::new("landing-early");
+    let landing = place.land(true);
+    let mut arrival = landing.arrival();
+    landing.lost(&mut arrival, 0, &vec![(0, 16)]).unwrap();
+    let raw = promise(0, 16).encode();
+    assert!(landing.page(0, Codec::Store, &raw, &raw).unwrap());
+    assert_eq!(landing.totals().0.failed, 1);
+    assert!(matches!(landing.lost(&mut arrival, 0, &vec![(0, 1)]), Err(Error::Format(_))));
+    let spans = (0..1024).map(|at| (at * 2, 1)).collect();
+    let flood = (1..1000).find_map(|number| landing.lost(&mut arrival, number, &spans).err());
+    assert!(matches!(flood, Some(Error::Format(_))), "{flood:?}");
+}
