@@ -389,24 +389,3 @@ def test_no_secret_is_shown() -> None:
     for message in (*left.said, *right.said):
         assert "abandon" not in repr(message)
     assert repr(TICKET.secret)[2:-1] not in f"{door()!r} {LINK!r} {left.session!r} {left.told!r}"
-
-
-def test_a_guess_is_counted_for_who_listens_and_who_made_it_is_told_to_look_for_a_slip() -> None:
-    at = door()
-    for number in (1, 2, 3):
-        listening = listener(at)
-        assert listening.is_silent
-        left, _ = shake(dialer(ByCode(WRONG)), listening)
-        assert (listening.guesses, listening.is_silent) == (number, False)
-        assert "look for a mistyped word and try again" in str(left.error)
-    assert at.is_spent(WRONG.nameplate)
-
-
-def test_a_code_that_was_used_is_not_spent_and_one_that_is_too_old_is() -> None:
-    time = clock()
-    used, old = door(time), door(time)
-    shake(dialer(claims()["code"]), listener(used))
-    assert not old.is_spent(CODE.nameplate)
-    time.advance(CODE_LIFE_S)
-    assert old.is_spent(CODE.nameplate)
-    assert not used.is_spent(CODE.nameplate)

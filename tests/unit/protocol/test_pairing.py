@@ -5,6 +5,7 @@ import pytest
 from tests.unit.protocol.dialogue import CODE, DIALER, LINK, LISTENER, claims, clock, dialer, door, listener, shake
 
 from warp_portal.errors import UsageError, WrongKeyError
+from warp_portal.protocol.claims import ByCode
 from warp_portal.protocol.code import ShortCode
 from warp_portal.protocol.door import CODE_LIFE_S
 from warp_portal.protocol.pairing import CODE_CONTEXT, Shares, channel_identifier, check_code_tag, code_tag
@@ -64,3 +65,24 @@ def test_a_number_is_taken_while_its_code_is_open() -> None:
     at.hide(WRONG.nameplate)
     at.show(CODE)
     assert shake(dialer(claims()["code"]), listener(at))[1].error is None
+
+
+def test_a_guess_is_counted_for_who_listens_and_who_made_it_is_told_to_look_for_a_slip() -> None:
+    at = door()
+    for number in (1, 2, 3):
+        listening = listener(at)
+        assert listening.is_silent
+        left, _ = shake(dialer(ByCode(WRONG)), listening)
+        assert (listening.guesses, listening.is_silent) == (number, False)
+        assert "look for a mistyped word and try again" in str(left.error)
+    assert at.is_spent(WRONG.nameplate)
+
+
+def test_a_code_that_was_used_is_not_spent_and_one_that_is_too_old_is() -> None:
+    time = clock()
+    used, old = door(time), door(time)
+    shake(dialer(claims()["code"]), listener(used))
+    assert not old.is_spent(CODE.nameplate)
+    time.advance(CODE_LIFE_S)
+    assert old.is_spent(CODE.nameplate)
+    assert not used.is_spent(CODE.nameplate)
