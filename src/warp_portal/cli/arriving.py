@@ -227,12 +227,10 @@ def conclude(output: Output, place: Destination, report: ReceiveReport, seconds:
         else f"an archive of {count_of(report.restored, 'chunk')}"
     )
     signature = "" if outcome.signature is None else f" (signature: {outcome.signature})"
-    kept = outcome.skipped.get("exists", 0)
-    stayed = f", kept {count_of(kept, 'entry that was', 'entries that were')} there (see --overwrite)" if kept else ""
     output.summary(
         f"received {what}{signature} into {where}: {count_of(outcome.files, 'file')}, {_written(outcome)}, in {format_duration(seconds)}: "
         f"{format_rate(outcome.bytes_written / max(seconds, 1e-3))}, over the network {format_bytes(outcome.bytes_wire)}, "
-        f"{format_rate(outcome.bytes_wire / max(seconds, 1e-3))}{stayed}",
+        f"{format_rate(outcome.bytes_wire / max(seconds, 1e-3))}",
         path=str(place.target),
         **_fields(report, outcome, seconds),
     )

@@ -99,7 +99,9 @@ class Door:
 
     def is_spent(self, nameplate: int) -> bool:
         """Whether the code with this number was shown, nobody used it, and it opens nothing any more."""
-        return nameplate in self._codes and not self._alive(self._codes.get(nameplate))
+        with self._guessing:
+            code = self._codes.get(nameplate)
+            return code is not None and not self._alive(code)
 
     def use(self, guessed: OpenCode) -> None:
         """The guess was right: the code is used up. Raises NotFoundError if somebody was quicker, or it was hidden."""

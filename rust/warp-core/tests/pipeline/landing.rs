@@ -276,6 +276,25 @@ fn a_killed_landing_goes_on_with_what_is_missing() {
     }
 }
 
+#[test]
+fn what_came_before_a_stop_need_not_come_again() {
+    let scratch = Scratch::new("landing-stop-source");
+    build_tree(&scratch.0);
+    let sent = Sent::of(&scratch.0);
+    let place = Place::new("landing-stop");
+    let mut landing = place.land_with(Overwrite::Never, LONG);
+    pages(&landing, &sent);
+    let (_, came) = serve(&landing, &sent, |asked| asked >= 200);
+    landing.stop();
+    let landing = place.land(false);
+    pages(&landing, &sent);
+    landing.finish(sent.pages.len() as u32).unwrap();
+    let (landed, asked) = serve(&landing, &sent, |_| false);
+    assert_eq!(landed.unwrap().digest, sent.digest);
+    assert_eq!(asked + came, total(&sent));
+    place.assert_like(&scratch.0);
+}
+
 /// Bytes of all files, each once.
 fn size_of(root: &Path) -> u64 {
     let names = Place::listing(root).into_iter().map(|found| root.join(found.0));

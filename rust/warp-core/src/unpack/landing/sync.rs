@@ -43,6 +43,8 @@ pub(super) fn run(core: &Core) {
             Ok(()) => {}
         }
     }
+    // What came until it was stopped need not come again. If that fails there is nothing to tell: it is over, and why is told.
+    let _ = core.end_epoch(&mut restorer);
     core.stop(None);
 }
 

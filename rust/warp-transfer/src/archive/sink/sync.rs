@@ -35,6 +35,10 @@ impl Core {
                     .unwrap_or_else(PoisonError::into_inner),
             );
         }
+        // What came until it was stopped need not come again. If that fails there is nothing to tell: it is over, and why is told.
+        if self.dirty.load(Ordering::Acquire) > 0 {
+            let _ = self.end_epoch();
+        }
         Ok(())
     }
 
