@@ -104,7 +104,7 @@ impl Turns {
 
     /// The next page, if its files are complete.
     fn next(&mut self) -> Option<Turn> {
-        self.0.pop_front_if(|turn| turn.is_settled())
+        if self.0.front().is_some_and(Turn::is_settled) { self.0.pop_front() } else { None }
     }
 
     /// Keeps of this page, whose files are complete, no more than where the rest lies.
