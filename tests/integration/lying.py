@@ -14,7 +14,7 @@ from warp_portal._native import blake3
 from warp_portal.primitives.cutting import BUZHASH64, Sizes
 from warp_portal.protocol.ending import Catalogue, Finish, signed_part
 from warp_portal.protocol.fields import Message
-from warp_portal.protocol.hello import Hello, Role
+from warp_portal.protocol.hello import LZ4, ZSTD, Hello, Role
 from warp_portal.protocol.messages import parse
 from warp_portal.protocol.offers import Accept, Offer, TreeOffer
 from warp_portal.protocol.proofs import Link, Prover, ticket_tag
@@ -116,7 +116,7 @@ class Liar:
         ticket, public = self._ticket, self._key.public_key().public_bytes_raw()
         link = Link(self.stranger.exporter(b"EXPORTER-warp-portal session"), public, ticket.listener)
         tag = ticket_tag(ticket.secret, Prover.DIALER, link.binding(ticket.session))
-        self.say(Hello(Role.SOURCE, bytes(32)))
+        self.say(Hello(Role.SOURCE, bytes(32), features=ZSTD | LZ4))
         self.say(Prove(Method.TICKET, session=ticket.session, tag=tag))
         self.hear(Confirm)
         self._session = session

@@ -18,7 +18,8 @@ def build(tree: Path) -> list[str]:
 
 def test_a_build_is_announced_and_done_once(tmp_path: Path) -> None:
     shutil.copy(ROOT / "dev", tmp_path)
-    for name in ("Cargo.toml", "Cargo.lock", "pyproject.toml"):
+    (tmp_path / ".cargo").mkdir()
+    for name in (".cargo/config.toml", "Cargo.toml", "Cargo.lock", "pyproject.toml"):
         (tmp_path / name).write_text("")
     (tmp_path / "src" / "warp_portal").mkdir(parents=True)
     python = tmp_path / ".venv" / "bin" / "python"
@@ -26,6 +27,6 @@ def test_a_build_is_announced_and_done_once(tmp_path: Path) -> None:
     python.write_text(BUILD)
     python.chmod(0o755)
     announced, *commands = build(tmp_path)
-    assert announced == "building the native module (a few minutes the first time)…"
+    assert announced.startswith("building the native module")
     assert len(commands) == 1
     assert build(tmp_path) == []

@@ -91,6 +91,10 @@ class Notes:
             self._due = now + NOTE_S
 
 
+class GivenUpError(UnreachableError):
+    """The other side closed the connection without a reason."""
+
+
 class Conversation:
     """All that is said on one connection, from HELLO to CLOSE."""
 
@@ -119,8 +123,8 @@ class Conversation:
             self._part()
             return finished
         except ClosedError:
-            # Nobody closes without a reason but who has lost another connection of the session.
-            raise UnreachableError("the other side gave this connection up") from None
+            # Nobody closes without a reason but who has lost another connection of the session, or heard all that he had to.
+            raise GivenUpError("the other side gave this connection up") from None
         finally:
             hands.stop()
             self.company.end()

@@ -16,8 +16,6 @@ from warp_portal.archive.trust import NOTHING_EXPECTED, Expectation
 from warp_portal.clock import SYSTEM_CLOCK
 from warp_portal.config import read_regular
 from warp_portal.errors import (
-    EXIT_OK,
-    ClosedError,
     ExistsError,
     NotFoundError,
     PolicyError,
@@ -33,6 +31,7 @@ from warp_portal.protocol.offers import Offer, TreeOffer
 from warp_portal.protocol.sink import Sink
 from warp_portal.protocol.tree import Finished
 from warp_portal.transport.archive_receiving import ArchiveReceiving
+from warp_portal.transport.conversation import GivenUpError
 from warp_portal.transport.destinations import Arriving, Destination
 from warp_portal.transport.discarding import give_up
 from warp_portal.transport.files import replace_file, sync_directory
@@ -132,13 +131,13 @@ class Taker:
         try:
             with self._resources:
                 finished = visitor.conversation.run(session, (), hands)
-        except (UnreachableError, ClosedError) as error:
+        except UnreachableError as error:
             self._leave(error, hands.receiving)
             if hands.receiving is None or not self.has_all:
                 raise
             self._outcome = hands.receiving.outcome(Finished(False, *_arrived(self._arrived_path)))
             # Without a reason the connection is closed by who has heard that all is here.
-            if isinstance(error, ClosedError) and error.code == EXIT_OK and (report := self.settled()) is not None:
+            if isinstance(error, GivenUpError) and (report := self.settled()) is not None:
                 return report
             raise
         except BaseException as error:

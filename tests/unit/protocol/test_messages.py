@@ -223,6 +223,6 @@ def test_codes_are_those_that_the_program_exits_with() -> None:
         CloseCode.PARTIAL: errors.PartialError, CloseCode.NOT_FOUND: errors.NotFoundError, CloseCode.BUSY: errors.BusyError,
         CloseCode.AUTH: errors.WrongKeyError, CloseCode.INTEGRITY: errors.IntegrityError, CloseCode.REFUSED: errors.PolicyError,
         CloseCode.VERSION: errors.VersionError, CloseCode.SPACE: errors.StorageFullError,
-        CloseCode.PROTOCOL: errors.ProtocolError, CloseCode.CANCELLED: errors.CancelledError,
+        CloseCode.PROTOCOL: errors.ProtocolError, CloseCode.CANCELLED: errors.CancelledError, CloseCode.FAILED: errors.FailedError,
     }  # fmt: skip
     assert {code: cls.exit_code for code, cls in expected.items()} == {code: code.value for code in CloseCode if code}
