@@ -124,7 +124,6 @@ class WalkBatch:
 @final
 class Baseline:
     """An earlier snapshot's entries, pushed in order and merged against a walk, so that unchanged files are not read.
-
     Unchanged = same path, kind, size, mtime, ctime and inode, and ctime older than `scan_time_ns` − 2 s."""
     def __new__(cls, scan_time_ns: int) -> Baseline: ...
     def push(self, table: EntryTable) -> None: ...
@@ -305,7 +304,6 @@ class ChunkVerifier:
 @final
 class Endpoint:
     """Dials and accepts connections (docs/transfer-protocol.md §1) on threads of its own: UDP, and to listen TCP on the same port.
-
     A few calls a connection. It is to be closed: whoever only drops it waits, for up to a second, until all has ended."""
     def __new__(
         cls, seed: Buffer, *, address: str = "0.0.0.0:0", listen: bool = False, window: int | None = None,
@@ -340,7 +338,6 @@ class Endpoint:
 @final
 class Link:
     """One connection, with messages in both directions; data goes by what takes the link. ≤ 1,000 calls a second.
-
     From whoever is at the other end: only short messages come until `authorize`. Both sides `finish`; who doesn't, must `abort`."""
     @property
     def carrier(self) -> str:
@@ -407,7 +404,6 @@ def cpace_respond(password: Buffer, channel_identifier: Buffer, session_identifi
 @final
 class TreeSource:
     """Reads a tree and puts it on a link: pages as they are made, fragments as they are wanted (docs/transfer-protocol.md §6).
-
     `spans` are (first, behind the last) fragments of a page. It has threads of its own until `stop`."""
     def __new__(
         cls, link: Link, walker: Walker, roots: Sequence[tuple[bytes, bytes]], records: tuple[int, int], keys: ScopeKeys, *,
@@ -420,7 +416,8 @@ class TreeSource:
     def fileno(self) -> int:
         """A descriptor (eventfd) that is readable when there is news."""
     def news(self) -> tuple[tuple[int, int] | None, list[int], list[tuple[int, _Spans]], tuple[int, bytes, int, int] | None]:
-        """The first pages that the sink has and that do not leave, with the fragments of all of them; then new fragments of each page that leaves, fragments that can't be read any more, and at the end (pages, digest, entries, bytes)."""
+        """The first pages that the sink has, which do not leave, with the fragments of all of them; then new fragments of each page that
+        leaves, fragments that can't be read any more, and at the end (pages, digest, entries, bytes)."""
     def answer(self, page: int, spans: Sequence[tuple[int, int]]) -> None:
         """The sink wants these of a page. FormatError if it was not sent, or has not so many."""
     def limit(self, rate: int) -> None:
@@ -457,7 +454,6 @@ class TreeSink:
 @final
 class ArchiveSource:
     """Puts an archive on a link as it is stored: what is pushed in its order, chunks as they are wanted (docs/transfer-protocol.md §7).
-
     Pages lie at (offset, length, BLAKE3). It has threads of its own until `stop`. ≤ 1,000 calls a second."""
     def __new__(cls, link: Link, fd: int, end: int, locators: Sequence[tuple[int, int, Buffer]], *, threads: int) -> ArchiveSource:
         """Chunks are read from the file `fd`, where the pages `locators` say and before `end`."""
