@@ -24,6 +24,7 @@ A class exists where a caller can do something different; the message says what 
     │       └── SignerError       13   it holds, but by another signer than the one expected or remembered
     ├── PolicyError               14   refused by a rule (expired, limit reached, schedule)
     ├── UnreachableError          15   no source answers, or the connection to it broke: try again later
+    │   └── GivenUpError          15   the other machine gave the connection up, without a reason: try again
     ├── VersionError              16   written by a newer version, or needs a feature that is not here: update
     ├── StorageFullError          17   no room or quota left: make room, then repeat
     ├── CapError                  18   stopped by a cap that was asked for (volume, rate, battery)
@@ -145,6 +146,10 @@ class UnreachableError(WarpPortalError):
     """No source answers, or the connection to it broke; trying again later may help. The message names its address."""
 
     exit_code = 15
+
+
+class GivenUpError(UnreachableError):
+    """The other side closed the connection without a reason."""
 
 
 class VersionError(WarpPortalError):

@@ -20,6 +20,7 @@ from warp_portal.clock import SYSTEM_CLOCK, Clock
 from warp_portal.errors import (
     CancelledError,
     ClosedError,
+    GivenUpError,
     ProtocolError,
     StorageFullError,
     UnreachableError,
@@ -89,10 +90,6 @@ class Notes:
         if now >= self._due:
             self._write(done)
             self._due = now + NOTE_S
-
-
-class GivenUpError(UnreachableError):
-    """The other side closed the connection without a reason."""
 
 
 class Conversation:

@@ -17,6 +17,7 @@ from warp_portal.clock import SYSTEM_CLOCK
 from warp_portal.config import read_regular
 from warp_portal.errors import (
     ExistsError,
+    GivenUpError,
     NotFoundError,
     PolicyError,
     ProtocolError,
@@ -31,7 +32,6 @@ from warp_portal.protocol.offers import Offer, TreeOffer
 from warp_portal.protocol.sink import Sink
 from warp_portal.protocol.tree import Finished
 from warp_portal.transport.archive_receiving import ArchiveReceiving
-from warp_portal.transport.conversation import GivenUpError
 from warp_portal.transport.destinations import Arriving, Destination
 from warp_portal.transport.discarding import give_up
 from warp_portal.transport.files import replace_file, sync_directory
