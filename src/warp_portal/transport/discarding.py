@@ -39,8 +39,7 @@ def _removed(session: Session, state: StateStore) -> int:
         if place is not None:
             place.unlink(missing_ok=True)
         return int(was_there)
-    begins = beginning(records)
-    return _discard_tree(place, state) or (0 if begins is None else _remove_parts(target, begins))
+    return _discard_tree(place, state) or _remove_parts(target, records)
 
 
 def _staged(target: Path, records: Path, is_tree: bool) -> Path | None:
@@ -67,8 +66,14 @@ def _discard_tree(place: Path | None, state: StateStore) -> int:
     return removed
 
 
-def _remove_parts(target: Path, begins: str) -> int:
+def _remove_parts(target: Path, records: Path) -> int:
     """Remove the temporary files of a session below its target; links are not followed."""
+    try:
+        begins = beginning(records)
+    except (RecordsError, UsageError):
+        begins = None  # what is not known to be this session's stays
+    if begins is None:
+        return 0
     removed = 0
     for directory, _, names in os.walk(target):
         for name in names:

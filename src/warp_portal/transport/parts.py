@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from warp_portal.config import read_regular
-from warp_portal.errors import FormatError
+from warp_portal.errors import RecordsError
 from warp_portal.transport.files import create_file
 
 TAG_BYTES: Final = 8
@@ -13,7 +13,7 @@ _TAG: Final = "names"
 
 
 def temporary_tag(records: Path) -> bytes:
-    """That of a session, made when it is first asked for. Raises FormatError if it is damaged, UsageError if it is open to others, OSError."""
+    """That of a session, made when it is first asked for. Raises RecordsError if it is damaged, UsageError if it is open to others, OSError."""
     create_file(records / _TAG, secrets.token_bytes(TAG_BYTES))
     return _read(records / _TAG)
 
@@ -29,5 +29,5 @@ def beginning(records: Path) -> str | None:
 def _read(path: Path) -> bytes:
     tag = read_regular(str(path), "records of sessions", TAG_BYTES, private=True)
     if len(tag) != TAG_BYTES:
-        raise FormatError(f"{path}: damaged: discard the session, and send it again")
+        raise RecordsError(f"{path}: damaged: discard the session (warp sessions discard), and receive again")
     return tag

@@ -59,6 +59,18 @@ def test_a_receive_that_is_given_up_leaves_what_came_whole(
     assert [listed.session for listed in store.list()] == [SEND.session]
 
 
+def test_a_receive_whose_names_are_damaged_is_given_up_and_its_parts_stay(
+    capsys: Captured, own_settings: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    store = begun(own_settings, target)
+    (own_settings / "state" / "sessions" / SESSION.hex() / "names").write_bytes(b"short")
+    discarded = only(records(capsys, "sessions", "discard", SESSION.hex()), "discarded")
+    assert discarded["parts_removed"] == 0
+    assert len(list(target.rglob("*.part"))) == 3
+    assert [listed.session for listed in store.list()] == [SEND.session]
+
+
 def test_a_receive_that_staged_nothing_takes_nothing_along(
     capsys: Captured, own_settings: Path, tmp_path: Path
 ) -> None:
