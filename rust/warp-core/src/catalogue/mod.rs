@@ -8,6 +8,7 @@ mod journal;
 mod layout;
 mod listing;
 mod noted;
+mod record;
 mod store;
 
 pub use cuts::{CutFile, CutPart, CutRecords, Cuts, is_settled};

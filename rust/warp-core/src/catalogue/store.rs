@@ -1,9 +1,4 @@
 //! The pages of a session on disk, for whoever needs one again: to go on after a kill, or to find where a fragment lies.
-//!
-//! A record is a header of 80 bytes, the page as it travelled, and its places. Header: u32 stored bytes, u32 raw bytes, u32 codec, u32 new
-//! fragments, u64 ordinal of the first of them, u64 position, u32 places, the first 4 bytes of BLAKE3 of the places, digest (32), the first
-//! 8 bytes of BLAKE3 of all before.
-//! A place is first, count, entry as u32 each, then u64 position.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,13 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::layout::{Layout, Place};
 use super::listing::{Listing, MOST_BYTES};
+use super::record::{HEADER_BYTES, Header, PLACE_BYTES, check_of, read_places, write_places};
 use crate::codec::{Codec, Decoder};
 use crate::digest::{self, Digest};
 use crate::{Error, Result};
 
-const HEADER_BYTES: usize = 80;
-const CHECKED_BYTES: usize = HEADER_BYTES - 8;
-const PLACE_BYTES: usize = 20;
 /// Decoded pages that are kept at hand.
 const AT_HAND: usize = 32;
 
@@ -48,63 +41,6 @@ impl StoredPage {
         }
         let at = |index: u32| self.offsets.get(index as usize).copied();
         Some((place, place.position.checked_add(at(fragment)?.checked_sub(at(place.first)?)?)?))
-    }
-}
-
-/// What a header says.
-#[derive(Clone, Copy, Debug)]
-struct Header {
-    stored: u32,
-    raw: u32,
-    codec: u32,
-    fragments: u32,
-    base: u64,
-    position: u64,
-    places: u32,
-    /// Of what is said of the places.
-    places_check: [u8; 4],
-    digest: Digest,
-}
-
-impl Header {
-    fn to_bytes(self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        let words = [self.stored, self.raw, self.codec, self.fragments];
-        for (at, word) in words.into_iter().enumerate() {
-            bytes[at * 4..at * 4 + 4].copy_from_slice(&word.to_le_bytes());
-        }
-        bytes[16..24].copy_from_slice(&self.base.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.position.to_le_bytes());
-        bytes[32..36].copy_from_slice(&self.places.to_le_bytes());
-        bytes[36..40].copy_from_slice(&self.places_check);
-        bytes[40..72].copy_from_slice(&self.digest);
-        let check = digest::hash(&bytes[..CHECKED_BYTES]);
-        bytes[CHECKED_BYTES..].copy_from_slice(&check[..8]);
-        bytes
-    }
-
-    fn parse(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
-        let check = digest::hash(&bytes[..CHECKED_BYTES]);
-        if bytes[CHECKED_BYTES..] != check[..8] {
-            return None;
-        }
-        let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
-        let long = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
-        Some(Self {
-            stored: word(0),
-            raw: word(4),
-            codec: word(8),
-            fragments: word(12),
-            base: long(16),
-            position: long(24),
-            places: word(32),
-            places_check: std::array::from_fn(|i| bytes[36 + i]),
-            digest: std::array::from_fn(|i| bytes[40 + i]),
-        })
-    }
-
-    fn length(&self) -> u64 {
-        HEADER_BYTES as u64 + u64::from(self.stored) + u64::from(self.places) * PLACE_BYTES as u64
     }
 }
 
@@ -198,13 +134,7 @@ impl PageStore {
     /// # Errors
     /// [`Error::Io`].
     pub fn record(&self, page: &StoredPage, codec: Codec, raw: &[u8], payload: &[u8]) -> Result<()> {
-        let mut places = Vec::with_capacity(page.places.len() * PLACE_BYTES);
-        for place in &page.places {
-            places.extend_from_slice(&place.first.to_le_bytes());
-            places.extend_from_slice(&place.count.to_le_bytes());
-            places.extend_from_slice(&place.entry.to_le_bytes());
-            places.extend_from_slice(&place.position.to_le_bytes());
-        }
+        let places = write_places(&page.places);
         let mut index = self.lock();
         let header = Header {
             stored: payload.len() as u32,
@@ -214,7 +144,7 @@ impl PageStore {
             base: index.fragments,
             position: page.position,
             places: page.places.len() as u32,
-            places_check: check(&places),
+            places_check: check_of(&places),
             digest: digest::hash(raw),
         };
         let record = [&header.to_bytes()[..], payload, &places].concat();
@@ -284,7 +214,7 @@ impl PageStore {
         let payload = &self.raw(number)?;
         let mut places = vec![0; header.places as usize * PLACE_BYTES];
         self.read(&mut places, offset + HEADER_BYTES as u64 + u64::from(header.stored))?;
-        if check(&places) != header.places_check {
+        if check_of(&places) != header.places_check {
             return Err(Error::integrity(format!("stored page {number}: its places")));
         }
         let listing = Listing::decode(payload, self.most)?;
@@ -292,7 +222,7 @@ impl PageStore {
             number,
             base: header.base,
             position: header.position,
-            places: places.as_chunks::<PLACE_BYTES>().0.iter().map(place).collect(),
+            places: read_places(&places),
             offsets: Layout::offsets_of(&listing),
             listing,
         });
@@ -366,17 +296,6 @@ impl Index {
         self.end += header.length();
         self.fragments = header.base + u64::from(header.fragments);
     }
-}
-
-fn check(places: &[u8]) -> [u8; 4] {
-    let digest = digest::hash(places);
-    std::array::from_fn(|at| digest[at])
-}
-
-fn place(bytes: &[u8; PLACE_BYTES]) -> Place {
-    let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
-    let position = u64::from_le_bytes(std::array::from_fn(|i| bytes[12 + i]));
-    Place { first: word(0), count: word(4), entry: word(8), position }
 }
 
 #[cfg(test)]
