@@ -76,16 +76,14 @@ impl Turn {
         (size_of::<Self>() + self.count() * size_of::<EntryPlace>()) as u64
     }
 
-    /// The same, with no more than where the rest lies.
-    fn thinned(&self, account: &Account) -> Self {
+    /// Keeps of a page whose files are complete no more than where the rest lies.
+    fn thin(&mut self, account: &Account) {
+        let Self::Here(page, ends) = self else { return };
         let places =
             |ends: &[(EntryRef, EntryPlace)]| ends.iter().map(|(_, place)| *place).collect::<Vec<_>>();
-        let (links, closing) = match self {
-            Self::Here(_, ends) => (places(&ends.links), places(&ends.closing)),
-            Self::Stored(_, ends) => (ends.links.clone(), ends.closing.clone()),
-        };
+        let (number, links, closing) = (page.stored.number, places(&ends.links), places(&ends.closing));
         let _held = account.hold(self.weight() as usize);
-        Self::Stored(self.number(), StoredEnds { links, closing, _held })
+        *self = Self::Stored(number, StoredEnds { links, closing, _held });
     }
 }
 
@@ -107,11 +105,12 @@ impl Turns {
         if self.0.front().is_some_and(Turn::is_settled) { self.0.pop_front() } else { None }
     }
 
-    /// Keeps of this page, whose files are complete, no more than where the rest lies.
+    /// Keeps little of this page, whose files are complete.
     fn thin(&mut self, number: u32, account: &Account) {
-        let Ok(at) = self.0.binary_search_by_key(&number, Turn::number) else { return };
-        if let Some(turn) = self.0.get_mut(at) {
-            *turn = turn.thinned(account);
+        if let Ok(at) = self.0.binary_search_by_key(&number, Turn::number)
+            && let Some(turn) = self.0.get_mut(at)
+        {
+            turn.thin(account);
         }
     }
 }
@@ -120,9 +119,11 @@ impl Core {
     /// A page's files are complete: what waited for that is made when they have their names, in order.
     pub(super) fn end_pages(&self, page: &ActivePage) {
         let mut order = lock(&self.order);
-        while let Some(turn) = order.next() {
+        while let Some(mut turn) = order.next() {
             if !turn.is_empty() {
-                let turn = if self.is_much_held() { turn.thinned(&self.account) } else { turn };
+                if self.is_much_held() {
+                    turn.thin(&self.account);
+                }
                 self.session.hold(turn.weight());
                 lock(&self.ending).push(turn);
             }
