@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.transfers import PATIENCE_S, Pair, leftovers, noise
+from tests.transfers import PATIENCE_S, Pair, arrived, leftovers, noise
 from tests.trees import differences
 
 MIB = 1 << 20
@@ -62,3 +62,20 @@ def test_what_is_not_on_the_disk_has_no_name_when_the_receiver_is_killed(pair: P
         sender.succeeded()
     assert differences(tree, target / "tree") == ""
     assert leftovers(target) == []
+
+
+def test_what_was_written_before_a_kill_counts_though_it_was_not_durable(tmp_path: Path) -> None:
+    pair = Pair.at(tmp_path, WARP_CHECKPOINT_BYTES=f"{1 << 40}", WARP_CHECKPOINT_SECONDS="3600")
+    path, target = noise(tmp_path / "noise", 16 * MIB), tmp_path / "out"
+    with pair.source.send(path, "--limit", "4MiB/s") as sender:
+        ticket = sender.offer()["ticket"]
+        with pair.sink.receive(ticket, target) as receiver:
+            # A second after these there is a note of them, and hardly more than twice as many are here.
+            arrived(target, 4 * MIB)
+            arrived(target, 8 * MIB)
+            receiver.kill()
+        with pair.sink.receive(ticket, target) as receiver:
+            received = receiver.succeeded()
+        sender.succeeded()
+    assert (target / "noise").read_bytes() == path.read_bytes()
+    assert received["bytes_received"] <= 12 * MIB

@@ -108,11 +108,26 @@ impl Journal {
                 .collect();
             records.append(&mut record(RESTORED, epoch, &body));
         }
-        self.write(&records, self.end)?;
+        self.put(&records, epoch)?;
         self.sync()?;
+        Ok(epoch)
+    }
+
+    /// Notes that these fragments are written, durable or not: whoever goes on reads what is noted before it counts. So a kill costs
+    /// less than a power cut.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn append_early(&mut self, pages: &BTreeMap<u32, Spans>) -> Result<()> {
+        let epoch = self.epoch + 1;
+        self.put(&record(FRAGMENTS, epoch, &pages_body(pages)), epoch)
+    }
+
+    fn put(&mut self, records: &[u8], epoch: u64) -> Result<()> {
+        self.write(records, self.end)?;
         self.end += records.len() as u64;
         self.epoch = epoch;
-        Ok(epoch)
+        Ok(())
     }
 
     /// Notes that this page and all behind it are others now; the number of the epoch.
@@ -279,6 +294,16 @@ mod tests {
             let (journal, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
             assert_eq!((journal.epoch(), kept.of(3)), (1, vec![(0, 7)]));
         }
+    }
+
+    #[test]
+    fn what_is_noted_early_is_there_and_may_be_noted_again() {
+        let scratch = Scratch::new("journal-early");
+        let (mut journal, _) = Journal::open(file(&scratch), &SESSION).unwrap();
+        journal.append_early(&BTreeMap::from([(3, vec![(0, 7)])])).unwrap();
+        journal.append(&BTreeMap::from([(3, vec![(0, 9)])])).unwrap();
+        let (journal, kept) = Journal::open(file(&scratch), &SESSION).unwrap();
+        assert_eq!((journal.epoch(), kept.of(3)), (2, vec![(0, 9)]));
     }
 
     #[test]

@@ -226,6 +226,8 @@ impl Landing {
         }
         let core = Arc::clone(&landing.core);
         landing.start("warp-sync", move || sync::run(&core))?;
+        let core = Arc::clone(&landing.core);
+        landing.start("warp-note", move || sync::note(&core))?;
         Ok(landing)
     }
 

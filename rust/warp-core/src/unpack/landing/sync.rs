@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 use rustix::fs::syncfs;
 
 use super::super::restore::Restorer;
+use super::page::Bits;
 use super::{Core, Landed, lock};
 use crate::catalogue::Spans;
 use crate::{Error, Result};
 
 /// How often it looks whether an epoch is over.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often what is written is noted, before it is durable.
+const NOTE: Duration = Duration::from_millis(500);
 /// Memory of what waits for its names at which an epoch ends: some ten thousands of files.
 const MOST_WAITING: u64 = 8 << 20;
 
@@ -48,6 +51,22 @@ pub(super) fn run(core: &Core) {
     core.stop(None);
 }
 
+/// Notes what is written, until the landing ends: on a thread of its own, since to make it durable may take long.
+pub(super) fn note(core: &Core) {
+    let (mut since, mut noted) = (Instant::now(), 0);
+    while core.running() {
+        let dirty = core.dirty.load(Ordering::Relaxed);
+        if dirty == noted || since.elapsed() < NOTE {
+            core.wait();
+            continue;
+        }
+        (since, noted) = (Instant::now(), dirty);
+        if let Err(error) = core.note_early() {
+            core.stop(Some(error));
+        }
+    }
+}
+
 impl Core {
     fn wait(&self) {
         let shared = lock(&self.shared);
@@ -68,6 +87,15 @@ impl Core {
         }
     }
 
+    /// Notes what was written since the last epoch; the end of this one notes it again, and tells.
+    fn note_early(&self) -> Result<()> {
+        let written = lock(&self.active).written();
+        if written.is_empty() {
+            return Ok(());
+        }
+        lock(&self.journal).append_early(&spans_of(&written))
+    }
+
     /// What was written until now becomes durable, and what is whole by that gets its names.
     fn end_epoch(&self, restorer: &mut Restorer) -> Result<()> {
         self.dirty.store(0, Ordering::Relaxed);
@@ -76,8 +104,7 @@ impl Core {
         let ending = std::mem::take(&mut *lock(&self.ending));
         let (waiting, notes) = self.session.take();
         self.sync()?;
-        let kept: BTreeMap<u32, Spans> =
-            written.iter().map(|(number, bits)| (*number, bits.spans())).collect();
+        let kept = spans_of(&written);
         if !kept.is_empty() || !notes.is_empty() {
             let epoch = lock(&self.journal).append_with(&kept, &notes)?;
             lock(&self.active).note(&written);
@@ -111,4 +138,8 @@ impl Core {
         self.tell(|news| news.landed = Some(Landed { digest, totals }));
         Ok(())
     }
+}
+
+fn spans_of(written: &BTreeMap<u32, Bits>) -> BTreeMap<u32, Spans> {
+    written.iter().map(|(number, bits)| (*number, bits.spans())).collect()
 }
